@@ -1,0 +1,1 @@
+"""Results → an answer; pure functions."""

@@ -1,0 +1,1 @@
+"""Sources and formats → datasets, with a fingerprint."""

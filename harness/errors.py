@@ -1,0 +1,165 @@
+"""What went wrong, where, why, and what to do next.
+
+Every error that a user can cause or cure is a `HarnessError` and carries the exit code
+the command ends with. Nothing but the CLI turns it into one.
+
+    HarnessError
+      x InputError          2   the suite, an option or a file the user named
+        · SuiteError            every problem of one suite file at once
+        · DataError             a data source that cannot be used
+        · ModelError            a model that cannot be used
+        · SelectionError        --only/--skip that choose nothing, an unknown trial
+        · HeldError             another run holds the suite
+        · FolderError           a results folder that cannot be written
+      x StoreError          2   the database: locked, damaged, or from a newer version
+      x BaselineMissing     4
+      x TrialsFailed        5   trials ended badly for reasons other than a regression
+      x Interrupted       130
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXIT_OK = 0
+EXIT_GATE_FAILED = 1
+EXIT_INPUT = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_NO_BASELINE = 4
+EXIT_TRIALS_FAILED = 5
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Location:
+    """A place in a file. `line` and `column` count from 1; `text` is the offending line, unchanged."""
+
+    file: Path
+    line: int | None = None
+    column: int | None = None
+    text: str | None = None
+
+    def __str__(self) -> str:
+        parts = [str(self.file), *(str(n) for n in (self.line, self.column) if n is not None)]
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong: what, where, why, and what to do next (`hint`)."""
+
+    what: str
+    where: Location | None = None
+    why: str | None = None
+    hint: str | None = None
+
+    def render(self, severity: str = "error") -> str:
+        """The problem as plain text, several lines, without a trailing newline."""
+        lines = [f"{self.where}: {severity}: {self.what}" if self.where else f"{severity}: {self.what}"]
+        if self.where and self.where.text is not None and self.where.line is not None:
+            shown = self.where.text.rstrip("\n").expandtabs(4)
+            lines.append(f"{self.where.line:>5} | {shown}")
+            if self.where.column is not None:
+                before = self.where.text[: self.where.column - 1].expandtabs(4)
+                lines.append(f"      | {' ' * len(before)}^")
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.hint:
+            lines.append(f"  try: {self.hint}")
+        return "\n".join(lines)
+
+
+@dataclass(kw_only=True)
+class HarnessError(Exception):
+    """The root: one or more problems, and the exit code they end a command with."""
+
+    problems: Sequence[Problem] = field(default_factory=tuple)
+    exit_code: int = 1
+
+    def __str__(self) -> str:
+        return "\n".join(problem.render() for problem in self.problems)
+
+    @classmethod
+    def of(
+        cls, what: str, *, why: str | None = None, hint: str | None = None, where: Location | None = None
+    ) -> HarnessError:
+        """The error for a single problem; subclasses give their own class and exit code."""
+        return cls(problems=(Problem(what=what, why=why, hint=hint, where=where),))
+
+
+@dataclass(kw_only=True)
+class InputError(HarnessError):
+    """The suite, an option or a file the user named is wrong."""
+
+    exit_code: int = EXIT_INPUT
+
+
+class SuiteError(InputError):
+    """A suite file is wrong; carries every problem found in it."""
+
+
+class DataError(InputError):
+    """A data source cannot be used."""
+
+
+class ModelError(InputError):
+    """A model cannot be used."""
+
+
+class SelectionError(InputError):
+    """A selection names nothing that exists."""
+
+
+class HeldError(InputError):
+    """Another run holds what this one needs; says who."""
+
+
+class FolderError(InputError):
+    """A results folder cannot be written: read-only, full, or not a folder."""
+
+
+@dataclass(kw_only=True)
+class StoreError(HarnessError):
+    """The database is locked, damaged, or from a newer version. Run folders are never touched."""
+
+    exit_code: int = EXIT_INPUT
+
+
+@dataclass(kw_only=True)
+class BaselineMissing(HarnessError):
+    """A comparison was asked for and its baseline does not exist."""
+
+    exit_code: int = EXIT_NO_BASELINE
+
+
+@dataclass(kw_only=True)
+class TrialsFailed(HarnessError):
+    """Trials ended badly; the report says which and why."""
+
+    exit_code: int = EXIT_TRIALS_FAILED
+
+
+@dataclass(kw_only=True)
+class Interrupted(HarnessError):
+    """The user stopped the run; what was finished is kept and the suite resumes."""
+
+    exit_code: int = EXIT_INTERRUPTED
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known names closest in spelling to `name`, best first; empty when none is close."""
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for an unknown name: the nearest known ones, or all of them when none is near and they are few."""
+    names = sorted(known)
+    close = nearest(name, names)
+    if close:
+        return "did you mean " + " or ".join(repr(n) for n in close) + "?"
+    if len(names) <= 12:
+        return "known: " + ", ".join(names)
+    return f"none of the {len(names)} known names is close"

@@ -1,0 +1,1 @@
+"""Plan → finished run folders: warm local workers; a debug engine without training."""

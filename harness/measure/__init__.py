@@ -1,0 +1,1 @@
+"""Probes that live in the child: tokens, time, memory, curves, device."""

@@ -1,0 +1,1 @@
+"""Hub id, local path or shape → model and tokenizer."""

@@ -1,0 +1,1 @@
+"""Suite → Plan: matrix, identity, order, selection."""

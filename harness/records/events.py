@@ -1,0 +1,63 @@
+"""events.jsonl: what happened in one attempt, in order. Append-only; a torn last line is legal.
+
+Every line is a JSON object with `t` (seconds since the attempt's start, monotonic) and `kind`:
+
+    phase    name, edge ("start"|"end")             import, model, data, trainer, train, eval, save, …
+    step     step, wall_s, data_s, real_tokens, padded_tokens, loss_tokens, reference_tokens, samples, measured
+             one optimizer step; `measured` is false during warm-up; tokens are those of the forward batches
+    log      step, values                           TRL's own log: loss, grad_norm, learning_rate, rewards/…, eval_loss
+    memory   step, values                           bytes by metric name: host_uss, device_allocated, …
+    active   values                                 the resolved configuration and what was really active
+    note     level ("info"|"warning"), text         something a reader of the result should know
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+
+
+def encode(event: Event) -> str:
+    """One event as one line. Non-finite numbers become the strings "NaN", "Infinity", "-Infinity"."""
+    try:
+        return json.dumps(event, allow_nan=False, separators=(",", ":")) + "\n"
+    except ValueError:
+        return json.dumps(_finite(event), allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Every whole event of the file, in order; a torn last line and a missing file end the reading quietly.
+
+    Raises:
+        ValueError: a line before the last is not a JSON object (the file is damaged, not merely cut off).
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return
+    lines = raw.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                return  # torn: the writer was killed inside this line
+            raise ValueError(f"{path}:{number}: not a JSON object: {error}") from error
+        if isinstance(event, dict):
+            yield event

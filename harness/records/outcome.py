@@ -1,0 +1,42 @@
+"""How an attempt ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+OutcomeName = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "skipped"]
+OUTCOMES: tuple[OutcomeName, ...] = ("ok", "oom", "diverged", "timeout", "crashed", "interrupted", "skipped")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """outcome.json, written last and atomically. Times are ISO 8601 UTC, durations seconds, memory bytes.
+
+    `phase` is the phase it ended in; `cause` one line a reader understands; `summary` the public
+    metrics of the attempt (see `harness.records.metrics`), absent rather than zero when not measured.
+    """
+
+    outcome: OutcomeName
+    attempt: int
+    started_at: str
+    ended_at: str
+    duration_s: float
+    phase: str | None = None
+    cause: str | None = None
+    summary: Mapping[str, float] = field(default_factory=dict)
+    weights_hash: str | None = None  # of the checkpoint the attempt left behind
+    data_fingerprint: str | None = None  # of the rows it trained on
+    environment: str | None = None  # hash of environment.json
+    schema: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of outcome.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Outcome:
+        """The outcome of a parsed outcome.json; unknown keys are ignored so that older readers manage."""
+        known = cls.__dataclass_fields__
+        return cls(**{key: inner for key, inner in value.items() if key in known})

@@ -1,0 +1,60 @@
+"""The plan: which trials a suite comes to, in the order they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.errors import Problem
+from harness.records.suite import Suite
+
+Kind = Literal["cell", "stage", "floor"]
+"""`cell`: of the matrix; `stage`: a shared training that cells start from; `floor`: the model as it comes, untrained."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One configuration to be measured. `config` is resolved and JSON-able, TRL's own defaults left out.
+
+    `id` is a hash of what decides the result (see `harness.plan.identity`); it never depends on
+    the file's order or on which other cells exist. `needs` is the id of the stage cell it starts from.
+    """
+
+    id: str
+    name: str
+    kind: Kind
+    levels: Mapping[str, str]
+    config: Mapping[str, Any]
+    needs: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One cell with one seed: the unit that is trained, measured and resumed."""
+
+    id: str
+    name: str
+    cell: Cell
+    seed: int
+    needs: str | None = None  # id of the stage trial whose checkpoint it starts from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Excluded:
+    """A combination that does not run, and the reason in words."""
+
+    name: str
+    levels: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Trials in running order: stages before what needs them, replicates interleaved (A B A B)."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
+    excluded: tuple[Excluded, ...] = ()
+    warnings: tuple[Problem, ...] = ()

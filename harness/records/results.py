@@ -1,0 +1,118 @@
+"""Results as the store gives them and as comparison turns them into an answer; reports only render these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.records.metrics import Direction
+from harness.records.plan import Excluded, Kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """One trial as finished: its outcome, its metrics (summary and `score.<task>.<metric>` alike), its attempts."""
+
+    trial_id: str
+    cell_id: str
+    name: str
+    cell_name: str
+    kind: Kind
+    levels: Mapping[str, str]
+    seed: int
+    method: str | None
+    outcome: str | None  # None: never attempted, or running
+    phase: str | None
+    cause: str | None
+    attempts: int
+    environment: str | None
+    metrics: Mapping[str, float]
+    stderr: Mapping[str, float] = field(default_factory=dict)  # of `score.…` metrics
+    config: Mapping[str, Any] = field(default_factory=dict)  # spec.json
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One metric of one trial over optimizer steps."""
+
+    trial_id: str
+    cell_name: str
+    seed: int
+    metric: str
+    steps: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteResults:
+    """Everything the store knows of one suite."""
+
+    suite: str
+    question: str
+    suite_file: str
+    trials: Sequence[TrialResult]
+    curves: Sequence[Curve]
+    environments: Mapping[str, Mapping[str, Any]]  # hash → environment.json
+    score_backends: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """A metric over the replicates of one cell. `sd` is the sample standard deviation, None below two values."""
+
+    n: int
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellSummary:
+    """One row of the report's table."""
+
+    cell_id: str
+    name: str
+    kind: Kind
+    levels: Mapping[str, str]
+    seeds: Sequence[int]
+    outcomes: Mapping[str, int]  # outcome → count; "missing" for trials that never ran
+    metrics: Mapping[str, Spread]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """The answer of the suite's `decide`: which cell, by how much, and what stood out of bounds."""
+
+    metric: str
+    better: Direction
+    winner: str | None  # cell name
+    value: Spread | None
+    runner_up: str | None
+    difference: float | None  # winner − runner-up
+    clear: bool  # the winner's and the runner-up's ranges over seeds do not overlap
+    out_of_bounds: Mapping[str, str] = field(default_factory=dict)  # cell name → which bound it breaks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A whole report, computed: rendering adds nothing to it."""
+
+    suite: str
+    question: str
+    suite_file: str
+    headline: str
+    decision: Decision | None
+    columns: Sequence[str]  # metric names of the main table, in order
+    directions: Mapping[str, Direction]  # of each column
+    best: Mapping[str, Sequence[str]]  # metric → cell names that are best on it
+    cells: Sequence[CellSummary]
+    trials: Sequence[TrialResult]
+    curves: Sequence[Curve]
+    excluded: Sequence[Excluded]
+    environments: Mapping[str, Mapping[str, Any]]
+    findings: Sequence[str] = ()  # sentences: things a reader must know (mixed environments, few seeds, …)
+    score_backends: Sequence[str] = ()

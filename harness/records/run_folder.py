@@ -1,0 +1,144 @@
+"""The run folder: everything one trial produced, and the protocol between parent and child.
+
+results/<suite>/<trial-id>/
+  spec.json  environment.json  command.sh
+  attempts/<n>/  events.jsonl  outcome.json  worker.log
+  checkpoint/
+  scores/<task>.<backend>/  score.json  documents.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.records.outcome import Outcome
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Writes the whole file or nothing: to a temporary name beside it, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """`write_atomic` of readable JSON."""
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file; None when it is missing, torn or not an object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution of a trial: `attempts/<number>/`."""
+
+    path: Path
+    number: int
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "worker.log"
+
+    @property
+    def outcome_file(self) -> Path:
+        return self.path / "outcome.json"
+
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs or when whoever ran it was killed."""
+        value = read_json(self.outcome_file)
+        return Outcome.from_json(value) if value and "outcome" in value else None
+
+    def close(self, outcome: Outcome) -> None:
+        """Writes outcome.json, the last act of an attempt."""
+        write_json(self.outcome_file, outcome.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One trial's folder."""
+
+    path: Path
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def command_file(self) -> Path:
+        return self.path / "command.sh"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores"
+
+    def spec(self) -> dict[str, Any] | None:
+        """The resolved trial, or None when the folder holds none."""
+        return read_json(self.spec_file)
+
+    def attempts(self) -> list[Attempt]:
+        """Every attempt, first to last."""
+        folder = self.path / "attempts"
+        if not folder.is_dir():
+            return []
+        numbers = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+        return [Attempt(folder / str(number), number) for number in numbers]
+
+    def last_attempt(self) -> Attempt | None:
+        attempts = self.attempts()
+        return attempts[-1] if attempts else None
+
+    def new_attempt(self) -> Attempt:
+        """Makes the next attempt's folder."""
+        last = self.last_attempt()
+        number = last.number + 1 if last else 1
+        path = self.path / "attempts" / str(number)
+        path.mkdir(parents=True)
+        return Attempt(path, number)
+
+    def outcome(self) -> Outcome | None:
+        """The outcome that counts: an `ok` one if there is any (the last), else the last one recorded."""
+        outcomes = [outcome for attempt in self.attempts() if (outcome := attempt.outcome())]
+        fine = [outcome for outcome in outcomes if outcome.outcome == "ok"]
+        return (fine or outcomes)[-1] if outcomes else None
+
+
+def suite_folder(results: Path, suite: str) -> Path:
+    """Where a suite's run folders lie."""
+    return results / suite
+
+
+def run_folders(results: Path, suite: str | None = None) -> list[RunFolder]:
+    """Every run folder (a folder with a spec.json) of one suite or of all, sorted by path."""
+    pattern = f"{suite}/*/spec.json" if suite else "*/*/spec.json"
+    return [RunFolder(spec.parent) for spec in sorted(results.glob(pattern))]

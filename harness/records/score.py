@@ -1,0 +1,53 @@
+"""Scores: what lm-eval said of one checkpoint on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """score.json: one task's metrics for one checkpoint. `metrics[name]` = value; `stderr[name]` its standard error.
+
+    `weights_hash` names the weights that were scored; a score is stale when the checkpoint's differ.
+    """
+
+    task: str
+    backend: str
+    metrics: Mapping[str, float]
+    stderr: Mapping[str, float]
+    higher_is_better: Mapping[str, bool]
+    n_documents: int
+    task_hash: str
+    task_version: str
+    weights_hash: str | None
+    flags: Mapping[str, Any]  # limit, num_fewshot, apply_chat_template, batch_size
+    versions: Mapping[str, str]  # lm_eval, transformers, torch, vllm
+    scored_at: str
+    duration_s: float
+    schema: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of score.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Score:
+        """The score of a parsed score.json; unknown keys are ignored."""
+        return cls(**{key: inner for key, inner in value.items() if key in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One line of documents.jsonl: one document's result. `metrics` are its own values (0/1 for accuracy)."""
+
+    index: int
+    doc_hash: str
+    prompt_hash: str
+    target_hash: str
+    target: str
+    response: str
+    metrics: Mapping[str, float]
+    logprobs: list[float] = field(default_factory=list)

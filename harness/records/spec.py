@@ -1,0 +1,53 @@
+"""spec.json: the resolved trial that a worker trains from, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.records.plan import Kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """Everything a worker needs, no secrets.
+
+    `method` is null for a floor. `train` holds what the suite says plus the harness's own defaults;
+    `defaults` holds the remaining fields of TRL's config class as the installed TRL defines them,
+    so that the file is complete. `start` is the checkpoint to start from, relative to the run folder.
+    `timeout_s` seconds, `host_memory` bytes.
+    """
+
+    suite: str
+    suite_file: str
+    trial_id: str
+    cell_id: str
+    name: str
+    cell_name: str
+    kind: Kind
+    levels: Mapping[str, str]
+    seed: int
+    method: str | None
+    model: Mapping[str, Any]
+    data: Mapping[str, Any] | None
+    train: Mapping[str, Any]
+    lora: Mapping[str, Any] | None
+    start: str | None
+    warmup_steps: int
+    timeout_s: float
+    host_memory: int | None
+    retries: int
+    checkpoint: str
+    init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of spec.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spec:
+        """The spec of a parsed spec.json; unknown keys are ignored."""
+        return cls(**{key: inner for key, inner in value.items() if key in cls.__dataclass_fields__})

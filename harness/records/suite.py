@@ -1,0 +1,201 @@
+"""The suite: what a YAML file declares, once it has been read and checked.
+
+`harness.suite` builds these from YAML and knows where each value stood; everybody else only reads them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Format = Literal["language_modeling", "prompt_completion", "preference"]
+"""TRL's dataset formats; each may be conversational (lists of messages) or plain text."""
+
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+
+
+class Frozen(BaseModel):
+    """A strict, immutable record: unknown keys are errors, nothing is coerced from another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class ShapeModel(Frozen):
+    """A published architecture by name, with random weights from a seed and a tokenizer made in place."""
+
+    shape: str = Field(description="Name of a shape: tiny, qwen2.5-0.5b, llama-3.2-1b, … (`harness schema` lists all).")
+    seed: int = Field(default=0, ge=0, description="Seed of the random weights.")
+    overrides: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Fields of the architecture's config to change, e.g. num_hidden_layers: 2."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Dtype of the weights.")
+    attn_implementation: str | None = Field(default=None, description="Attention kernel asked of transformers.")
+
+
+class HubModel(Frozen):
+    """A model on the Hugging Face hub."""
+
+    hub: str = Field(description="Repository id, e.g. Qwen/Qwen2.5-0.5B.")
+    revision: str | None = Field(default=None, description="Commit, tag or branch; pin a commit to be reproducible.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Dtype of the weights.")
+    attn_implementation: str | None = Field(default=None, description="Attention kernel asked of transformers.")
+
+
+class PathModel(Frozen):
+    """A model folder on this machine, as `save_pretrained` writes it."""
+
+    path: str = Field(description="Folder with config.json and weights; relative to the suite file.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Dtype of the weights.")
+    attn_implementation: str | None = Field(default=None, description="Attention kernel asked of transformers.")
+
+
+Model = ShapeModel | HubModel | PathModel
+
+
+class DataCommon(Frozen):
+    """What every data source has."""
+
+    format: Literal["auto", "language_modeling", "prompt_completion", "preference"] = Field(
+        default="auto", description="TRL dataset format; auto takes what the method wants."
+    )
+    conversational: bool = Field(default=False, description="Rows as lists of messages, rendered by the chat template.")
+    rows: int | None = Field(default=None, ge=1, description="Use at most so many rows (chosen by seed).")
+    eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of rows kept for evaluation, by hash.")
+    seed: int = Field(default=0, ge=0, description="Seed of the split, of the choice of rows and of generated data.")
+
+
+class SourceData(DataCommon):
+    """A source made in place: `pydoc` or `arithmetic`."""
+
+    source: str = Field(description="Name of a built-in source: pydoc, arithmetic.")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="Options of the source itself.")
+
+
+class PathData(DataCommon):
+    """A file of rows: .jsonl, .parquet or .csv."""
+
+    path: str = Field(description="File of rows; relative to the suite file.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Expected column → the file's own column.")
+
+
+class HubData(DataCommon):
+    """A dataset on the Hugging Face hub."""
+
+    hub: str = Field(description="Repository id, e.g. trl-lib/ultrafeedback_binarized.")
+    revision: str | None = Field(default=None, description="Commit, tag or branch; pin a commit to be reproducible.")
+    config: str | None = Field(default=None, description="Configuration (subset) of the dataset.")
+    split: str = Field(default="train", description="Split to read.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Expected column → the dataset's own column.")
+
+
+Data = SourceData | PathData | HubData
+
+
+class Init(Frozen):
+    """Where a cell's weights come from, if not from its model alone."""
+
+    stage: str = Field(description="Name of a stage of this suite; its checkpoint is the starting point.")
+
+
+class Measure(Frozen):
+    """How a trial is measured."""
+
+    warmup_steps: int = Field(default=5, ge=0, description="Optimizer steps left out of the measured window.")
+
+
+class Limits(Frozen):
+    """What a trial may use, and what happens when it fails."""
+
+    timeout: float | str = Field(default="1h", description="Wall time of one attempt: seconds, or 90s, 10m, 2h.")
+    host_memory: str | None = Field(default=None, description="Host memory of one worker (USS), e.g. 8GiB.")
+    retries: int = Field(default=1, ge=0, le=10, description="More attempts after `crashed`; no other outcome retries.")
+
+
+class Setup(Frozen):
+    """A part of a trial's configuration. `base` is one, each stage is one; matrix levels override its fields."""
+
+    method: str | None = Field(default=None, description="Training method: sft, dpo, orpo.")
+    model: Model | None = Field(default=None, description="Exactly one of shape, hub, path; and options.")
+    data: Data | None = Field(default=None, description="Exactly one of source, hub, path; and options.")
+    train: dict[str, JsonValue] = Field(default_factory=dict, description="Fields of the method's TRL config class.")
+    lora: dict[str, JsonValue] | None = Field(default=None, description="Fields of PEFT's LoraConfig; null trains all.")
+    init: Init | None = Field(default=None, description="Start from a stage's checkpoint.")
+    measure: Measure = Field(default_factory=Measure, description="How the trial is measured.")
+    limits: Limits = Field(default_factory=Limits, description="Time limit and retries.")
+    checkpoint: Literal["keep", "drop"] = Field(default="keep", description="drop deletes it after scoring.")
+    seed: int = Field(default=0, ge=0, description="Seed of a stage's training; cells take theirs from `replicates`.")
+
+
+class Replicates(Frozen):
+    """The same cell again, with other seeds."""
+
+    seeds: list[int] = Field(min_length=1, description="One trial per seed and cell.")
+
+
+class Score(Frozen):
+    """How checkpoints are scored by lm-eval."""
+
+    tasks: list[str] = Field(min_length=1, description="Shipped tasks, or paths of lm-eval task YAML files.")
+    backend: Literal["auto", "hf", "vllm"] = Field(default="auto", description="What runs the model.")
+    limit: int | None = Field(default=None, ge=1, description="Score at most so many documents of each task.")
+    num_fewshot: int | None = Field(default=None, ge=0, description="Few-shot examples; null takes the task's own.")
+    apply_chat_template: bool = Field(default=False, description="Render prompts with the tokenizer's chat template.")
+    batch_size: int = Field(default=64, ge=1, description="Documents per forward of the hf backend.")
+    floor: bool = Field(default=True, description="Score the untrained model too, as the floor.")
+
+
+class Decide(Frozen):
+    """What the answer maximises or minimises, among the cells that keep the bounds."""
+
+    maximise: str | None = Field(default=None, description="Metric, e.g. score.arithmetic_mc.acc or tokens_per_second.")
+    minimise: str | None = Field(default=None, description="Metric to minimise instead.")
+    keep: dict[str, str] = Field(default_factory=dict, description='Metric → bound, e.g. "<= 24 GiB".')
+
+
+class Level(Frozen):
+    """One value of an axis: a name and the field paths it sets, e.g. {"train.packing": true}."""
+
+    name: str
+    sets: dict[str, JsonValue]
+
+
+class Axis(Frozen):
+    """What varies. `field` is the path it sets, or null for an axis of named override sets."""
+
+    name: str
+    field: str | None = None
+    levels: tuple[Level, ...] = Field(min_length=1)
+
+
+class Include(Frozen):
+    """One more cell: chosen levels by axis name, then overrides by field path."""
+
+    name: str | None = None
+    levels: dict[str, str] = Field(default_factory=dict)
+    sets: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Selector(Frozen):
+    """Chooses cells: every entry must match, by level of a named axis or by value of a field path."""
+
+    levels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    fields: dict[str, tuple[JsonValue, ...]] = Field(default_factory=dict)
+
+
+class Suite(Frozen):
+    """One question and the experiment that answers it."""
+
+    name: Slug
+    question: str
+    file: Path
+    base: Setup
+    stages: dict[str, Setup] = Field(default_factory=dict)
+    matrix: tuple[Axis, ...] = ()
+    include: tuple[Include, ...] = ()
+    exclude: tuple[Selector, ...] = ()
+    replicates: Replicates = Field(default_factory=lambda: Replicates(seeds=[0]))
+    score: Score | None = None
+    baseline: Selector | None = None
+    decide: Decide | None = None

@@ -1,0 +1,1 @@
+"""An answer → Markdown and charts; renders, never computes."""

@@ -1,0 +1,1 @@
+"""Checkpoints → scores: lm-eval in a process of its own."""

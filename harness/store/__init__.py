@@ -1,0 +1,1 @@
+"""Run folders → DuckDB; the only user of duckdb."""

@@ -1,0 +1,1 @@
+"""YAML → Suite: strict, with file, line and column in every error."""
