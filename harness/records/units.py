@@ -1,0 +1,149 @@
+"""Durations, sizes and bounds as people write them: `10m`, `24 GiB`, `<= 24 GiB`.
+
+Durations are seconds (float), sizes are bytes (int); binary prefixes are powers of 1024, decimal ones of 1000.
+Every parser raises `ValueError` with one sentence that a user can act on.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES: Mapping[str, int] = {
+    "b": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
+}
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_PART = re.compile(rf"({_NUMBER})\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(rf"({_NUMBER})\s*([a-z]+)", re.IGNORECASE)
+_BOUND = re.compile(r"(<=|>=|<|>)\s*(.+)", re.DOTALL)
+_PLAIN = re.compile(rf"[-+]?{_NUMBER}(?:e[-+]?\d+)?", re.IGNORECASE)
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds of `90`, `90s`, `10m`, `1.5h`, `1h30m`, `250ms` or `2d`; always positive and finite.
+
+    Raises:
+        ValueError: not a duration, or not more than zero.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{value!r} is not a duration; write seconds, or 90s, 10m, 2h, 1h30m")
+    seconds = _seconds_of(value) if isinstance(value, str) else float(value)
+    if seconds is None:
+        raise ValueError(f"{value!r} is not a duration; write seconds, or 90s, 10m, 2h, 1h30m")
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ValueError(f"a duration must be more than zero and finite, not {value!r}")
+    return seconds
+
+
+def _seconds_of(text: str) -> float | None:
+    rest = text.strip()
+    total, at, parts = 0.0, 0, 0
+    while at < len(rest):
+        part = _PART.match(rest, at)
+        if part is None:
+            return None
+        number, unit = part.group(1), part.group(2).lower()
+        if unit not in _SECONDS and (unit or parts or part.end() < len(rest)):
+            return None  # a bare number means seconds only when it stands alone
+        total += float(number) * _SECONDS.get(unit, 1.0)
+        at, parts = part.end(), parts + 1
+    return total if parts else None
+
+
+def parse_size(value: str) -> int:
+    """Bytes of `8GiB`, `24 GiB`, `500MB`, `1.5 GB` or `4096 B`, rounded to a whole byte.
+
+    Raises:
+        ValueError: not a size, or without its unit (a bare number could be bytes or gigabytes).
+    """
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"{value!r} is not a size; write a number and its unit, e.g. 8GiB or 500 MB")
+    unit = _BYTES.get(found.group(2).lower())
+    if unit is None:
+        raise ValueError(f"unknown unit {found.group(2)!r}; sizes are in B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+    return int((Decimal(found.group(1)) * unit).to_integral_value())
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as people read them, two parts at most: 0.25 s, 7.5 s, 1m 30s, 2h 5m, 3d 4h."""
+    if seconds < 0:
+        return "-" + format_duration(-seconds)
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
+    whole, minutes, hours = round(seconds), round(seconds / 60), round(seconds / 3600)
+    if whole < 3600:
+        return _two_parts(whole, 60, "m", "s")
+    return _two_parts(minutes, 60, "h", "m") if minutes < 1440 else _two_parts(hours, 24, "d", "h")
+
+
+def _two_parts(count: int, size: int, high: str, low: str) -> str:
+    large, small = divmod(count, size)
+    return f"{large}{high} {small}{low}" if small else f"{large}{high}"
+
+
+def format_size(size: float) -> str:
+    """Bytes with a binary prefix and three significant digits: 512 B, 1.5 KiB, 24 GiB."""
+    if size < 0:
+        return "-" + format_size(-size)
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1024, larger
+    digits = 0 if unit == "B" else max(0, 2 - len(str(int(value))) + 1)
+    text = f"{value:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bound:
+    """A limit on a metric, `value` in the metric's own unit (bytes, seconds, ratio, …)."""
+
+    operator: str
+    value: float
+    text: str
+
+    def holds(self, figure: float) -> bool:
+        """Whether the figure keeps the bound; a NaN keeps none."""
+        return _COMPARE[self.operator](figure, self.value)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_bound(text: str) -> Bound:
+    """The bound of `<= 24 GiB`, `>= 0.9`, `< 10m` or `> 5000`: an operator, a number, and a size or duration unit.
+
+    Raises:
+        ValueError: no operator, or what follows is not a number, a size or a duration.
+    """
+    found = _BOUND.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"{text!r} is not a bound; write an operator and a number, e.g. '<= 24 GiB' or '>= 0.9'")
+    return Bound(operator=found.group(1), value=_amount(found.group(2).strip(), text), text=text.strip())
+
+
+def _amount(amount: str, text: str) -> float:
+    if _PLAIN.fullmatch(amount):
+        return float(amount)
+    for parse in (parse_size, parse_duration):
+        try:
+            return float(parse(amount))
+        except ValueError:
+            continue
+    raise ValueError(f"{text!r}: {amount!r} is not a number, a size (24 GiB) or a duration (10m)")
