@@ -5,20 +5,21 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness import compare, execute, plan, report, score, suite
-from harness.errors import FolderError, InputError, Problem
+from harness import compare, execute, report, score, suite
+from harness import plan as planning
+from harness.errors import Problem
 from harness.methods import catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.results import Answer
-from harness.records.run_folder import RunFolder, run_folders, suite_folder
-from harness.store import Store
+from harness.records.run_folder import RunFolder, run_folders, suite_folder, write_json
+from harness.store import Ingested, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,7 @@ class Choice:
 class Finished:
     """What a run came to: how every chosen trial ended, what was scored, the answer and its report."""
 
+    plan: Plan
     outcomes: Mapping[str, Outcome]
     scores: score.ScoreReport | None
     answer: Answer
@@ -59,7 +61,7 @@ class Finished:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Ingesting:
+class Ingesting:
     """Takes each finished run folder into the store at once, so that queries see it while the suite runs."""
 
     store: Store
@@ -67,3 +69,64 @@ class _Ingesting:
 
     def __call__(self, folder: RunFolder) -> None:
         self.problems.extend(self.store.ingest([folder]).problems)
+
+
+def planned(file: Path, choice: Choice) -> Plan:
+    """The plan of a suite file: read, checked, expanded, and narrowed to the chosen trials.
+
+    Raises:
+        SuiteError, SelectionError, DataError, ModelError: whatever is wrong with it, before anything runs.
+    """
+    declared = suite.load(file)
+    return planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
+
+
+def states(plan: Plan, places: Places) -> dict[str, Outcome]:
+    """How each trial of the plan ended so far, by trial id; trials without an outcome are left out."""
+    here = suite_folder(places.results, plan.suite.name)
+    found = {trial.id: RunFolder(here / trial.id).outcome() for trial in plan.trials}
+    return {trial: outcome for trial, outcome in found.items() if outcome is not None}
+
+
+def run(
+    file: Path, choice: Choice, places: Places, *, engine: execute.Engine, observer: Observer, scoring: bool = True
+) -> Finished:
+    """Trains what is not finished, scores it, and reports."""
+    plan = planned(file, choice)
+    known = catalog.load()
+    specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
+    outcomes = execute.execute(
+        plan,
+        specs,
+        places.results,
+        engine=engine,
+        observer=observer,
+        retry=choice.retry,
+        force=choice.force,
+        on_finished=Ingesting(store=places.store),
+    )
+    scores = score_plan(plan, places, observer, force=choice.force) if scoring else None
+    answer, rendered = report_plan(plan, places)
+    return Finished(plan=plan, outcomes=outcomes, scores=scores, answer=answer, report=rendered)
+
+
+def score_plan(plan: Plan, places: Places, observer: Observer, *, force: bool = False) -> score.ScoreReport | None:
+    """Scores every checkpoint of the plan that lacks a score; None where the suite asks for none."""
+    wanted = plan.suite.score
+    if wanted is None:
+        return None
+    here = suite_folder(places.results, plan.suite.name)
+    folders = [RunFolder(here / trial.id) for trial in plan.trials]
+    return score.score(folders, wanted, observer=observer, root=plan.suite.file.parent, force=force)
+
+
+def report_plan(plan: Plan, places: Places) -> tuple[Answer, Path]:
+    """Brings the store up to date with the run folders, computes the answer, and renders it."""
+    places.store.ingest(run_folders(places.results, plan.suite.name))
+    answer = compare.answer(places.store.results(plan.suite.name), plan)
+    return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def rebuild(places: Places) -> Ingested:
+    """The store made anew from the run folders alone."""
+    return places.store.rebuild(places.results)
