@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ class Score:
     versions: Mapping[str, str]  # lm_eval, transformers, torch, vllm
     scored_at: str
     duration_s: float
+    notes: Sequence[str] = ()  # what a reader of the score should know, e.g. log-probabilities that are no numbers
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""The parent's hold on a scoring child: start it, hear its progress, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.score.jobs import Job
+
+_TAIL = 300  # characters of the log that a cause quotes
+
+
+class Child:
+    """One process that scores one job. Use as a context manager: leaving it kills whatever still runs."""
+
+    def __init__(self, job: Job, log: Path) -> None:
+        self._job = job
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe = -1
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-score-")
+
+    def __enter__(self) -> Child:
+        job_file = Path(self._folder.name) / "job.json"
+        self._job.write(job_file)
+        self._pipe, write = os.pipe()
+        command = [sys.executable, "-m", "harness.score.worker", str(job_file)]
+        command += ["--progress", str(write), "--parent", str(os.getpid())]
+        try:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(write,),
+                    process_group=0,  # Ctrl-C is the parent's to answer
+                    env={**os.environ, "TQDM_MININTERVAL": "30", "TOKENIZERS_PARALLELISM": "false"},
+                )
+        except BaseException:
+            os.close(self._pipe)
+            self._folder.cleanup()
+            raise
+        finally:
+            os.close(write)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        os.close(self._pipe)
+        self._folder.cleanup()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, which is its process group's too."""
+        return self._process.pid if self._process else None
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """The child's progress until it ends, in whatever way."""
+        buffer = b""
+        while chunk := self._read():
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                message = json.loads(line)
+                yield message
+                if message["kind"] == "end":
+                    return
+
+    def cause(self) -> str:
+        """Why the child ended before its work did, in one line."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # it said nothing more, yet did not end
+            os.killpg(self._process.pid, signal.SIGKILL)
+            code = self._process.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"the scoring process {how}{self._last_words()}"
+
+    def _read(self) -> bytes:
+        """The next bytes; empty when the child is gone, even if something it forked keeps the pipe open."""
+        assert self._process is not None
+        while True:
+            gone = self._process.poll() is not None
+            ready, _, _ = select.select([self._pipe], [], [], 0.0 if gone else 0.5)
+            if ready:
+                return os.read(self._pipe, 2**16)
+            if gone:
+                return b""
+
+    def _last_words(self) -> str:
+        try:
+            text = self._log.read_bytes()[-10_000:].decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+        tail = lines[-1][-_TAIL:] if lines else ""
+        return f"; {self._log} ends: {tail}" if tail else ""

@@ -1,0 +1,40 @@
+"""The hf backend: transformers under lm-eval's own `HFLM`. Imported by the scoring child alone."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from harness import models
+from harness.score.jobs import Job
+
+
+class HfOpener:
+    """Loads one checkpoint after the other; the earlier one's memory is given back first."""
+
+    def __init__(self, job: Job) -> None:
+        self._batch_size = int(job.flags["batch_size"])
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @contextmanager
+    def lm(self, checkpoint: Path) -> Iterator[Any]:
+        """lm-eval's model object over the checkpoint, adapters merged; float32 where there is no GPU."""
+        model, tokenizer = models.open_checkpoint(checkpoint)
+        if self._device.type == "cpu":
+            model = model.float()  # half precision is slower there, and rounds
+        model = model.to(self._device).eval()
+        lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
+        try:
+            with torch.inference_mode():
+                yield lm
+        finally:
+            del lm, model
+            gc.collect()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
