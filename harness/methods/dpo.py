@@ -10,8 +10,12 @@ from harness.methods.method import Method
 
 
 def loss_tokens(batch: Mapping[str, Any], trainer: Any) -> Any:
-    """Completion positions of chosen and rejected: the mask that DPOTrainer sums log-probabilities over."""
-    return batch["completion_mask"][:, 1:].sum()
+    """Completion positions of chosen and rejected, which DPOTrainer sums log-probabilities over.
+
+    The loss type `sft` alone falls on the chosen half of the batch.
+    """
+    mask = batch["completion_mask"][:, 1:]
+    return mask[: samples(batch)].sum() if trainer.loss_types == ["sft"] else mask.sum()
 
 
 def samples(batch: Mapping[str, Any]) -> int:
@@ -28,6 +32,7 @@ DPO = Method(
     build=build_dpo,
     loss_tokens=loss_tokens,
     samples=samples,
+    reference=True,
     refuses={
         "packing": "TRL's DPOTrainer has no packing: a pair's sequences are compared whole",
         "packing_strategy": "TRL's DPOTrainer has no packing",

@@ -10,10 +10,10 @@ from harness.methods.method import Method
 
 
 def loss_tokens(batch: Mapping[str, Any], trainer: Any) -> Any:
-    """Positions that carry loss, each once: the NLL covers prompt and response of chosen, the odds ratio both completions.
+    """Positions that carry loss, each counted once.
 
-    ORPOTrainer's NLL runs over every real token of the chosen sequence; its odds ratio over completion labels of
-    chosen (within the former) and of rejected. So: real chosen positions after the shift, and rejected labels after it.
+    ORPOTrainer's NLL runs over prompt and response of the chosen sequence, its odds ratio over the completions of
+    chosen (within the former) and rejected. So: real chosen positions after the shift, and rejected labels after it.
     """
     chosen = batch["chosen_attention_mask"][:, 1:].sum()
     rejected = (batch["rejected_labels"][:, 1:] != -100).sum()

@@ -15,11 +15,9 @@ def loss_tokens(batch: Mapping[str, Any], trainer: Any) -> Any:
 
 
 def samples(batch: Mapping[str, Any]) -> int:
-    """Rows of the tensor; with packing or padding-free a row holds several documents, counted by their starts."""
-    positions = batch.get("position_ids")
-    if positions is not None:
-        return int((positions == 0).sum())
-    return int(batch["input_ids"].shape[0])
+    """Documents: rows of the tensor; where packing or padding-free lays several in a row, boundaries less one."""
+    boundaries = batch.get("cu_seq_lens_q")
+    return int(batch["input_ids"].shape[0] if boundaries is None else boundaries.shape[0] - 1)
 
 
 SFT = Method(

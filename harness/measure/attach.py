@@ -1,0 +1,133 @@
+"""Ties the probes to a trainer: what happens in Hugging Face's loop becomes calls of the probes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.measure.active import active
+from harness.measure.clock import StepClock, TimedIterator
+from harness.measure.curves import Curves
+from harness.measure.divergence import Divergence
+from harness.measure.memory import Memory
+from harness.measure.probe import Probe
+from harness.measure.recorder import Recorder
+from harness.measure.tokens import TokenCounter
+from harness.records.events import Event
+
+PROBES: dict[str, type[Probe]] = {
+    "clock": StepClock,  # first: what the others do after a step counts in the next one
+    "tokens": TokenCounter,
+    "memory": Memory,
+    "curves": Curves,
+    "divergence": Divergence,  # last: it may stop the training, and the others should have recorded by then
+}
+"""Every probe of a trial, in calling order. A new one is a file and a line here."""
+
+
+def start_probes(recorder: Recorder) -> list[Probe]:
+    """Makes the probes at the start of an attempt, so that they see its first phases too."""
+    probes = [make(recorder) for make in PROBES.values()]
+    recorder.on_phase_end.extend(probe.phase_end for probe in probes)
+    return probes
+
+
+def attach(trainer: Any, recorder: Recorder, method: Any, warmup_steps: int, probes: list[Probe] | None = None) -> Loop:
+    """Attaches the probes (those given, or new ones) to a built trainer and records what is really active."""
+    loop = Loop(recorder, start_probes(recorder) if probes is None else probes, warmup_steps)
+    for probe in loop.probes:
+        probe.attached(trainer, method)
+    recorder.add("active", values=active(trainer, method))
+    loop.wrap(trainer)
+    return loop
+
+
+class Loop:
+    """One training loop under observation. Steps after `warmup_steps` are the measured window."""
+
+    def __init__(self, recorder: Recorder, probes: list[Probe], warmup_steps: int) -> None:
+        self.recorder = recorder
+        self.probes = probes
+        self.warmup_steps = warmup_steps
+        self.steps = 0
+        self._paused_in: str | None = None
+
+    def wrap(self, trainer: Any) -> None:
+        """Wraps the trainer's own methods, on this instance alone, and adds a callback."""
+        from harness.measure.callback import LoopCallback
+
+        self._fetch, self._train_batch = trainer.get_batch_samples, trainer.training_step
+        trainer.get_batch_samples = self._get_batch_samples
+        trainer.training_step = self._training_step
+        trainer.evaluate = self._pausing("eval", trainer.evaluate)
+        trainer._save_checkpoint = self._pausing("save", trainer._save_checkpoint)
+        trainer.add_callback(LoopCallback(self))
+
+    def _get_batch_samples(self, iterator: Iterator[Any], *args: Any, **kwargs: Any) -> Any:
+        return self._fetch(TimedIterator(iterator, self._waited), *args, **kwargs)
+
+    def _waited(self, seconds: float) -> None:
+        for probe in self.probes:
+            probe.waited(seconds)
+
+    def _training_step(self, model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        for probe in self.probes:
+            probe.batch_begin(inputs)
+        loss = self._train_batch(model, inputs, *args, **kwargs)
+        for probe in self.probes:
+            probe.batch_end(loss)
+        return loss
+
+    def _pausing(self, name: str, call: Any) -> Any:
+        """`call` as a phase of its own, its time taken out of the steps; calls inside one are part of it."""
+
+        def paused(*args: Any, **kwargs: Any) -> Any:
+            if self._paused_in is not None:
+                return call(*args, **kwargs)
+            self._paused_in = name
+            synchronise()  # what the steps before left running on the device is theirs
+            began = time.perf_counter()
+            try:
+                with self.recorder.phase(name):
+                    return call(*args, **kwargs)
+            finally:
+                self._paused_in = None
+                took = time.perf_counter() - began
+                for probe in self.probes:
+                    probe.paused(name, took)
+
+        return paused
+
+    def begin(self) -> None:
+        """Training begins."""
+        for probe in self.probes:
+            probe.train_begin()
+
+    def step_end(self, step: int, last: bool) -> None:
+        """An optimizer step is done. The device is waited for at the window's edges only."""
+        if last or step == self.warmup_steps:
+            synchronise()
+        event: Event = {"kind": "step", "step": step, "measured": step > self.warmup_steps}
+        for probe in self.probes:
+            probe.step_end(event)
+        self.steps = step
+        self.recorder.add_event(event)
+
+    def logged(self, step: int, values: Mapping[str, Any]) -> None:
+        """The trainer logged."""
+        for probe in self.probes:
+            probe.logged(step, values)
+
+    def end(self) -> None:
+        """Training is done."""
+        for probe in self.probes:
+            probe.train_end()
+
+
+def synchronise() -> None:
+    """Waits for the device, where there is one in use."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

@@ -1,0 +1,58 @@
+"""Wall time of optimizer steps, data loading included, evaluation and saving left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from harness.measure.probe import Probe
+from harness.measure.recorder import Recorder
+from harness.records.events import Event
+
+
+class StepClock(Probe):
+    """A step lasts from the end of the one before (or the start of training) to its own end, less what paused it.
+
+    So the steps of a window add up to its wall time, the trainer's logging included, and nothing hides between them.
+    """
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(recorder)
+        self._clock = clock
+        self._mark = clock()
+        self._paused = 0.0
+        self._waited = 0.0
+
+    def train_begin(self) -> None:
+        self._mark, self._paused, self._waited = self._clock(), 0.0, 0.0
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def paused(self, name: str, seconds: float) -> None:
+        self._paused += seconds
+
+    def step_end(self, event: Event) -> None:
+        now = self._clock()
+        event["wall_s"] = round(now - self._mark - self._paused, 6)
+        event["data_s"] = round(self._waited, 6)
+        self._mark, self._paused, self._waited = now, 0.0, 0.0
+
+
+class TimedIterator:
+    """An iterator that tells how long each of its items was waited for."""
+
+    def __init__(self, inner: Iterator[Any], waited: Callable[[float], None]) -> None:
+        self._inner = inner
+        self._waited = waited
+
+    def __iter__(self) -> TimedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        began = time.perf_counter()
+        try:
+            return next(self._inner)
+        finally:
+            self._waited(time.perf_counter() - began)
