@@ -1,1 +1,1 @@
-"""One file per command: parses, calls, prints; no logic."""
+"""The command line: one file per command; each parses, calls the pipeline, prints. Nothing heavy is imported here."""

@@ -1,0 +1,153 @@
+"""`harness list`: suites, their trials, and the names a suite may use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import options
+
+_SHIPPED = Path("suites")
+
+
+def list_(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Name of a suite: list its trials.")] = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Scoring tasks that ship.")] = False,
+    methods: Annotated[bool, typer.Option("--methods", help="Training methods.")] = False,
+    shapes: Annotated[bool, typer.Option("--shapes", help="Published architectures by name.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="Data sources made in place.")] = False,
+    results: options.Results = options.RESULTS,
+    as_json: options.Json = False,
+) -> None:
+    """List suites, the trials of one, or names a suite may use.
+
+    Suites are those in suites/ and those with results.
+
+    \b
+    Examples:
+      harness list
+      harness list quickstart
+      harness list --tasks
+    """
+    from harness.cli.output import print_json, table
+    from harness.errors import InputError
+
+    asked = [name for name, flag in zip(_NAMES, (tasks, methods, shapes, sources), strict=True) if flag]
+    if len(asked) + (suite is not None) > 1:
+        raise InputError.of(
+            "one list at a time", hint="give a suite, or one of --tasks, --methods, --shapes, --sources"
+        )
+    if asked:
+        rows = _NAMES[asked[0]]()
+    elif suite is not None:
+        rows = _trials(results, suite)
+    else:
+        rows = _suites(results)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        table(list(rows[0]), [list(row.values()) for row in rows], right=_FIGURES)
+    else:
+        typer.echo("no suites here; make one: harness init suite.yaml", err=True)
+
+
+def _suites(results: Path) -> list[dict[str, Any]]:
+    """Suites by file and by results; a file that cannot be read says so and does not hide the others."""
+    from harness import suite
+    from harness.cli.trials import everything
+    from harness.errors import HarnessError
+
+    counts: dict[str, Counter[str]] = {}
+    for trial in everything(results):
+        outcome = trial.folder.outcome()
+        counts.setdefault(trial.suite, Counter())[outcome.outcome if outcome else "unfinished"] += 1
+    rows = []
+    for file in sorted([*_SHIPPED.glob("*.yaml"), *_SHIPPED.glob("*.yml")]):
+        try:
+            loaded = suite.load(file)
+        except HarnessError:
+            rows.append(_suite_row(file.stem, file, {}, f"wrong: see harness validate {file}"))
+            continue
+        rows.append(_suite_row(loaded.name, file, counts.pop(loaded.name, {}), loaded.question))
+    rows += [_suite_row(name, None, count, "") for name, count in sorted(counts.items())]
+    return rows
+
+
+def _suite_row(name: str, file: Path | None, counts: Mapping[str, int], question: str) -> dict[str, Any]:
+    done = {"trials": sum(counts.values()), "ok": counts.get("ok", 0)}
+    return {"suite": name, "file": str(file) if file else None, **done, "question": question}
+
+
+def _trials(results: Path, suite: str) -> list[dict[str, Any]]:
+    from harness.cli.trials import everything
+
+    rows = []
+    for trial in everything(results, suite):
+        outcome = trial.folder.outcome()
+        rows.append(
+            {
+                "trial": trial.name,
+                "id": trial.id,
+                "kind": trial.spec.get("kind"),
+                "seed": trial.spec.get("seed"),
+                "outcome": outcome.outcome if outcome else None,
+                "attempts": len(trial.folder.attempts()),
+                "loss": outcome.summary.get("final_loss") if outcome else None,
+                "tokens_per_second": outcome.summary.get("tokens_per_second") if outcome else None,
+            }
+        )
+    return sorted(rows, key=lambda row: str(row["trial"]))
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from harness.score import TASKS
+
+    return [
+        {
+            "task": task.name,
+            "source": task.source,
+            "metric": task.metric,
+            "chance": task.chance,
+            "says": task.description,
+        }
+        for task in TASKS.values()
+    ]
+
+
+def _methods() -> list[dict[str, Any]]:
+    from harness.methods import METHODS
+
+    return [
+        {"method": name, "says": method.title, "formats": ", ".join(method.formats)} for name, method in METHODS.items()
+    ]
+
+
+def _shapes() -> list[dict[str, Any]]:
+    from harness.models import SHAPES
+
+    return [
+        {
+            "shape": name,
+            "parameters": shape.parameters,
+            "layers": shape.config.get("num_hidden_layers"),
+            "hidden": shape.config.get("hidden_size"),
+            "source": shape.source,
+        }
+        for name, shape in SHAPES.items()
+    ]
+
+
+def _sources() -> list[dict[str, Any]]:
+    from harness.data import SOURCES
+
+    return [
+        {"source": name, "says": source.says, "options": ", ".join(source.options)} for name, source in SOURCES.items()
+    ]
+
+
+_NAMES = {"tasks": _tasks, "methods": _methods, "shapes": _shapes, "sources": _sources}
+_FIGURES = ("trials", "ok", "seed", "attempts", "loss", "tokens_per_second", "parameters", "layers", "hidden", "chance")

@@ -1,0 +1,138 @@
+"""Printing: tables, JSON and figures. stdout is the result, stderr the progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+_RICH_ROWS = 500  # above this rich takes longer to lay a table out than a reader to read it
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def width() -> int:
+    """Columns of the terminal, or of `COLUMNS`; 80 where neither is known."""
+    return shutil.get_terminal_size().columns
+
+
+def print_json(value: Any) -> None:
+    """Exactly one JSON document; NaN and infinities are the strings "NaN", "Infinity", "-Infinity"."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(jsonable(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
+
+
+def jsonable(value: Any) -> Any:
+    """Records, paths and odd numbers as what JSON knows; anything else as its text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _odd(value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(inner) for inner in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "model_dump"):
+        return jsonable(value.model_dump(mode="json"))
+    return str(value) if isinstance(value, PurePath) or value is not None else None
+
+
+def _odd(value: float) -> str:
+    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+    """Rows on stdout: drawn by rich on a terminal, aligned plain text elsewhere and for very many rows."""
+    if sys.stdout.isatty() and len(rows) <= _RICH_ROWS:
+        _rich_table(columns, rows, right)
+    else:
+        print(plain_table(columns, rows, right=right))
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> str:
+    """Aligned columns, two spaces apart, no colour, nothing cut; figures of `right` columns to the right."""
+    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    to_right = [name in right for name in columns]
+    lines = (
+        "  ".join(
+            text.rjust(wide) if flush else text.ljust(wide)
+            for text, wide, flush in zip(row, widths, to_right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return number(value)
+    return str(value).replace("\n", "⏎").replace("\t", " ")
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(_cell(value), style=_STYLES.get(_cell(value), "")) for value in row))
+    Console(highlight=False).print(drawn)
+
+
+_STYLES = {
+    "ok": "green",
+    "running": "cyan",
+    "oom": "red",
+    "diverged": "red",
+    "timeout": "red",
+    "crashed": "red",
+    "interrupted": "yellow",
+    "skipped": "yellow",
+}
+
+
+def number(value: float | int | None) -> str:
+    """A figure for a person: four significant digits, thousands in groups; – for unknown."""
+    if value is None:
+        return "–"
+    if isinstance(value, float) and not math.isfinite(value):
+        return _odd(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A metric's value with its unit: sizes as GiB, durations as 1m 30s."""
+    from harness.records.units import format_duration, format_size
+
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return _odd(value)
+    if unit == "bytes":
+        return format_size(value)
+    if unit == "s":
+        return format_duration(value)
+    if unit in ("ratio", "score"):
+        return number(value)
+    return f"{number(value)} {unit}"

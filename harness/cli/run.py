@@ -1,0 +1,152 @@
+"""`harness run`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.execute import Engine
+    from harness.pipeline import Finished
+    from harness.records.progress import Observer
+
+
+class Retry(StrEnum):
+    """Which trials that ended badly are tried again."""
+
+    none = "none"
+    failed = "failed"
+
+
+class EngineName(StrEnum):
+    """What executes trials."""
+
+    local = "local"
+    debug = "debug"
+
+
+def run(
+    suite: options.SuiteFile,
+    only: options.Only = None,
+    skip: options.Skip = None,
+    retry: Annotated[Retry, typer.Option(help="`failed`: try again what ended badly before.")] = Retry.none,
+    force: Annotated[bool, typer.Option("--force", help="Run finished trials again too; nothing is deleted.")] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="`local` trains on this machine; `debug` makes results up, to try a suite out.")
+    ] = EngineName.local,
+    no_score: Annotated[bool, typer.Option("--no-score", help="Train and report only.")] = False,
+    results: options.Results = options.RESULTS,
+    reports: options.Reports = options.REPORTS,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train, measure, score and report a suite, or go on with it.
+
+    Running it again goes on where it stopped. Prints the headline and the report's path. Ctrl-C once ends the running trial cleanly, twice at once.
+    Ends with 5 when trials failed; the report then says which and why.
+
+    \b
+    Examples:
+      harness run suites/quickstart.yaml
+      harness run suites/quickstart.yaml --only 'dpo-*' --retry failed
+    """
+    from harness import pipeline
+    from harness.cli.output import print_json
+
+    with observing(suite.stem, quiet=quiet) as observer:
+        finished = pipeline.run(
+            suite,
+            options.choice(only, skip, retry=retry.value, force=force),
+            options.places(results, reports),
+            engine=_engine(engine),
+            observer=observer,
+            scoring=not no_score,
+        )
+    if as_json:
+        print_json(_document(finished))
+    else:
+        print(finished.answer.headline)
+        print(f"report: {finished.report}")
+    _tell_failures(finished, suite)
+
+
+@contextmanager
+def observing(title: str, *, quiet: bool) -> Iterator[Observer]:
+    """Nobody when quiet, the live table on a terminal, plain lines elsewhere."""
+    if quiet:
+        from harness.records.progress import Silent
+
+        yield Silent()
+    elif sys.stderr.isatty():
+        from harness.cli.live import LiveTable
+
+        with LiveTable(title) as observer:
+            yield observer
+    else:
+        from harness.cli.plain import PlainLines
+
+        yield PlainLines()
+
+
+def _engine(name: EngineName) -> Engine:
+    from harness import execute
+
+    return execute.DebugEngine() if name is EngineName.debug else execute.LocalEngine()
+
+
+def _document(finished: Finished) -> dict[str, Any]:
+    names = {trial.id: trial.name for trial in finished.plan.trials}
+    return {
+        "suite": finished.answer.suite,
+        "headline": finished.answer.headline,
+        "report": finished.report,
+        "trials": [
+            {"id": trial, "name": names.get(trial, trial), **_outcome(outcome)}
+            for trial, outcome in finished.outcomes.items()
+        ],
+        "failed": list(finished.failed),
+    }
+
+
+def _outcome(outcome: Any) -> dict[str, Any]:
+    return {
+        "outcome": outcome.outcome,
+        "attempt": outcome.attempt,
+        "phase": outcome.phase,
+        "cause": outcome.cause,
+        "duration_s": outcome.duration_s,
+        "metrics": outcome.summary,
+    }
+
+
+def _tell_failures(finished: Finished, suite: Path) -> None:
+    """Raises TrialsFailed when a trial ended otherwise than ok; by then the report is out."""
+    from harness.errors import Problem, TrialsFailed
+
+    if not finished.failed:
+        return
+    names = {trial.id: trial.name for trial in finished.plan.trials}
+    told = [(names.get(trial, trial), finished.outcomes[trial]) for trial in finished.failed]
+    why = "; ".join(f"{name}: {outcome.outcome}{_because(outcome)}" for name, outcome in told[:5])
+    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+    raise TrialsFailed(
+        problems=[
+            Problem(
+                what=f"{len(told)} of {len(finished.outcomes)} trials did not end well",
+                why=why + more,
+                hint=f"harness show '{told[0][0]}' tells more; harness run {suite} --retry failed tries them again",
+            )
+        ]
+    )
+
+
+def _because(outcome: Any) -> str:
+    return f" ({outcome.cause})" if outcome.cause else ""
