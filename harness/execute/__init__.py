@@ -1,1 +1,10 @@
 """Plan → finished run folders: warm local workers; a debug engine without training."""
+
+from harness.execute.debug import Behaviour, DebugEngine
+from harness.execute.engine import Engine, Exit, Handle
+from harness.execute.local import LocalEngine
+from harness.execute.lock import holder
+from harness.execute.runner import execute
+from harness.execute.supervise import Limits
+
+__all__ = ["Behaviour", "DebugEngine", "Engine", "Exit", "Handle", "Limits", "LocalEngine", "execute", "holder"]

@@ -14,7 +14,7 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +61,19 @@ def read_events(path: Path) -> Iterator[Event]:
             raise ValueError(f"{path}:{number}: not a JSON object: {error}") from error
         if isinstance(event, dict):
             yield event
+
+
+def last_phase(events: Iterable[Event]) -> str | None:
+    """The innermost phase that was begun and not ended; when all have ended, the last one begun; None before any."""
+    open_phases: list[str] = []
+    begun: str | None = None
+    for event in events:
+        if event.get("kind") != "phase":
+            continue
+        name = str(event.get("name"))
+        if event.get("edge") == "start":
+            open_phases.append(name)
+            begun = name
+        elif name in open_phases:
+            del open_phases[len(open_phases) - 1 - open_phases[::-1].index(name)]
+    return open_phases[-1] if open_phases else begun

@@ -1,0 +1,56 @@
+"""What runs attempts: the protocol that local workers, the debug engine and later engines share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.records.run_folder import Attempt, RunFolder
+from harness.records.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    """How a worker's process ended: by itself (`code`), by a signal, or with whoever started it (`lost` says how)."""
+
+    code: int | None = None
+    signal: int | None = None
+    lost: str | None = None
+
+
+class Handle(Protocol):
+    """One running attempt."""
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, leader of its own process group; None where there is none (yet)."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the attempt itself has begun; before that the engine prepares, and no time limit runs."""
+
+    def wait(self, timeout_s: float) -> Exit | None:
+        """Blocks until the worker has ended or `timeout_s` has passed; None while it runs."""
+
+    def stop(self) -> None:
+        """Asks the worker to stop cleanly; it then closes the attempt as `interrupted`."""
+
+    def kill(self) -> None:
+        """Ends the worker, and every process it started, at once."""
+
+
+class Engine(Protocol):
+    """Runs attempts, one at a time."""
+
+    def warm(self) -> None:
+        """Begins what makes the first start slow; returns at once."""
+
+    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
+        """Starts one attempt of the trial in `folder`, whose spec.json is written.
+
+        Raises:
+            InputError: attempts cannot run here at all (the training stack does not import, …).
+        """
+
+    def close(self) -> None:
+        """Ends everything the engine started. May be called twice; a later `start` begins anew."""

@@ -1,0 +1,113 @@
+"""What the parent writes into run folders: the spec, the command, and outcomes of attempts that could not say it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from harness.execute import disk
+from harness.measure.summarise import summarise
+from harness.records.events import Event, last_phase, read_events
+from harness.records.outcome import Outcome, OutcomeName
+from harness.records.run_folder import Attempt, RunFolder, write_atomic, write_json
+from harness.records.spec import Spec
+
+_LOG_END = 4096
+
+
+def prepare(folder: RunFolder, spec: Spec) -> Attempt:
+    """Writes spec.json and command.sh, and makes the next attempt's folder.
+
+    Raises:
+        FolderError: one of them could not be written.
+    """
+    with disk.writing(folder.path):
+        write_json(folder.spec_file, spec.to_json())
+        write_atomic(folder.command_file, _command())
+        folder.command_file.chmod(0o755)
+        return folder.new_attempt()
+
+
+def _command() -> str:
+    python = shlex.quote(sys.executable)
+    return (
+        "#!/bin/sh\n"
+        "# Trains this trial once more, alone, in the foreground, as a new attempt.\n"
+        f'exec {python} -P -m harness.worker "$(cd "$(dirname "$0")" && pwd)"\n'
+    )
+
+
+def ended(
+    attempt: Attempt,
+    name: OutcomeName,
+    cause: str,
+    *,
+    started: datetime,
+    duration_s: float,
+    at_least: Mapping[str, float] | None = None,
+) -> Outcome:
+    """The outcome of an attempt whose worker could not write one, with what its events tell.
+
+    `at_least` are maxima that the parent saw itself; the larger of both counts.
+    """
+    events = _events(attempt)
+    summary = dict(summarise(events)) if events else {}
+    for metric, value in (at_least or {}).items():
+        summary[metric] = max(summary.get(metric, 0.0), value)
+    return Outcome(
+        outcome=name,
+        attempt=attempt.number,
+        started_at=started.isoformat(timespec="milliseconds"),
+        ended_at=(started + timedelta(seconds=duration_s)).isoformat(timespec="milliseconds"),
+        duration_s=duration_s,
+        phase=last_phase(events),
+        cause=cause,
+        summary=summary,
+    )
+
+
+def abandoned(attempt: Attempt) -> Outcome:
+    """The outcome of an attempt that nobody closed: its times are those of the last thing it wrote."""
+    events = _events(attempt)
+    duration = float(events[-1].get("t", 0.0)) if events else 0.0
+    written = [path.stat().st_mtime for path in (attempt.events, attempt.log, attempt.path) if path.exists()]
+    last = datetime.fromtimestamp(max(written), UTC)
+    cause = "whoever ran it was killed before it ended"
+    return ended(attempt, "interrupted", cause, started=last - timedelta(seconds=duration), duration_s=duration)
+
+
+def skipped(folder: RunFolder, spec: Spec, cause: str) -> Outcome:
+    """Records that a trial could not be tried, as an attempt of its own; the same cause is not recorded twice."""
+    last = folder.last_attempt()
+    before = last.outcome() if last else None
+    if before is not None and before.outcome == "skipped" and before.cause == cause:
+        return before
+    attempt = prepare(folder, spec)
+    outcome = ended(attempt, "skipped", cause, started=datetime.now(UTC), duration_s=0.0)
+    with disk.writing(attempt.outcome_file):
+        attempt.close(outcome)
+    return outcome
+
+
+def log_end(log: Path, lines: int = 3, most: int = 400) -> str:
+    """The last lines of worker.log as one line of at most `most` characters; empty when there is none."""
+    try:
+        with log.open("rb") as handle:
+            size = handle.seek(0, os.SEEK_END)
+            handle.seek(max(0, size - _LOG_END))
+            text = handle.read().decode(errors="replace")
+    except OSError:
+        return ""
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    return " · ".join(said[-lines:])[-most:]
+
+
+def _events(attempt: Attempt) -> list[Event]:
+    try:
+        return list(read_events(attempt.events))
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,161 @@
+"""Runs a plan: every trial that is not finished, in order, whatever happens to any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError, Interrupted, Problem
+from harness.execute import lock, record, resume
+from harness.execute.engine import Engine
+from harness.execute.interrupts import Interrupts
+from harness.execute.supervise import Limits, Watch
+from harness.records.outcome import Outcome
+from harness.records.plan import Plan, Trial
+from harness.records.progress import Observer
+from harness.records.run_folder import RunFolder, suite_folder
+from harness.records.spec import Spec
+
+
+def execute(
+    plan: Plan,
+    specs: Mapping[str, Spec],
+    results: Path,
+    *,
+    engine: Engine,
+    observer: Observer,
+    retry: resume.Retry = "none",
+    force: bool = False,
+    on_finished: Callable[[RunFolder], None] | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Outcome]:
+    """Trains what is not finished and returns how every trial of the plan ended, by trial id.
+
+    `specs` holds the spec of every trial, by id. `on_finished` is called with each run folder that changed, once
+    its trial has ended. Finished trials do not run again (see `resume.finished`); an attempt that `crashed` is
+    repeated up to `spec.retries` times, no other outcome is; trials that start from a stage that failed are `skipped`.
+    The engine is closed at the end, however it comes. To be called from the main thread, where signals arrive.
+
+    Raises:
+        HeldError: another process runs this suite; nothing was done.
+        FolderError: the results cannot be written (nothing ran), or the disk filled up (what was finished is kept).
+        InputError: the engine cannot run attempts at all.
+        Interrupted: the user stopped the run; the running attempt is recorded, and running again resumes.
+    """
+    here = suite_folder(results, plan.suite.name)
+    run = _Run(
+        plan=plan,
+        specs=specs,
+        folders={trial.id: RunFolder(here / trial.id) for trial in plan.trials},
+        engine=engine,
+        observer=observer,
+        changed=on_finished or (lambda folder: None),
+        limits=limits or Limits(),
+    )
+    with Interrupts() as run.interrupts, lock.hold(results, plan.suite.name), closing(engine):
+        run.all(retry=retry, force=force)
+    return run.outcomes
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run:
+    """One call of `execute`."""
+
+    plan: Plan
+    specs: Mapping[str, Spec]
+    folders: Mapping[str, RunFolder]
+    engine: Engine
+    observer: Observer
+    changed: Callable[[RunFolder], None]
+    limits: Limits
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def all(self, *, retry: resume.Retry, force: bool) -> None:
+        for trial in self.plan.trials:
+            if resume.close_abandoned(self.folders[trial.id]):
+                self.changed(self.folders[trial.id])
+        self.outcomes |= resume.finished(self.plan, self.folders, retry=retry, force=force)
+        self.observer.planned(self.plan.trials, dict(self.outcomes))
+        self._tell_lost_checkpoints()
+        to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]
+        if to_run:
+            self.engine.warm()
+        for trial in to_run:
+            self._check_interrupt()
+            self.outcomes[trial.id] = self._one(trial)
+            self.changed(self.folders[trial.id])
+        self._check_interrupt()
+
+    def _one(self, trial: Trial) -> Outcome:
+        """The trial's last attempt in this run, or why there is none."""
+        obstacle = self._obstacle(trial)
+        if obstacle is not None:
+            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle)
+            self.observer.finished(trial, outcome, will_retry=False)
+            return outcome
+        left = self.specs[trial.id].retries
+        while True:
+            outcome = self._attempt(trial)
+            again = outcome.outcome == "crashed" and left > 0 and not self.interrupts.stop
+            self.observer.finished(trial, outcome, will_retry=again)
+            if not again:
+                return outcome
+            left -= 1
+
+    def _attempt(self, trial: Trial) -> Outcome:
+        spec, folder = self.specs[trial.id], self.folders[trial.id]
+        attempt = record.prepare(folder, spec)
+        self.observer.started(trial, attempt.number)
+        try:
+            watch = Watch(
+                trial=trial,
+                spec=spec,
+                attempt=attempt,
+                handle=self.engine.start(spec, folder, attempt),
+                observer=self.observer,
+                interrupts=self.interrupts,
+                limits=self.limits,
+            )
+            return watch.outcome()
+        except HarnessError:
+            self.changed(folder)
+            raise
+
+    def _obstacle(self, trial: Trial) -> str | None:
+        """Why the trial cannot start: the stage it starts from did not end well, or left no checkpoint."""
+        if trial.needs is None:
+            return None
+        stage = self.folders.get(trial.needs) or RunFolder(self.folders[trial.id].path.parent / trial.needs)
+        name = next((other.name for other in self.plan.trials if other.id == trial.needs), trial.needs)
+        outcome = self.outcomes.get(trial.needs) or stage.outcome()
+        if outcome is None:
+            return f"stage {name} has not been trained"
+        if outcome.outcome != "ok":
+            return f"stage {name} ended {outcome.outcome}" + (f": {outcome.cause}" if outcome.cause else "")
+        return None if stage.checkpoint.is_dir() else f"stage {name} left no checkpoint"
+
+    def _check_interrupt(self) -> None:
+        if not self.interrupts.stop:
+            return
+        done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
+        raise Interrupted(
+            problems=(
+                Problem(
+                    what=f"stopped by the user ({self.interrupts.name})",
+                    why=f"{done} of {len(self.plan.trials)} trials have ended",
+                    hint="run the same command again to go on from here",
+                ),
+            )
+        )
+
+    def _tell_lost_checkpoints(self) -> None:
+        for trial in self.plan.trials:
+            fine = trial.id in self.outcomes and self.outcomes[trial.id].outcome == "ok"
+            if fine and self.specs[trial.id].checkpoint == "keep" and not self.folders[trial.id].checkpoint.is_dir():
+                self.observer.message(
+                    f"the checkpoint of {trial.name} is gone; its figures stand, and it cannot be scored again "
+                    f"(`--only {trial.name} --force` trains it anew)"
+                )

@@ -1,0 +1,110 @@
+"""One attempt from its start to its outcome.json, whatever the training does; used by both ways into a worker."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from harness.records.events import last_phase, read_events
+from harness.records.outcome import Outcome, OutcomeName
+from harness.records.run_folder import Attempt, RunFolder
+from harness.worker.guard import Stopped, StopRequest
+
+Train = Callable[[RunFolder, Attempt], Outcome]
+"""What trains one trial: `harness.worker.trial.run_trial`, or a stand-in of a test."""
+
+DEFAULT_TRAIN = "harness.worker.trial:run_trial"
+
+
+def find_train(name: str) -> Train:
+    """The function that `module:function` names.
+
+    Raises:
+        ImportError, AttributeError: there is none.
+    """
+    module, _, function = name.partition(":")
+    found: Train = getattr(importlib.import_module(module), function)
+    return found
+
+
+def attend(folder: RunFolder, attempt: Attempt, train: Train, *signals: signal.Signals) -> Outcome:
+    """Trains, and closes the attempt with how it ended.
+
+    Each of `signals` stops the training once, cleanly, with the outcome `interrupted`.
+
+    Raises:
+        OSError: outcome.json could not be written; the caller's exit code has to tell.
+    """
+    stop = StopRequest()
+    clock = _Clock()
+    stop.listen(*signals)
+    try:
+        outcome = _trained(folder, attempt, train, clock)
+    except Stopped:
+        outcome = clock.ended(attempt, "interrupted", f"stopped by {stop.asked}")
+    stop.deaf()
+    if stop.asked and outcome.outcome not in ("ok", "interrupted"):
+        # The training stack caught `Stopped` and made an error of it.
+        outcome = clock.ended(attempt, "interrupted", f"stopped by {stop.asked}; then: {outcome.cause}")
+    attempt.close(outcome)
+    return outcome
+
+
+def _trained(folder: RunFolder, attempt: Attempt, train: Train, clock: _Clock) -> Outcome:
+    """The training's own outcome, or the one an error that left it amounts to."""
+    try:
+        return train(folder, attempt)
+    except MemoryError as error:
+        traceback.print_exc()
+        return clock.ended(attempt, "oom", f"host memory: {error or 'an allocation failed'}")
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return clock.ended(attempt, "crashed", describe(error))
+
+
+class _Clock:
+    """When the attempt began, for the outcomes that the training could not make itself."""
+
+    def __init__(self) -> None:
+        self._at = datetime.now(UTC)
+        self._monotonic = time.monotonic()
+
+    def ended(self, attempt: Attempt, name: OutcomeName, cause: str) -> Outcome:
+        events = _events(attempt)
+        return Outcome(
+            outcome=name,
+            attempt=attempt.number,
+            started_at=self._at.isoformat(timespec="milliseconds"),
+            ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            duration_s=time.monotonic() - self._monotonic,
+            phase=last_phase(events),
+            cause=cause,
+            summary=_summary(events),
+        )
+
+
+def _events(attempt: Attempt) -> list[dict[str, object]]:
+    try:
+        return list(read_events(attempt.events))
+    except (OSError, ValueError):
+        return []
+
+
+def _summary(events: list[dict[str, object]]) -> dict[str, float]:
+    """What was measured until then; nothing when not even that can be read."""
+    from harness.measure.summarise import summarise
+
+    return dict(summarise(events)) if events else {}
+
+
+def describe(error: BaseException) -> str:
+    """An error as one line: its class and the first line of its message."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full: {error}"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,227 @@
+"""The nursery: imports the training stack once, then forks one worker per trial.
+
+    python -m harness.worker.nursery --reply-fd N [--parent PID] [--preload default|none|a,b] [--train module:function]
+
+Commands come as JSON lines on stdin: `{"cmd": "run", "id": …, "folder": …, "attempt": n}`. Replies go, as JSON lines,
+to the descriptor N, because libraries print to stdout:
+
+    {"ready": true, "import_s": …, "threads": …, "warning": …}   once; `warning` names what makes a fork unsafe
+    {"started": pid, "id": …}
+    {"exited": pid, "id": …, "status": code or null, "signal": number or null}
+
+When stdin ends (the parent is gone) every worker's process group is killed, and the nursery exits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.records.run_folder import Attempt, RunFolder
+from harness.worker.attend import DEFAULT_TRAIN, Train, attend, find_train
+from harness.worker.guard import die_with_parent, kill_group, native_threads, quiet_environment
+
+PRELOAD = (
+    "torch",
+    "safetensors.torch",
+    "accelerate",
+    "transformers",
+    "datasets",
+    "peft",
+    "trl",
+    "trl.experimental.orpo",
+)
+
+EXIT_UNWRITTEN = 74
+"""A worker's exit code when its outcome.json could not be written (sysexits' EX_IOERR)."""
+
+
+class Nursery:
+    """The loop that reads commands, forks workers and reports their ends. Single-threaded, so that forks are safe."""
+
+    def __init__(self, train: Train, replies: int) -> None:
+        self._train = train
+        self._replies = replies
+        self._workers: dict[int, str] = {}
+        self._pending = b""
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def serve(self) -> None:
+        """Serves until stdin ends or SIGTERM comes; then nobody of its workers is left."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        stop: list[int] = []
+        signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        try:
+            while not stop and self._turn():
+                pass
+        finally:
+            for pid in self._workers:
+                kill_group(pid)
+            for pid in self._workers:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+    def _turn(self) -> bool:
+        """Waits for a command or a worker's end; False when the parent is gone."""
+        readable, _, _ = select.select([0, self._wake_read], [], [])
+        if self._wake_read in readable:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_read, 4096)
+            self._reap()
+        return self._read() if 0 in readable else True
+
+    def _read(self) -> bool:
+        chunk = os.read(0, 65536)
+        if not chunk:
+            return False
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            command = json.loads(line)
+            if command["cmd"] == "run":
+                self._run(command)
+        return True
+
+    def _run(self, command: dict[str, Any]) -> None:
+        folder = RunFolder(Path(command["folder"]))
+        number = int(command["attempt"])
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(nursery, folder, Attempt(folder.path / "attempts" / str(number), number))
+        self._workers[pid] = command["id"]
+        self.reply({"started": pid, "id": command["id"]})
+
+    def _become_worker(self, nursery: int, folder: RunFolder, attempt: Attempt) -> None:
+        """In the child; never returns."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to judge
+            os.setsid()
+            die_with_parent(signal.SIGKILL, nursery)
+            _redirect(attempt.log)
+            for descriptor in (self._replies, self._wake_read, self._wake_write):
+                os.close(descriptor)
+            attend(folder, attempt, self._train, signal.SIGTERM)
+            code = 0
+        except OSError as error:
+            print(f"the outcome could not be written: {error}", file=sys.stderr)
+            code = EXIT_UNWRITTEN
+        except BaseException as error:  # nothing may unwind into the nursery's loop
+            print(f"the worker failed: {error!r}", file=sys.stderr)
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        for pid, name in list(self._workers.items()):
+            # Look without reaping first: while the leader is a zombie its group's number cannot be taken by others.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                continue
+            kill_group(pid)
+            _, status = os.waitpid(pid, 0)
+            del self._workers[pid]
+            exited = os.WIFEXITED(status)
+            self.reply(
+                {
+                    "exited": pid,
+                    "id": name,
+                    "status": os.WEXITSTATUS(status) if exited else None,
+                    "signal": None if exited else os.WTERMSIG(status),
+                }
+            )
+
+    def reply(self, message: dict[str, Any]) -> None:
+        """One line to the parent; a parent that is gone shows as the end of stdin, so a broken pipe is ignored."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._replies, (json.dumps(message) + "\n").encode())
+
+
+def _redirect(log: Path) -> None:
+    """stdin from nowhere, stdout and stderr into worker.log.
+
+    The log stays locked while any process of this worker lives: that is how the next run knows
+    whether an attempt without an outcome is still being trained.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with contextlib.suppress(OSError):
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.dup2(opened, 1)
+    os.dup2(opened, 2)
+    os.close(opened)
+
+
+def preload(names: Sequence[str]) -> float:
+    """Imports the modules; returns the seconds it took."""
+    began = time.monotonic()
+    for name in names:
+        importlib.import_module(name)
+    return time.monotonic() - began
+
+
+def fork_warning() -> str | None:
+    """What makes a fork unsafe now: Python threads, or an initialised CUDA. None when nothing does.
+
+    Idle native threads (OpenBLAS's pool, jemalloc's) are expected: both libraries prepare themselves for forks.
+    """
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        return "threads run in the nursery before the fork: " + ", ".join(others)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "CUDA is initialised in the nursery before the fork"
+    return None
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m harness.worker.nursery", description=__doc__.splitlines()[0])
+    parser.add_argument("--reply-fd", type=int, required=True, help="descriptor that replies are written to")
+    parser.add_argument("--parent", type=int, help="process id that must be the parent; exit when it is not")
+    parser.add_argument("--preload", default="default", help="default, none, or module names with commas between")
+    parser.add_argument("--train", default=DEFAULT_TRAIN, help="module:function that trains one trial")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Imports, says so, and serves."""
+    options = _arguments(argv)
+    if options.parent is not None:
+        die_with_parent(signal.SIGTERM, options.parent)
+    os.set_inheritable(options.reply_fd, False)
+    quiet_environment()
+    names = {"default": PRELOAD, "none": ()}.get(options.preload, tuple(options.preload.split(",")))
+    import_s = preload(names)
+    nursery = Nursery(find_train(options.train), options.reply_fd)
+    gc.collect()
+    gc.freeze()  # what is imported is never collected, so that a worker's collections leave these pages shared
+    ready = {"ready": True, "import_s": import_s, "threads": native_threads(), "warning": fork_warning()}
+    nursery.reply(ready)
+    nursery.serve()
+    os._exit(0)  # no atexit handlers of libraries: there is nothing of theirs to finish
+
+
+if __name__ == "__main__":
+    main()
