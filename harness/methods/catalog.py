@@ -1,0 +1,330 @@
+"""The fields of TRL's config classes and PEFT's LoraConfig, known without importing them.
+
+Reading them takes a process that imports the training stack (some seconds), so the result is kept in the user's
+cache folder, one file per set of versions; loading it takes milliseconds. It holds the *declared* defaults: what
+TRL's `__post_init__` computes from them (`bf16: null` becomes true) is not in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, Problem, did_you_mean, nearest
+from harness.methods import METHODS
+from harness.methods.fields import LORA_OWNED, elsewhere, old_name, owned
+from harness.records.jsontypes import fits, is_a, shown, type_hint, type_of, wanted
+
+FORMAT = 1
+"""Moves when the cache file means something else."""
+
+PACKAGES = ("trl", "transformers", "peft")
+BUILD_SECONDS = 300
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """One field of a config class.
+
+    `types` are JSON types (`integer`, `number`, `string`, `boolean`, `null`, `array`, `object`), `items` those of a
+    list's entries (empty: not declared), `choices` the texts it takes (empty: any), `default` the declared one.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    items: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    default: Any = None
+    help: str = ""
+
+    def problem(self, value: Any) -> Problem | None:
+        """What is wrong with a value by its type or choice; None when nothing is."""
+        if not fits(value, self.types):
+            return Problem(
+                what=f"{self.name} wants {wanted(self.types)}, not {is_a(value)}", hint=type_hint(value, self.types)
+            )
+        if isinstance(value, str) and self.choices and not any(_chosen(value, choice) for choice in self.choices):
+            hint = did_you_mean(value, self.choices)
+            return Problem(what=f"{self.name} does not know {shown(value)}", hint=hint)
+        if isinstance(value, list) and self.items:
+            return self._item_problem(value)
+        return None
+
+    def _item_problem(self, values: list[Any]) -> Problem | None:
+        for position, value in enumerate(values, start=1):
+            if not fits(value, self.items):
+                return Problem(
+                    what=f"{self.name} wants a list of {wanted(self.items)}; entry {position} is {is_a(value)}",
+                    hint=type_hint(value, self.items),
+                )
+        return None
+
+
+def _chosen(value: str, choice: str) -> bool:
+    """Whether the value is the choice, where PEFT's `pissa_niter_[number of iters]` stands for any number."""
+    if "[" not in choice:
+        return value == choice
+    return re.fullmatch(re.sub(r"\\\[.*\\\]", r"\\d+", re.escape(choice)), value) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Catalog:
+    """What `train` and `lora` may say: fields by method and name, and the versions they were read from."""
+
+    methods: Mapping[str, Mapping[str, Field]]
+    lora: Mapping[str, Field]
+    versions: Mapping[str, str]
+
+    def check(self, method: str, name: str, value: Any, *, lora: bool = False) -> Problem | None:
+        """What is wrong with `train.<name>: value` for a method; None when nothing is.
+
+        `lora` says whether the trial has an adapter, where the method refuses other fields. A field the method
+        refuses is fine with a value that asks for nothing (`packing: false` for DPO).
+        """
+        reason = owned(name)
+        if reason is not None:
+            return Problem(what=f"train.{name} does not belong in a suite", why=reason[0], hint=reason[1])
+        known = METHODS[method]
+        refused = known.refused({name: value}, lora=lora).get(name)
+        if refused is not None:
+            return Problem(
+                what=f"{method} does not take train.{name}: {shown(value)}",
+                why=refused,
+                hint="leave it out, or exclude these cells",
+            )
+        if name in known.refuses:
+            return None
+        field = self.methods[method].get(name)
+        if field is None:
+            return self._unknown(method, name)
+        problem = field.problem(value)
+        return None if problem is None else Problem(what=f"train.{problem.what}", hint=problem.hint)
+
+    def _unknown(self, method: str, name: str) -> Problem:
+        kind = METHODS[method].config_class.rpartition(":")[2]
+        renamed = old_name(name)
+        if renamed is not None:
+            return Problem(what=f"{kind} has no field {name!r}", hint=renamed)
+        if name in self.lora and not nearest(name, self.methods[method], most=1):
+            return Problem(what=f"{kind} has no field {name!r}", hint=f"it is a field of `lora`: lora.{name}")
+        hint = elsewhere(name) or self._others(method, name) or did_you_mean(name, self.methods[method])
+        return Problem(what=f"{kind} has no field {name!r}", hint=hint)
+
+    def _others(self, method: str, name: str) -> str | None:
+        others = [other for other, fields in self.methods.items() if other != method and name in fields]
+        return f"it is a field of {' and '.join(others)}" if others else None
+
+    def check_lora(self, name: str, value: Any) -> Problem | None:
+        """What is wrong with `lora.<name>: value`; None when nothing is."""
+        if name in LORA_OWNED:
+            return Problem(what=f"lora.{name} does not belong in a suite", why=LORA_OWNED[name])
+        field = self.lora.get(name)
+        if field is not None:
+            problem = field.problem(value)
+            return None if problem is None else Problem(what=f"lora.{problem.what}", hint=problem.hint)
+        renamed = old_name(name, lora=True)
+        hint = renamed or did_you_mean(name, self.lora)
+        return Problem(what=f"LoraConfig has no field {name!r}", hint=hint)
+
+
+def check_train(
+    method: str, train: Mapping[str, Any], *, lora: bool = False, known: Catalog | None = None
+) -> list[str]:
+    """What is wrong with a cell's `train`, one sentence per field; empty when nothing is.
+
+    Cheap: equal values are checked once. `lora` says whether the cell has an adapter; `known` defaults to `load()`.
+
+    Raises:
+        KeyError: no such method.
+    """
+    catalog = load() if known is None else known
+    found = (_sentence(catalog, method, name, _Same(value), lora) for name, value in train.items())
+    return [sentence for sentence in found if sentence is not None]
+
+
+def check_lora(lora: Mapping[str, Any] | None, *, known: Catalog | None = None) -> list[str]:
+    """What is wrong with a cell's `lora`, one sentence per field; empty when nothing is or there is no adapter."""
+    catalog = load() if known is None else known
+    found = (_sentence(catalog, None, name, _Same(value), True) for name, value in (lora or {}).items())
+    return [sentence for sentence in found if sentence is not None]
+
+
+class _Same:
+    """Makes any JSON value a cache key, with its type, so that 1, 1.0 and true stay apart."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        plain = json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+        self.key = (type_of(value), plain)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.key == other.key
+
+
+@functools.lru_cache(maxsize=65536)
+def _sentence(catalog: Catalog, method: str | None, name: str, same: _Same, lora: bool) -> str | None:
+    if method is None:
+        problem = catalog.check_lora(name, same.value)
+    else:
+        problem = catalog.check(method, name, same.value, lora=lora)
+    if problem is None:
+        return None
+    because = f": {problem.why}" if problem.why else ""
+    return f"{problem.what}{because}" + (f" ({problem.hint})" if problem.hint else "")
+
+
+def tell(text: str) -> None:
+    """The default `say`: one line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@functools.lru_cache(maxsize=1)
+def load(say: Say | None = tell) -> Catalog:
+    """The catalogue of the installed TRL: from the cache, else read in a child process and kept.
+
+    `say` gets one line before the seconds that reading takes, and one where the result could not be kept.
+
+    Raises:
+        InputError: TRL, transformers or PEFT is missing, or cannot be imported.
+    """
+    versions = _versions()
+    file = cache_file(versions)
+    found = _cached(file, versions)
+    if found is not None:
+        return found
+    if say:
+        say(f"reading the fields of TRL {versions['trl']}'s config classes (once per version, some seconds)")
+    document = _build()
+    try:
+        _keep(file, document)
+    except OSError as error:
+        if say:
+            say(f"the fields cannot be kept in {file.parent} ({error.strerror or error}); they will be read again")
+    return _catalog(document, versions)
+
+
+def cache_file(versions: Mapping[str, str]) -> Path:
+    """Where the catalogue of these versions lies in the user's cache folder; also apart by where they are installed."""
+    places = [_place(package) for package in PACKAGES]
+    key = json.dumps([FORMAT, sorted(versions.items()), places])
+    root = os.environ.get("XDG_CACHE_HOME") or ""
+    folder = Path(root) if Path(root).is_absolute() else Path.home() / ".cache"
+    return folder / "trl-harness" / f"catalog-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise InputError.of(
+                f"{package} is not installed", why="its config classes say what `train` may hold", hint="harness doctor"
+            ) from error
+    return versions
+
+
+def _place(package: str) -> str | None:
+    spec = importlib.util.find_spec(package)  # finds a top-level package without importing it
+    return spec.origin if spec else None
+
+
+def _cached(file: Path, versions: Mapping[str, str]) -> Catalog | None:
+    """The catalogue of the cache file; None where it is missing, damaged, or older than the classes' sources."""
+    try:
+        document = json.loads(file.read_bytes())
+        if not all(_unchanged(Path(source), stamp) for source, stamp in document["files"].items()):
+            return None
+        return _catalog(document, versions)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _unchanged(source: Path, stamp: list[int]) -> bool:
+    status = source.stat()
+    return [status.st_mtime_ns, status.st_size] == stamp
+
+
+def _catalog(document: Mapping[str, Any], versions: Mapping[str, str]) -> Catalog:
+    if set(document["methods"]) != set(METHODS):
+        raise KeyError("methods")
+    methods = {name: _fields(fields) for name, fields in document["methods"].items()}
+    return Catalog(methods=methods, lora=_fields(document["lora"]), versions=dict(versions))
+
+
+def _fields(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
+    return {
+        name: Field(
+            name=name,
+            types=tuple(entry["types"]),
+            items=tuple(entry["items"]),
+            choices=tuple(entry["choices"]),
+            default=entry["default"],
+            help=entry["help"],
+        )
+        for name, entry in entries.items()
+    }
+
+
+def _build() -> dict[str, Any]:
+    """Has a child process read the classes.
+
+    Raises:
+        InputError: the child failed; carries the last thing it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="trl-harness-") as folder:
+        target = Path(folder) / "catalog.json"
+        command = [sys.executable, "-m", "harness.methods.introspect", str(target)]
+        environment = {**os.environ, "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        try:
+            child = subprocess.run(
+                command, env=environment, capture_output=True, text=True, errors="replace", timeout=BUILD_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _unreadable(f"it took more than {BUILD_SECONDS} s") from error
+        if child.returncode != 0:
+            said = [line for line in child.stderr.splitlines() if line.strip()]
+            raise _unreadable(said[-1].strip() if said else f"the reading process ended with {child.returncode}")
+        document: dict[str, Any] = json.loads(target.read_bytes())
+        return document
+
+
+def _unreadable(why: str) -> InputError:
+    problem = Problem(
+        what="the fields of TRL's config classes could not be read",
+        why=why,
+        hint="harness doctor tells what is missing",
+    )
+    return InputError(problems=(problem,))
+
+
+def _keep(file: Path, document: Mapping[str, Any]) -> None:
+    """Writes the cache file whole or not at all; of two processes that write at once, either one's stays."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(document, stream, separators=(",", ":"))
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
