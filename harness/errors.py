@@ -23,6 +23,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 EXIT_OK = 0
 EXIT_GATE_FAILED = 1
@@ -85,7 +86,7 @@ class HarnessError(Exception):
     @classmethod
     def of(
         cls, what: str, *, why: str | None = None, hint: str | None = None, where: Location | None = None
-    ) -> HarnessError:
+    ) -> Self:
         """The error for a single problem; subclasses give their own class and exit code."""
         return cls(problems=(Problem(what=what, why=why, hint=hint, where=where),))
 

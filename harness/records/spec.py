@@ -40,6 +40,7 @@ class Spec:
     retries: int
     checkpoint: str
     init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
+    question: str = ""  # the suite's, so that run folders alone can answer for it
     defaults: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
 

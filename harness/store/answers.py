@@ -1,0 +1,184 @@
+"""What is asked of the store: free SQL, and everything of one suite."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StoreError
+from harness.records.results import Curve, SuiteResults, TrialResult
+from harness.store.table import Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+CURVES = ("loss", "eval_loss", "rewards/margins")
+"""The samples a `SuiteResults` carries; the others are there for SQL."""
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Table:
+    """The rows of one statement.
+
+    Raises:
+        StoreError: the statement is wrong, or wants to write.
+        duckdb.Error: the database itself fails.
+    """
+    import duckdb
+
+    try:
+        cursor = connection.execute(sql)
+        if cursor is None or cursor.description is None:
+            return Table(columns=(), types=(), rows=())
+        described = cursor.description
+        rows = cursor.fetchall()
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
+        raise _query_error(connection, error) from error
+    return Table(
+        columns=tuple(column[0] for column in described), types=tuple(str(column[1]) for column in described), rows=rows
+    )
+
+
+def _query_error(connection: duckdb.DuckDBPyConnection, error: Exception) -> StoreError:
+    said = str(error).rstrip()
+    if "read-only mode" in said or "disabled by configuration" in said:
+        return StoreError.of(
+            "a query can only read",
+            why=said.splitlines()[0],
+            hint="the database is made from the run folders; `harness query --csv` writes what a query finds",
+        )
+    names = connection.execute(
+        "SELECT table_name FROM duckdb_tables() UNION "
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+    ).fetchall()
+    what, _, where = said.partition("\n")
+    tables = ", ".join(name for (name,) in names if name not in ("meta", "ingested"))
+    return StoreError.of(
+        f"the query is wrong: {what}", why=where.strip("\n") or None, hint=f"tables and views: {tables}"
+    )
+
+
+def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
+    """Everything of one suite; trials in the order of their names, ids last.
+
+    Raises:
+        duckdb.Error: the database fails.
+    """
+
+    def rows(sql: str) -> list[tuple[Any, ...]]:
+        return list(connection.execute(sql, [suite]).fetchall())
+
+    found = rows("SELECT question, suite_file FROM suites WHERE suite = ?")
+    question, suite_file = found[0] if found else ("", "")
+    environments = rows(
+        "SELECT DISTINCT environment, content FROM environments JOIN (SELECT DISTINCT environment FROM trial_summary "
+        "WHERE suite = ?) USING (environment) ORDER BY environment"
+    )
+    backends = rows("SELECT DISTINCT backend FROM trial_scores WHERE suite = ? ORDER BY backend")
+    return SuiteResults(
+        suite=suite,
+        question=question or "",
+        suite_file=suite_file or "",
+        trials=_trials(connection, suite),
+        curves=_curves(connection, suite),
+        environments={key: json.loads(content) for key, content in environments},
+        score_backends=tuple(backend for (backend,) in backends),
+    )
+
+
+def _trials(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialResult, ...]:
+    def grouped(sql: str) -> dict[str, list[tuple[Any, ...]]]:
+        found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for trial_id, *rest in connection.execute(sql, [suite]).fetchall():
+            found[trial_id].append(tuple(rest))
+        return found
+
+    metrics = grouped("SELECT trial_id, metric, value FROM trial_metrics WHERE suite = ? ORDER BY ALL")
+    stderr = grouped(
+        "SELECT trial_id, name, stderr FROM trial_scores WHERE suite = ? AND stderr IS NOT NULL ORDER BY ALL"
+    )
+    notes = grouped(
+        "SELECT trial_id, text FROM notes JOIN counting_attempts USING (suite, trial_id, attempt) "
+        "WHERE suite = ? AND level = 'warning' ORDER BY trial_id, t, text"
+    )
+    stale = grouped(
+        "SELECT DISTINCT trial_id, task FROM scores ANTI JOIN trial_scores USING (suite, trial_id, task) "
+        "WHERE suite = ? ORDER BY ALL"
+    )
+    summary = connection.execute(
+        "SELECT s.trial_id, s.cell_id, s.name, s.cell_name, s.kind, s.levels, s.seed, s.method, s.outcome, s.phase, "
+        "s.cause, s.attempts, s.environment, t.spec FROM trial_summary AS s JOIN trials AS t USING (suite, trial_id) "
+        "WHERE suite = ? ORDER BY s.name, s.trial_id",
+        [suite],
+    ).fetchall()
+    return tuple(
+        _trial(
+            row,
+            metrics[row[0]],
+            stderr[row[0]],
+            [text for (text,) in notes[row[0]]],
+            [task for (task,) in stale[row[0]]],
+        )
+        for row in summary
+    )
+
+
+def _trial(
+    row: tuple[Any, ...],
+    metrics: Sequence[tuple[Any, ...]],
+    stderr: Sequence[tuple[Any, ...]],
+    notes: Sequence[str],
+    stale: Sequence[str],
+) -> TrialResult:
+    (
+        trial_id,
+        cell_id,
+        name,
+        cell_name,
+        kind,
+        levels,
+        seed,
+        method,
+        outcome,
+        phase,
+        cause,
+        attempts,
+        environment,
+        spec,
+    ) = row
+    old = [f"its score of {task} is of other weights than it has now, and was left out" for task in stale]
+    return TrialResult(
+        trial_id=trial_id,
+        cell_id=cell_id or trial_id,
+        name=name or trial_id,
+        cell_name=cell_name or name or trial_id,
+        kind=kind or "cell",
+        levels=dict(levels or {}),
+        seed=seed or 0,
+        method=method,
+        outcome=outcome,
+        phase=phase,
+        cause=cause,
+        attempts=attempts,
+        environment=environment,
+        metrics={metric: value for metric, value in metrics if value is not None},
+        stderr=dict(stderr),
+        config=json.loads(spec),
+        notes=(*notes, *old),
+    )
+
+
+def _curves(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[Curve, ...]:
+    names = ", ".join(f"'{name}'" for name in CURVES)
+    rows = connection.execute(
+        "SELECT trial_id, any_value(cell_name), any_value(seed), metric, "
+        "list(step ORDER BY step, t), list(value ORDER BY step, t) "
+        "FROM samples JOIN counting_attempts USING (suite, trial_id, attempt) JOIN trials USING (suite, trial_id) "
+        f"WHERE suite = ? AND metric IN ({names}) GROUP BY trial_id, metric ORDER BY trial_id, metric",
+        [suite],
+    ).fetchall()
+    return tuple(
+        Curve(trial_id=trial_id, cell_name=cell or trial_id, seed=seed or 0, metric=metric, steps=steps, values=values)
+        for trial_id, cell, seed, metric, steps, values in rows
+    )

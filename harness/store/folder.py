@@ -1,0 +1,227 @@
+"""One run folder → rows. Nothing raises over what a folder holds: it is said as a Problem, and the rest is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Location, Problem
+from harness.records import fingerprint
+from harness.records.outcome import Outcome
+from harness.records.run_folder import Attempt, RunFolder, read_json
+from harness.store import events, plain
+from harness.store.rows import Rows
+
+TRIAL, SCORES = "trial", "scores"
+
+
+def signatures(folder: RunFolder) -> dict[str, str]:
+    """The state of each part (trial, attempts/<n>, scores) by the sizes and modification times of its files.
+
+    It is taken before the files are read, so a file that changes meanwhile is read again the next time.
+    """
+    attempts = folder.attempts()
+    last = [attempts[-1].outcome_file] if attempts else []
+    parts = {TRIAL: _signature([folder.spec_file, folder.environment_file, *last])}
+    parts |= {_part(attempt): _signature([attempt.events, attempt.outcome_file]) for attempt in attempts}
+    files = [path for score in _score_folders(folder) for path in (score / "score.json", score / "documents.jsonl")]
+    return parts | ({SCORES: _signature(files, named=True)} if files else {})
+
+
+def _part(attempt: Attempt) -> str:
+    return f"attempts/{attempt.number}"
+
+
+def _score_folders(folder: RunFolder) -> list[Path]:
+    # score.json is written last: a folder without one is a scoring that has not finished.
+    return sorted(path.parent for path in folder.scores.glob("*/score.json"))
+
+
+def _signature(files: list[Path], *, named: bool = False) -> str:
+    said = []
+    for path in files:
+        try:
+            status = path.stat()
+            state = f"{status.st_size}:{status.st_mtime_ns}"
+        except OSError:
+            state = "-"
+        said.append(f"{path.parent.name}/{path.name}={state}" if named else state)
+    return " ".join(said)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """Reads the parts of one folder into `rows`. `name` is the folder relative to the database's own."""
+
+    folder: RunFolder
+    name: str
+    suite: str
+    trial_id: str
+    spec: Mapping[str, Any]
+    rows: Rows
+    problems: list[Problem] = field(default_factory=list)
+
+    def read(self, part: str) -> None:
+        """The rows of one part: trial, scores, or attempts/<n>."""
+        if part == TRIAL:
+            self._trial()
+            self._environment()
+        elif part == SCORES:
+            for path in _score_folders(self.folder):
+                self._score(path)
+        else:
+            number = int(part.rpartition("/")[2])
+            self._attempt(Attempt(self.folder.path / "attempts" / str(number), number))
+
+    def _trial(self) -> None:
+        spec = self.spec
+        init = spec.get("init")
+        self.rows.add(
+            "trials",
+            self.suite,
+            self.trial_id,
+            *(plain.text(spec.get(key)) for key in ("name", "cell_id", "cell_name", "kind", "method")),
+            plain.pairs(spec.get("levels"), plain.text),
+            plain.integer(spec.get("seed")),
+            plain.text(init.get("trial_id")) if isinstance(init, Mapping) else None,
+            plain.text(spec.get("suite_file")),
+            plain.text(spec.get("question")),
+            self.name,
+            plain.json_text(spec),
+        )
+
+    def _environment(self) -> None:
+        content = read_json(self.folder.environment_file)
+        if content is None:
+            if self.folder.environment_file.exists():
+                self._problem(self.folder.environment_file, "environment.json cannot be read")
+            return
+        last = self.folder.last_attempt()
+        outcome = self._outcome(last) if last else None
+        key = outcome.environment if outcome and outcome.environment else fingerprint.of_value(content)
+        self.rows.add("environment_files", self.suite, self.trial_id, str(key), plain.json_text(content))
+
+    def _attempt(self, attempt: Attempt) -> None:
+        key = (self.suite, self.trial_id, attempt.number)
+        outcome = self._outcome(attempt, say=True)
+        try:
+            found = events.read(attempt.events)
+        except OSError as error:
+            self._problem(attempt.events, "events.jsonl cannot be read", why=str(error))
+            found = events.Events()
+        if found.unreadable:
+            self._problem(
+                attempt.events,
+                f"{found.unreadable} of its lines are no events",
+                line=found.first_unreadable,
+                why="the file is damaged, not merely cut off: only its last line may be incomplete",
+                hint="what could be read is stored; run the trial again with --force to replace it",
+            )
+        self.rows.add("attempts", *key, *_outcome_row(outcome), plain.json_text(found.active) if found.active else None)
+        for metric, value in (outcome.summary if outcome else {}).items():
+            if (figure := plain.figure(value)) is not None:
+                self.rows.add("metrics", *key, plain.text(metric), figure)
+        for name, start, end in found.phases:
+            seconds = end - start if start is not None and end is not None else None
+            self.rows.add("phases", *key, plain.text(name), start, end, seconds)
+        for t, level, text in found.notes:
+            self.rows.add("notes", *key, t, plain.text(level), plain.text(text))
+        self.rows.add_samples(*key, found.columns)
+
+    def _outcome(self, attempt: Attempt, *, say: bool = False) -> Outcome | None:
+        if not attempt.outcome_file.exists():
+            return None
+        try:
+            outcome = attempt.outcome()
+        except (TypeError, OSError):
+            outcome = None
+        if outcome is not None and isinstance(outcome.summary, Mapping):
+            return outcome
+        if say:
+            self._problem(attempt.outcome_file, "outcome.json cannot be read", why="it is damaged or lacks fields")
+        return None
+
+    def _score(self, path: Path) -> None:
+        score = read_json(path / "score.json")
+        if score is None or not isinstance(score.get("task"), str) or not isinstance(score.get("metrics"), dict):
+            self._problem(
+                path / "score.json", "score.json cannot be read", hint="score it again: harness score --force"
+            )
+            return
+        task, backend = score["task"], plain.text(score.get("backend")) or "unknown"
+        stderr, higher = plain.mapping(score.get("stderr")), plain.mapping(score.get("higher_is_better"))
+        for metric, value in score["metrics"].items():
+            better = higher.get(metric)
+            self.rows.add(
+                "scores",
+                *(
+                    self.suite,
+                    self.trial_id,
+                    task,
+                    backend,
+                    metric,
+                    plain.figure(value),
+                    plain.figure(stderr.get(metric)),
+                ),
+                better if isinstance(better, bool) else None,
+                plain.integer(score.get("n_documents")),
+                *(plain.text(score.get(key)) for key in ("task_hash", "task_version", "weights_hash")),
+                *(plain.json_text(plain.mapping(score.get(key))) for key in ("flags", "versions")),
+                plain.text(score.get("scored_at")),
+                plain.figure(score.get("duration_s")),
+            )
+        self._documents(path / "documents.jsonl", task, backend)
+
+    def _documents(self, path: Path, task: str, backend: str) -> None:
+        unreadable = 0
+        for place, document in enumerate(_lines(path)):
+            if document is None:
+                unreadable += 1
+                continue
+            logprobs = document.get("logprobs")
+            self.rows.add(
+                "score_documents",
+                *(self.suite, self.trial_id, task, backend, plain.integer(document.get("index", place))),
+                *(
+                    plain.text(document.get(key))
+                    for key in ("doc_hash", "prompt_hash", "target_hash", "target", "response")
+                ),
+                plain.pairs(document.get("metrics"), plain.figure),
+                [plain.figure(value) for value in logprobs] if isinstance(logprobs, list) else [],
+            )
+        if unreadable:
+            self._problem(
+                path, f"{unreadable} of its lines are no documents", hint="harness score --force scores again"
+            )
+
+    def _problem(
+        self, path: Path, what: str, *, line: int | None = None, why: str | None = None, hint: str | None = None
+    ) -> None:
+        self.problems.append(Problem(what=what, where=Location(file=path, line=line), why=why, hint=hint))
+
+
+def _outcome_row(outcome: Outcome | None) -> tuple[Any, ...]:
+    if outcome is None:
+        return (None,) * 9
+    texts = (outcome.outcome, outcome.phase, outcome.cause, outcome.started_at, outcome.ended_at)
+    hashes = (outcome.environment, outcome.weights_hash, outcome.data_fingerprint)
+    return (*map(plain.text, texts), plain.figure(outcome.duration_s), *map(plain.text, hashes))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Each line's object, None for one that is none; a missing file has no lines."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return
+    for line in raw.split(b"\n"):
+        if not line or line.isspace():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        yield value if isinstance(value, dict) else None

@@ -1,0 +1,104 @@
+"""Rows on their way into the tables: plain tuples for the narrow ones, Arrow batches for the long one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.store import plain
+from harness.store.events import Column
+
+if TYPE_CHECKING:
+    import pyarrow
+
+COLUMNS: dict[str, str] = {
+    "trials": "suite trial_id name cell_id cell_name kind method levels:map_text seed:int starts_from suite_file "
+    "question folder spec",
+    "attempts": "suite trial_id attempt:int outcome phase cause started_at ended_at duration_s:float environment "
+    "weights_hash data_fingerprint active",
+    "metrics": "suite trial_id attempt:int metric value:float",
+    "phases": "suite trial_id attempt:int phase started_s:float ended_s:float seconds:float",
+    "notes": "suite trial_id attempt:int t:float level text",
+    "environment_files": "suite trial_id environment content",
+    "scores": "suite trial_id task backend metric value:float stderr:float higher_is_better:bool n_documents:int "
+    "task_hash task_version weights_hash flags versions scored_at duration_s:float",
+    "score_documents": "suite trial_id task backend document:int doc_hash prompt_hash target_hash target response "
+    "metrics:map_float logprobs:list_float",
+    "ingested": "folder part signature",
+}
+"""Columns of each narrow table in order, with their type where it is not text (JSON travels as text)."""
+
+SAMPLES = ("suite", "trial_id", "attempt", "metric", "step", "t", "value")
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows by table. `samples` holds one Arrow batch per attempt."""
+
+    tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    samples: list[pyarrow.RecordBatch] = field(default_factory=list)
+    n_samples: int = 0
+
+    def add(self, table: str, *values: Any) -> None:
+        """One row."""
+        self.tables[table].append(values)
+
+    def add_samples(self, suite: str, trial_id: str, attempt: int, columns: dict[str, Column]) -> None:
+        """Every sample of one attempt."""
+        if columns:
+            batch = _batch(suite, trial_id, attempt, columns)
+            self.samples.append(batch)
+            self.n_samples += batch.num_rows
+
+    def arrow(self) -> dict[str, pyarrow.Table]:
+        """Arrow tables by table name, empty ones left out."""
+        import pyarrow as pa
+
+        made = {name: _table(name, rows) for name, rows in self.tables.items() if rows}
+        if self.samples:
+            made["samples"] = pa.Table.from_batches(self.samples)
+        return made
+
+
+def _batch(suite: str, trial_id: str, attempt: int, columns: dict[str, Column]) -> pyarrow.RecordBatch:
+    import numpy as np
+    import pyarrow as pa
+
+    sizes = [len(column.values) for column in columns.values()]
+    total = sum(sizes)
+    same: Any = np.zeros(total, dtype=np.int32)
+    metric: Any = np.repeat(np.arange(len(columns), dtype=np.int32), sizes)
+    steps = np.concatenate([np.frombuffer(column.steps, dtype=np.int64) for column in columns.values()])
+    times = np.concatenate([np.frombuffer(column.times, dtype=np.float64) for column in columns.values()])
+    values = np.concatenate([np.frombuffer(column.values, dtype=np.float64) for column in columns.values()])
+    arrays = [
+        pa.DictionaryArray.from_arrays(same, pa.array([suite])),
+        pa.DictionaryArray.from_arrays(same, pa.array([trial_id])),
+        pa.array(np.full(total, attempt, dtype=np.int32)),
+        pa.DictionaryArray.from_arrays(metric, pa.array([plain.text(name) for name in columns], pa.string())),
+        pa.array(steps),
+        pa.array(times, from_pandas=True),  # an unknown time is NULL
+        pa.array(values),  # a NaN value stays NaN: it is what was measured
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=list(SAMPLES))
+
+
+def _table(name: str, rows: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "map_text": pa.map_(pa.string(), pa.string()),
+        "map_float": pa.map_(pa.string(), pa.float64()),
+        "list_float": pa.list_(pa.float64()),
+    }
+    arrays, names = [], []
+    for place, column in enumerate(COLUMNS[name].split()):
+        title, _, kind = column.partition(":")
+        arrays.append(pa.array([row[place] for row in rows], types[kind or "text"]))
+        names.append(title)
+    return pa.Table.from_arrays(arrays, names=names)

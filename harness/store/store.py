@@ -1,0 +1,167 @@
+"""The store: one DuckDB file beside the run folders, made from them and from nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.records.results import SuiteResults
+from harness.records.run_folder import RunFolder, run_folders
+from harness.store import answers
+from harness.store.connection import Unusable, opened, translated
+from harness.store.ingested import Ingested
+from harness.store.reading import Known, Reading, known_of
+from harness.store.table import Table
+from harness.store.writing import write
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database at `path`. It is open only for the moment of a call; nothing is held between calls.
+
+    Everything in it comes from run folders, so nothing is lost with it: `rebuild` makes it anew.
+    `patience_s` is how long a call waits for another process that holds the file.
+    """
+
+    path: Path
+    patience_s: float = 5.0
+
+    def ingest(self, folders: Iterable[RunFolder]) -> Ingested:
+        """Stores what is new or changed in these run folders; the file and its schema are made where missing.
+
+        A part (spec, one attempt, the scores) whose files kept sizes and modification times is skipped. Each trial
+        is stored in one transaction. A folder being written now is stored as it stands, its attempt without an
+        outcome, and replaced by the next ingest.
+
+        Raises:
+            StoreError: locked, damaged, of another version, or the disk is full; what was stored before stays.
+        """
+        self._make_folder()
+        return _ingest(self.path, folders, base=self.path.parent, patience_s=self.patience_s)
+
+    def rebuild(self, results: Path) -> Ingested:
+        """The same content from the run folders under `results` alone, in a new file that then replaces the old one.
+
+        A damaged file, or one that is no harness database, is moved aside to `<name>.damaged-<n>`, never deleted.
+
+        Raises:
+            StoreError: another process holds the database, or the disk is full; the old file stays as it was.
+        """
+        self._make_folder()
+        new = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
+        _remove(new)
+        try:
+            done = _ingest(new, run_folders(results), base=self.path.parent, patience_s=self.patience_s)
+            self._take_place(new)
+        finally:
+            _remove(new)
+        return done
+
+    def query(self, sql: str) -> Table:
+        """The rows of one SQL statement, on a connection that cannot write: neither to the database nor to files.
+
+        Raises:
+            StoreError: duckdb's message with the position in the statement, and the names of the tables; or the
+                database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return answers.query(connection, sql)
+
+    def results(self, suite: str) -> SuiteResults:
+        """Everything the store knows of one suite; no trials where it knows none.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return answers.results(connection, suite)
+
+    def suites(self) -> list[str]:
+        """Names of the suites it holds, sorted; none where there is no database yet.
+
+        Raises:
+            StoreError: the database is locked, damaged or of another version.
+        """
+        if not self.path.exists():
+            return []
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return [name for (name,) in connection.execute("SELECT suite FROM suites ORDER BY suite").fetchall()]
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise translated(error, self.path) from error
+
+    def _take_place(self, new: Path) -> None:
+        if not self.path.exists():
+            _remove(_log(self.path))
+            new.replace(self.path)
+            return
+        try:
+            # Held while it is replaced, so that no other process is in the middle of writing to it. The checkpoint
+            # empties its write-ahead log, which would be taken for the new file's.
+            with opened(self.path, write=True, patience_s=self.patience_s) as connection:
+                connection.execute("CHECKPOINT")
+                new.replace(self.path)
+        except Unusable:
+            _set_aside(self.path)
+            new.replace(self.path)
+
+
+def _ingest(path: Path, folders: Iterable[RunFolder], *, base: Path, patience_s: float) -> Ingested:
+    started = time.monotonic()
+    known: dict[str, Known] = {}
+    if path.exists():
+        with opened(path, write=False, patience_s=patience_s) as connection:
+            known = known_of(connection)
+    reading = Reading(base=base, known=known)
+    attempts = samples = scores = documents = 0
+    wrote = False
+    for change in reading.changes(folders):
+        with opened(path, write=True, patience_s=patience_s) as connection:
+            write(connection, change)
+        wrote = True
+        tables = change.rows.tables
+        attempts += len(tables["attempts"])
+        samples += change.rows.n_samples
+        scores += len(tables["scores"])
+        documents += len(tables["score_documents"])
+    if not wrote and not path.exists():
+        with opened(path, write=True, patience_s=patience_s):
+            pass  # an empty database, so that it can be asked
+    return Ingested(
+        trials=reading.trials,
+        attempts=attempts,
+        samples=samples,
+        scores=scores,
+        documents=documents,
+        unchanged=reading.unchanged,
+        seconds=time.monotonic() - started,
+        problems=tuple(reading.problems),
+    )
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _log(path)):
+        file.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    if _log(path).exists():
+        _log(path).replace(_log(aside))
+    path.replace(aside)
+
+
+__all__ = ["Store", "StoreError"]
