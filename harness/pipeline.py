@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness import compare, execute, report, score, suite
+from harness import compare, data, execute, report, score, suite
 from harness import plan as planning
-from harness.errors import Problem
-from harness.methods import catalog
+from harness.errors import InputError, Problem
+from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.results import Answer
-from harness.records.run_folder import RunFolder, run_folders, suite_folder, write_json
+from harness.records.run_folder import RunFolder, run_folders, suite_folder
 from harness.store import Ingested, Store
 
 
@@ -78,7 +78,28 @@ def planned(file: Path, choice: Choice) -> Plan:
         SuiteError, SelectionError, DataError, ModelError: whatever is wrong with it, before anything runs.
     """
     declared = suite.load(file)
-    return planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
+    plan = planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
+    problems = unready(plan)
+    if problems:
+        raise InputError(problems=problems)
+    return plan
+
+
+def unready(plan: Plan) -> list[Problem]:
+    """What would stop the plan's data, tasks or scoring backend later, found now without loading any of them."""
+    root = plan.suite.file.parent
+    seen: dict[str, Problem] = {}
+    for cell in plan.cells:
+        if cell.config.get("method") is None:
+            continue
+        for problem in data.check(cell.config["data"], root=root, formats=METHODS[cell.config["method"]].formats):
+            seen.setdefault(problem.render(), problem)
+    wanted = plan.suite.score
+    problems = list(seen.values())
+    if wanted:
+        problems += score.check_tasks(wanted.tasks, root)
+        problems += [problem for problem in [score.check_backend(wanted.backend)] if problem]
+    return problems
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
@@ -86,6 +107,11 @@ def states(plan: Plan, places: Places) -> dict[str, Outcome]:
     here = suite_folder(places.results, plan.suite.name)
     found = {trial.id: RunFolder(here / trial.id).outcome() for trial in plan.trials}
     return {trial: outcome for trial, outcome in found.items() if outcome is not None}
+
+
+def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]:
+    """How far one suite is, or every suite with results; reads folders only, so it works while another run goes on."""
+    return execute.status(places.results, name)
 
 
 def run(

@@ -1,0 +1,121 @@
+"""How far suites are, told from their folders alone: no database, nothing but reading, from any terminal.
+
+`results/<suite>/plan.json` is written when a run begins and says which trials it is about.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.execute.live import Tail
+from harness.execute.lock import holder
+from harness.records.plan import Plan
+from harness.records.run_folder import Attempt, read_json, run_folders, suite_folder, write_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """The trial being trained at this moment; unknown figures are None."""
+
+    name: str
+    attempt: int
+    phase: str | None
+    step: int | None
+    max_steps: int | None
+    tokens_per_second: float | None
+    loss: float | None
+    host_memory: int | None  # bytes
+    elapsed_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteStatus:
+    """One suite: who runs it, how many trials of its last run ended how, and which is running."""
+
+    suite: str
+    suite_file: str | None
+    started_at: str | None  # of the last run, ISO 8601 UTC
+    holder: dict[str, Any] | None  # {pid, host, started_at, command, user} while a run goes on
+    total: int
+    outcomes: dict[str, int]  # outcome → number of trials
+    running: Running | None
+
+    @property
+    def done(self) -> int:
+        """Trials with an outcome."""
+        return sum(self.outcomes.values())
+
+
+def write_plan(results: Path, plan: Plan) -> None:
+    """Writes plan.json, so that `status` knows what the run is about."""
+    write_json(
+        _plan_file(results, plan.suite.name),
+        {
+            "suite": plan.suite.name,
+            "suite_file": str(plan.suite.file),
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trials": [{"id": trial.id, "name": trial.name, "kind": trial.cell.kind} for trial in plan.trials],
+        },
+    )
+
+
+def status(results: Path, suite: str | None = None) -> list[SuiteStatus]:
+    """The state of one suite or of every suite in `results`, by name; empty when there is none."""
+    if suite is not None:
+        return [_status(results, suite)] if suite_folder(results, suite).is_dir() else []
+    if not results.is_dir():
+        return []
+    names = sorted(entry.name for entry in results.iterdir() if entry.is_dir())
+    found = (_status(results, name) for name in names)
+    return [one for one in found if one.total]
+
+
+def _status(results: Path, suite: str) -> SuiteStatus:
+    planned = read_json(_plan_file(results, suite)) or {}
+    names = {str(trial["id"]): str(trial["name"]) for trial in planned.get("trials", [])}
+    folders = {folder.path.name: folder for folder in run_folders(results, suite)}
+    trials = names or {trial: str((folder.spec() or {}).get("name", trial)) for trial, folder in folders.items()}
+    who = holder(results, suite)
+    counts: dict[str, int] = {}
+    running = None
+    for trial, name in trials.items():
+        folder = folders.get(trial)
+        attempt = folder.last_attempt() if folder else None
+        outcome = folder.outcome() if folder else None
+        if who and attempt and attempt.outcome() is None:
+            running = _running(name, attempt)
+        elif outcome:
+            counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
+    return SuiteStatus(
+        suite=suite,
+        suite_file=planned.get("suite_file"),
+        started_at=planned.get("started_at"),
+        holder=who,
+        total=len(trials),
+        outcomes=counts,
+        running=running,
+    )
+
+
+def _running(name: str, attempt: Attempt) -> Running:
+    tail = Tail(attempt.events)
+    tail.read()
+    return Running(
+        name=name,
+        attempt=attempt.number,
+        phase=tail.phase,
+        step=tail.step,
+        max_steps=tail.max_steps,
+        tokens_per_second=tail.tokens_per_second,
+        loss=tail.loss,
+        host_memory=tail.host_memory,
+        elapsed_s=max(time.time() - attempt.path.parent.stat().st_mtime, 0.0),  # a new attempt touches its parent
+    )
+
+
+def _plan_file(results: Path, suite: str) -> Path:
+    return suite_folder(results, suite) / "plan.json"
