@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError
+from harness.errors import Location, StoreError
 from harness.records.results import Curve, SuiteResults, TrialResult
 from harness.store.table import Table
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 CURVES = ("loss", "eval_loss", "rewards/margins")
 """The samples a `SuiteResults` carries; the others are there for SQL."""
+
+_SQL = Path("query")
+_PLACE = re.compile(r"^LINE (?P<line>\d+): (?P<shown>.*)\n(?P<before> *)\^", re.MULTILINE)
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Table:
@@ -34,13 +39,13 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Table:
         described = cursor.description
         rows = cursor.fetchall()
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
-        raise _query_error(connection, error) from error
+        raise _query_error(connection, sql, error) from error
     return Table(
         columns=tuple(column[0] for column in described), types=tuple(str(column[1]) for column in described), rows=rows
     )
 
 
-def _query_error(connection: duckdb.DuckDBPyConnection, error: Exception) -> StoreError:
+def _query_error(connection: duckdb.DuckDBPyConnection, sql: str, error: Exception) -> StoreError:
     said = str(error).rstrip()
     if "read-only mode" in said or "disabled by configuration" in said:
         return StoreError.of(
@@ -52,11 +57,27 @@ def _query_error(connection: duckdb.DuckDBPyConnection, error: Exception) -> Sto
         "SELECT table_name FROM duckdb_tables() UNION "
         "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
     ).fetchall()
-    what, _, where = said.partition("\n")
-    tables = ", ".join(name for (name,) in names if name not in ("meta", "ingested"))
+    what, _, rest = said.partition("\n")
+    place = _PLACE.search(rest)
     return StoreError.of(
-        f"the query is wrong: {what}", why=where.strip("\n") or None, hint=f"tables and views: {tables}"
+        f"the query is wrong: {what}",
+        why=(rest[: place.start()] if place else rest).strip() or None,
+        where=_location(sql, place) if place else None,
+        hint="tables and views: " + ", ".join(name for (name,) in names if name not in ("meta", "ingested")),
     )
+
+
+def _location(sql: str, place: re.Match[str]) -> Location:
+    """duckdb's `LINE 2: …from nosuch` and its caret, as line and column of the statement as it was written."""
+    line, shown = int(place["line"]), place["shown"]
+    column = len(place["before"]) - len(f"LINE {line}: ")
+    clipped = shown.startswith("...")
+    core = shown.removeprefix("...").removesuffix("...")
+    lines = sql.splitlines()
+    written = lines[line - 1] if line <= len(lines) else shown
+    if core not in written:
+        return Location(file=_SQL, line=line, column=column + 1, text=shown)
+    return Location(file=_SQL, line=line, column=written.index(core) + column - 3 * clipped + 1, text=written)
 
 
 def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
