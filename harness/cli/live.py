@@ -59,7 +59,9 @@ class LiveTable:
                     self._waiting[trial.id] = trial
                     continue
                 self._done += 1
-                self._durations.add(trial, outcome.duration_s)
+                self._failed += outcome.outcome != "ok"
+                if outcome.outcome == "ok":
+                    self._durations.add(trial, outcome.duration_s)
         if self._done:
             self._print(Text(f"{self._done} of {self._total} trials are finished already; {len(self._waiting)} to run"))
 

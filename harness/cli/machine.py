@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -158,7 +159,7 @@ def nvml_devices(nvml: Any = None) -> Mapping[str, Any]:
     """NVIDIA's own view of the devices; `{"absent": why}` without driver or library. `nvml` stands in for pynvml."""
     if nvml is None:
         try:
-            import pynvml as nvml
+            nvml = importlib.import_module("pynvml")
         except ImportError:
             return {"absent": "nvidia-ml-py is not installed"}
     try:

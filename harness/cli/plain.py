@@ -31,7 +31,8 @@ class PlainLines:
                 self._waiting[trial.id] = trial
                 continue
             self._done += 1
-            self._durations.add(trial, outcome.duration_s)
+            if outcome.outcome == "ok":
+                self._durations.add(trial, outcome.duration_s)
         if self._done:
             say(f"{self._done} of {self._total} trials are finished already; {len(self._waiting)} to run")
         else:

@@ -28,7 +28,8 @@ def report(
     from harness import pipeline
     from harness.cli.output import print_json
 
-    answer, path = pipeline.report(suite, options.places(results, reports), options.choice(only, skip))
+    planned = pipeline.planned(suite, options.choice(only, skip))
+    answer, path = pipeline.report_plan(planned, options.places(results, reports))
     if as_json:
         print_json({"report": path, **_fields(answer)})
     elif shown:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli import options
+from harness.cli import options, score, watch
 
 if TYPE_CHECKING:
     from harness.execute import Engine
     from harness.pipeline import Finished
-    from harness.records.progress import Observer
+    from harness.records.outcome import Outcome
 
 
 class Retry(StrEnum):
@@ -50,8 +47,8 @@ def run(
 ) -> None:
     """Train, measure, score and report a suite, or go on with it.
 
-    Running it again goes on where it stopped. Prints the headline and the report's path. Ctrl-C once ends the running trial cleanly, twice at once.
-    Ends with 5 when trials failed; the report then says which and why.
+    Running it again goes on where it stopped. Prints the headline and the report's path. Ctrl-C once ends the
+    running trial cleanly, twice at once. Ends with 5 when trials failed; the report then says which and why.
 
     \b
     Examples:
@@ -61,7 +58,7 @@ def run(
     from harness import pipeline
     from harness.cli.output import print_json
 
-    with observing(suite.stem, quiet=quiet) as observer:
+    with watch.observing(suite.stem, quiet=quiet) as observer:
         finished = pipeline.run(
             suite,
             options.choice(only, skip, retry=retry.value, force=force),
@@ -76,24 +73,6 @@ def run(
         print(finished.answer.headline)
         print(f"report: {finished.report}")
     _tell_failures(finished, suite)
-
-
-@contextmanager
-def observing(title: str, *, quiet: bool) -> Iterator[Observer]:
-    """Nobody when quiet, the live table on a terminal, plain lines elsewhere."""
-    if quiet:
-        from harness.records.progress import Silent
-
-        yield Silent()
-    elif sys.stderr.isatty():
-        from harness.cli.live import LiveTable
-
-        with LiveTable(title) as observer:
-            yield observer
-    else:
-        from harness.cli.plain import PlainLines
-
-        yield PlainLines()
 
 
 def _engine(name: EngineName) -> Engine:
@@ -116,7 +95,7 @@ def _document(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Any) -> dict[str, Any]:
+def _outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         "outcome": outcome.outcome,
         "attempt": outcome.attempt,
@@ -128,25 +107,23 @@ def _outcome(outcome: Any) -> dict[str, Any]:
 
 
 def _tell_failures(finished: Finished, suite: Path) -> None:
-    """Raises TrialsFailed when a trial ended otherwise than ok; by then the report is out."""
+    """Raises TrialsFailed when a trial ended otherwise than ok or was not scored; by then the report is out."""
     from harness.errors import Problem, TrialsFailed
 
-    if not finished.failed:
-        return
-    names = {trial.id: trial.name for trial in finished.plan.trials}
-    told = [(names.get(trial, trial), finished.outcomes[trial]) for trial in finished.failed]
-    why = "; ".join(f"{name}: {outcome.outcome}{_because(outcome)}" for name, outcome in told[:5])
-    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
-    raise TrialsFailed(
-        problems=[
-            Problem(
-                what=f"{len(told)} of {len(finished.outcomes)} trials did not end well",
-                why=why + more,
-                hint=f"harness show '{told[0][0]}' tells more; harness run {suite} --retry failed tries them again",
-            )
-        ]
-    )
+    problems = []
+    if finished.failed:
+        names = {trial.id: trial.name for trial in finished.plan.trials}
+        told = [(names.get(trial, trial), finished.outcomes[trial]) for trial in finished.failed]
+        why = "; ".join(f"{name}: {outcome.outcome}{_because(outcome)}" for name, outcome in told[:5])
+        more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+        hint = f"harness show '{told[0][0]}' tells more; harness run {suite} --retry failed tries them again"
+        what = f"{len(told)} of {len(finished.outcomes)} trials did not end well"
+        problems.append(Problem(what=what, why=why + more, hint=hint))
+    if finished.scores:
+        problems += score.unscored(finished.scores)
+    if problems:
+        raise TrialsFailed(problems=problems)
 
 
-def _because(outcome: Any) -> str:
+def _because(outcome: Outcome) -> str:
     return f" ({outcome.cause})" if outcome.cause else ""

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from harness.cli.doctor import lines
+from harness.cli.machine import examine, nvml_devices, torch_devices
+from harness.cli.output import jsonable
+
+_GPU = {
+    "version": "2.13.0",
+    "devices": [{"index": 0, "name": "NVIDIA H100", "memory": 80 * 2**30, "capability": "9.0"}],
+    "bf16": True,
+}
+
+
+class FakeNvml:
+    """A driver with one device."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.shut_down = False
+
+    def nvmlInit(self) -> None:  # noqa: N802  # NVML's own names
+        pass
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.shut_down = True
+
+    def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
+        return b"570.1"
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
+        return "NVIDIA H100"
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(total=80 * 2**30, used=2**30)
+
+
+def test_a_machine_without_a_gpu_is_fine_and_told_in_one_screen(tmp_path: Path) -> None:
+    machine = examine(tmp_path, lambda: {"version": "2.13.0", "devices": []})
+    said = lines(machine)
+    assert machine.problems == ()
+    assert len(said) <= 24
+    assert any("training runs on the CPU" in line for line in said)
+    assert said[-1].startswith("ready")
+    json.dumps(jsonable(machine), allow_nan=False)
+
+
+def test_a_gpu_is_named_with_its_memory(tmp_path: Path) -> None:
+    said = "\n".join(lines(examine(tmp_path, lambda: _GPU)))
+    assert "cuda:0 NVIDIA H100, 80 GiB, capability 9.0, bf16" in said
+    assert "trains on NVIDIA H100" in said
+
+
+def test_a_results_folder_that_cannot_be_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    machine = examine(tmp_path / "file" / "results", lambda: {"devices": []})
+    assert not machine.results_writable
+    assert any("--results" in problem for problem in machine.problems)
+
+
+def test_a_results_folder_that_is_not_there_yet_is_judged_by_where_it_would_be(tmp_path: Path) -> None:
+    machine = examine(tmp_path / "not" / "yet", lambda: {"devices": []})
+    assert machine.results_writable
+    assert machine.results_free
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torch_that_does_not_import_is_a_problem_with_its_reason(tmp_path: Path) -> None:
+    found = torch_devices(code="raise ImportError('libtorch.so: cannot open')")
+    assert found == {"error": "ImportError: libtorch.so: cannot open"}
+    machine = examine(tmp_path, lambda: found)
+    assert any("libtorch.so" in problem for problem in machine.problems)
+
+
+def test_a_torch_that_hangs_does_not_hang_the_doctor() -> None:
+    assert "no answer" in torch_devices(timeout_s=0.3, code="import time; time.sleep(60)")["error"]
+
+
+def test_nvml_tells_driver_and_devices_and_is_closed() -> None:
+    nvml = FakeNvml()
+    found = nvml_devices(nvml)
+    assert found["driver"] == "570.1"
+    assert found["devices"] == [{"uuid": "GPU-0", "name": "NVIDIA H100", "memory": 80 * 2**30, "used": 2**30}]
+    assert nvml.shut_down
+
+
+def test_no_driver_is_told_not_raised() -> None:
+    class NoDriver(FakeNvml):
+        def nvmlInit(self) -> None:  # noqa: N802
+            raise self.NVMLError("NVML Shared Library Not Found")
+
+    assert nvml_devices(NoDriver()) == {"absent": "NVML Shared Library Not Found"}
