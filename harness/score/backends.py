@@ -8,6 +8,7 @@ A new backend is one module and one line in `BACKENDS`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,12 +27,17 @@ class Opener(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backend:
-    """`opener` is None for a backend that needs no child. `missing` says why it cannot be used here, or None."""
+    """`opener` is None for a backend that needs no child. `missing` says why it cannot be used here, or None.
+
+    `command` starts the child; a job file and options follow it. A backend with an environment of its own names that
+    environment's interpreter here.
+    """
 
     name: str
     description: str
     opener: str | None
     missing: Callable[[], str | None]
+    command: tuple[str, ...] = (sys.executable, "-m", "harness.score.worker")
 
 
 def _nothing() -> None:

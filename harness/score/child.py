@@ -8,12 +8,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import FolderError
 from harness.score.jobs import Job
 
 _TAIL = 300  # characters of the log that a cause quotes
@@ -22,8 +22,9 @@ _TAIL = 300  # characters of the log that a cause quotes
 class Child:
     """One process that scores one job. Use as a context manager: leaving it kills whatever still runs."""
 
-    def __init__(self, job: Job, log: Path) -> None:
+    def __init__(self, job: Job, command: Sequence[str], log: Path) -> None:
         self._job = job
+        self._command = command
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
@@ -31,10 +32,13 @@ class Child:
 
     def __enter__(self) -> Child:
         job_file = Path(self._folder.name) / "job.json"
-        self._job.write(job_file)
+        try:
+            self._job.write(job_file)
+        except OSError as error:
+            self._folder.cleanup()
+            raise FolderError.of(f"{job_file} cannot be written", why=str(error)) from error
         self._pipe, write = os.pipe()
-        command = [sys.executable, "-m", "harness.score.worker", str(job_file)]
-        command += ["--progress", str(write), "--parent", str(os.getpid())]
+        command = [*self._command, str(job_file), "--progress", str(write), "--parent", str(os.getpid())]
         try:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -105,6 +109,6 @@ class Child:
             text = self._log.read_bytes()[-10_000:].decode("utf-8", "replace")
         except OSError:
             return ""
-        lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines() if line.strip() and "it/s" not in line]  # no progress bars
         tail = lines[-1][-_TAIL:] if lines else ""
         return f"; {self._log} ends: {tail}" if tail else ""

@@ -8,6 +8,7 @@ the weights.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections import defaultdict
@@ -57,17 +58,18 @@ class Evaluator:
         task = self._task(name)
         _seed()
         task.set_fewshot_seed(seed=SEED)  # every checkpoint sees the same examples
-        answer = evaluate(
-            lm=lm,
-            task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
-            limit=self._flags["limit"],
-            bootstrap_iters=0,
-            cache_requests=False,
-            log_samples=True,
-            apply_chat_template=self._flags["apply_chat_template"],
-            fewshot_as_multiturn=True,
-        )
-        return _evaluated(answer, name, self._notes(task))
+        with _Cuts() as cuts:
+            answer = evaluate(
+                lm=lm,
+                task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
+                limit=self._flags["limit"],
+                bootstrap_iters=0,
+                cache_requests=False,
+                log_samples=True,
+                apply_chat_template=self._flags["apply_chat_template"],
+                fewshot_as_multiturn=True,
+            )
+        return _evaluated(answer, name, [*self._notes(task), *cuts.notes()])
 
     def _task(self, name: str) -> Any:
         if name in self._loaded:
@@ -87,6 +89,28 @@ class Evaluator:
         if asked is None or asked == used:
             return []
         return [f"the task fixes num_fewshot at {used}; {asked} was asked for"]
+
+
+class _Cuts(logging.Handler):
+    """Hears lm-eval's warnings that a prompt did not fit the model's context, which it otherwise only logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._count = 0
+
+    def __enter__(self) -> _Cuts:
+        logging.getLogger("lm_eval").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("lm_eval").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._count += "truncat" in record.getMessage().lower()
+
+    def notes(self) -> list[str]:
+        """What to say in the score: nothing when everything fitted."""
+        return ["prompts longer than the model's context were cut on the left (see score.log)"] if self._count else []
 
 
 def _seed() -> None:

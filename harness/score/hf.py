@@ -20,15 +20,14 @@ class HfOpener:
 
     def __init__(self, job: Job) -> None:
         self._batch_size = int(job.flags["batch_size"])
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     @contextmanager
     def lm(self, checkpoint: Path) -> Iterator[Any]:
         """lm-eval's model object over the checkpoint, adapters merged; float32 where there is no GPU."""
-        model, tokenizer = models.open_checkpoint(checkpoint)
-        if self._device.type == "cpu":
+        model, tokenizer = models.open_checkpoint(checkpoint, device=self._device)
+        if self._device == "cpu":
             model = model.float()  # half precision is slower there, and rounds
-        model = model.to(self._device).eval()
         lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
         try:
             with torch.inference_mode():
@@ -36,5 +35,5 @@ class HfOpener:
         finally:
             del lm, model
             gc.collect()
-            if self._device.type == "cuda":
+            if self._device == "cuda":
                 torch.cuda.empty_cache()

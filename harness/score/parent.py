@@ -176,7 +176,7 @@ def _score_in_children(items: Sequence[_Item], backend: Backend, flags: dict[str
     while left:
         before = tally.scored
         tally.observer.message(f"importing lm-eval ({backend.name}); its log is {log}")
-        with Child(_job(left, backend, flags), log) as child:
+        with Child(_job(left, backend, flags), backend.command, log) as child:
             at = _listen(child, left, tally)
             if not left:
                 return

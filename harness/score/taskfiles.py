@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ _ALL = (
         name="pydoc_mc",
         description="unseen objects of Python's standard library: what the docstring says, among four",
         source="pydoc",
-        metric="acc",
+        metric="acc_norm",
         chance=0.25,
     ),
     TaskInfo(
@@ -74,6 +73,15 @@ _ALL = (
 TASKS: dict[str, TaskInfo] = {info.name: info for info in _ALL}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """A task that exists; its content has not been hashed yet. `files` are the YAML files it is made of."""
+
+    name: str
+    path: Path
+    files: tuple[Path, ...]
+
+
 def check_tasks(names: Sequence[str], root: Path) -> list[Problem]:
     """What is wrong with the tasks a suite names; paths are relative to `root`, the suite file's folder."""
     return _look_up(names, root)[1]
@@ -83,60 +91,55 @@ def resolve(names: Sequence[str], root: Path) -> list[TaskFile]:
     """The tasks by name or path, in the order given, each once.
 
     Raises:
-        InputError: every problem `check_tasks` finds.
+        InputError: every problem `check_tasks` finds, or a file of a task that cannot be read.
     """
-    files, problems = _look_up(names, root)
+    found, problems = _look_up(names, root)
     if problems:
         raise InputError(problems=tuple(problems))
-    return files
+    try:
+        return [TaskFile(name=task.name, path=task.path, hash=_content(task)) for task in found]
+    except OSError as error:
+        raise InputError.of("a file of a task cannot be read", why=str(error)) from error
 
 
-def _look_up(names: Sequence[str], root: Path) -> tuple[list[TaskFile], list[Problem]]:
-    found = [_find(name, root) for name in dict.fromkeys(names)]
-    files = [item for item in found if isinstance(item, TaskFile)]
-    problems = [item for item in found if isinstance(item, Problem)]
-    twice = [name for name, count in Counter(file.name for file in files).items() if count > 1]
+def _look_up(names: Sequence[str], root: Path) -> tuple[list[_Found], list[Problem]]:
+    looked = [_find(name, root) for name in dict.fromkeys(names)]
+    found = [item for item in looked if isinstance(item, _Found)]
+    problems = [item for item in looked if isinstance(item, Problem)]
+    twice = [name for name, count in Counter(task.name for task in found).items() if count > 1]
     problems += [
         Problem(
             what=f"two tasks are called {name!r}",
-            why="scores are kept by task name: " + ", ".join(str(file.path) for file in files if file.name == name),
+            why="scores are kept by task name: " + ", ".join(str(task.path) for task in found if task.name == name),
             hint="give one of them another `task:` name",
         )
         for name in twice
     ]
-    return files, problems
+    return found, problems
 
 
-def _find(name: str, root: Path) -> TaskFile | Problem:
+def _find(name: str, root: Path) -> _Found | Problem:
     if name in TASKS:
-        return _shipped(name)
+        path = FOLDER / f"{name}.yaml"
+        return _Found(name=name, path=path, files=(path,))
     if not name.endswith((".yaml", ".yml")):
         close = nearest(name, TASKS)
         known = "did you mean " + " or ".join(repr(n) for n in close) + "?" if close else "known: " + ", ".join(TASKS)
         return Problem(
             what=f"unknown task {name!r}",
-            why=f"{name!r} does not ship with the harness; lm-eval's own and your tasks are named by their YAML file",
+            why="it does not ship with the harness; your own tasks and lm-eval's are named by their YAML file",
             hint=f"{known}; or give the path of a task's .yaml file, relative to the suite file",
         )
-    return _local(root / Path(name).expanduser(), name)
+    return _local((root / Path(name).expanduser()).resolve(), name)
 
 
-@cache
-def _shipped(name: str) -> TaskFile:
-    path = FOLDER / f"{name}.yaml"
-    parts = [["rows", of_value(list(data.heldout(TASKS[name].source)))]]
-    parts += [[file.name, of_file(file)] for file in (path, FOLDER / "utils.py")]
-    return TaskFile(name=name, path=path, hash=of_value(parts))
-
-
-def _local(path: Path, given: str) -> TaskFile | Problem:
+def _local(path: Path, given: str) -> _Found | Problem:
     if not path.is_file():
         what = f"task file {given!r} is a folder" if path.is_dir() else f"task file {given!r} does not exist"
-        return Problem(
-            what=what, why=f"looked at {path}", hint="give the task's .yaml file, relative to the suite file"
-        )
+        hint = "give the task's .yaml file, relative to the suite file"
+        return Problem(what=what, why=f"looked at {path}", hint=hint)
     try:
-        config, files = _read(path.resolve(), ())
+        config, files = _read(path, ())
     except InputError as error:
         return error.problems[0]
     task = config.get("task")
@@ -149,10 +152,7 @@ def _local(path: Path, given: str) -> TaskFile | Problem:
         why = "a shipped task has that name" if task in TASKS else "it becomes a folder's name and part of a metric's"
         hint = "choose another name of letters, digits, _ and -"
         return Problem(what=f"task name {task!r} cannot be used", where=Location(file=path), why=why, hint=hint)
-    try:
-        return TaskFile(name=task, path=path.resolve(), hash=_content(path.resolve(), files))
-    except OSError as error:
-        return Problem(what=f"a file of task {task!r} cannot be read", why=str(error))
+    return _Found(name=task, path=path, files=tuple(files))
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
@@ -189,9 +189,16 @@ def _parse(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _content(path: Path, files: list[Path]) -> str:
-    """A hash over the YAML files, the Python beside them, and the data beside them that either mentions by name."""
-    code = sorted(path.parent.glob("*.py"))
-    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in [*files, *code])
-    beside = sorted(file for file in path.parent.iterdir() if file.suffix in _DATA and file.name in text)
-    return of_value([[file.name, of_file(file)] for file in [*files, *code, *beside]])
+def _content(task: _Found) -> str:
+    """A hash of what decides a task's questions and marks.
+
+    For a shipped task its YAML, the code beside it and its documents; for another the YAML files, the Python beside
+    the task's, and the data beside it that either mentions by name.
+    """
+    if task.name in TASKS:
+        rows = of_value(list(data.heldout(TASKS[task.name].source)))  # pydoc's differ between Python versions
+        return of_value([rows, *([file.name, of_file(file)] for file in (task.path, FOLDER / "utils.py"))])
+    code = sorted(task.path.parent.glob("*.py"))
+    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in [*task.files, *code])
+    beside = sorted(file for file in task.path.parent.iterdir() if file.suffix in _DATA and file.name in text)
+    return of_value([[file.name, of_file(file)] for file in [*task.files, *code, *beside]])
