@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.records.outcome import Outcome
-    from harness.records.plan import Plan, Trial
+    from harness.plan import Row
+    from harness.records.plan import Plan
 
 _MOST = 200
 
@@ -35,39 +35,31 @@ def plan(
     from harness import pipeline
     from harness.cli import failure
     from harness.cli.output import print_json
+    from harness.plan import counts, rows, to_json
 
     planned = pipeline.planned(suite, options.choice(only, skip))
     known = pipeline.states(planned, options.places(results))
     if as_json:
-        print_json(_document(planned, known))
+        print_json(to_json(planned, known))
         return
     failure.print_problems(planned.warnings, "warning")
     most = None if everything else _MOST
     print(f"{planned.suite.name}: {planned.suite.question}\n")
-    _print_trials(planned, known, most)
+    _print_trials(rows(planned, known), most)
     _print_excluded(planned, most)
-    finished = sum(outcome.outcome == "ok" for outcome in known.values())
-    print(f"\n{len(planned.cells)} cells, {len(planned.trials)} trials, {finished} finished")
+    print("\n" + _totals(counts(planned, known)))
 
 
-def _print_trials(planned: Plan, known: Mapping[str, Outcome], most: int | None) -> None:
+def _print_trials(all_rows: Sequence[Row], most: int | None) -> None:
     from harness.cli.output import table
 
-    names = {trial.id: trial.name for trial in planned.trials}
-    axes = _axes(planned)
-    rows = [
-        [
-            trial.name,
-            trial.cell.kind,
-            *(trial.cell.levels.get(axis, "") for axis in axes),
-            trial.seed,
-            names.get(trial.needs, trial.needs) if trial.needs else "",
-            _state(trial, known),
-        ]
-        for trial in planned.trials[:most]
+    shown = all_rows[:most]
+    axes = list(dict.fromkeys(axis for row in shown for axis in row.levels))
+    cells = [
+        [row.name, *(row.levels.get(axis, "") for axis in axes), row.seed, row.needs or "", row.state] for row in shown
     ]
-    table(["trial", "kind", *axes, "seed", "starts from", "state"], rows, right=["seed"])
-    _print_rest(len(planned.trials), most, "trials")
+    table(["trial", *axes, "seed", "starts from", "state"], cells, right=["seed"])
+    _print_rest(len(all_rows), most, "trials")
 
 
 def _print_excluded(planned: Plan, most: int | None) -> None:
@@ -84,21 +76,14 @@ def _print_rest(count: int, most: int | None, what: str) -> None:
         print(f"… and {count - most:,} more {what}; see them with --all or --json")
 
 
-def _axes(planned: Plan) -> list[str]:
-    """Axis names in order of appearance."""
-    return list(dict.fromkeys(axis for cell in planned.cells for axis in cell.levels))
+def _totals(counted: Mapping[str, int]) -> str:
+    """`6 cells, 1 stage, 1 floor; 14 trials: 3 finished, 11 to run`, what there is none of left out."""
+    parts = [_many(counted[name], name) for name in ("cells", "stages", "floors") if counted[name]]
+    states = [
+        f"{counted[name]:,} {name.replace('_', ' ')}" for name in ("finished", "failed", "to_run") if counted[name]
+    ]
+    return f"{', '.join(parts)}; {_many(counted['trials'], 'trials')}: {', '.join(states)}"
 
 
-def _state(trial: Trial, known: Mapping[str, Outcome]) -> str:
-    outcome = known.get(trial.id)
-    return outcome.outcome if outcome else "to run"
-
-
-def _document(planned: Plan, known: Mapping[str, Outcome]) -> dict[str, Any]:
-    from harness.plan import to_json
-
-    document = dict(to_json(planned))
-    for row in document["trials"]:
-        outcome = known.get(row["id"])
-        row["state"] = outcome.outcome if outcome else None
-    return document
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name if count != 1 else name[:-1]}"

@@ -37,15 +37,22 @@ def everything(results: Path, suite: str | None = None) -> list[Found]:
         SelectionError: `suite` has no results.
     """
     if suite is not None and not (results / suite).is_dir():
-        known = suites_of(results)
-        raise SelectionError.of(
-            f"no results of a suite {suite!r} in {results}",
-            hint=did_you_mean(suite, known) if known else "run it first: harness run SUITE",
-        )
+        raise unknown_suite(results, suite)
     folders = run_folders(results, suite)
     return [
         Found(suite=folder.path.parent.name, folder=folder, spec=spec) for folder in folders if (spec := folder.spec())
     ]
+
+
+def unknown_suite(results: Path, suite: str) -> SelectionError:
+    """The error for a suite without results, with the names that have some."""
+    known = suites_of(results)
+    error = SelectionError.of(
+        f"no results of a suite {suite!r} in {results}",
+        hint=did_you_mean(suite, known) if known else "run it first: harness run SUITE",
+    )
+    assert isinstance(error, SelectionError)
+    return error
 
 
 def suites_of(results: Path) -> list[str]:
