@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.execute import disk
 from harness.measure.summarise import summarise
 from harness.records.events import Event, last_phase, read_events
@@ -78,6 +80,19 @@ def abandoned(attempt: Attempt) -> Outcome:
     last = datetime.fromtimestamp(max(written), UTC)
     cause = "whoever ran it was killed before it ended"
     return ended(attempt, "interrupted", cause, started=last - timedelta(seconds=duration), duration_s=duration)
+
+
+def broken_off(attempt: Attempt, error: HarnessError) -> None:
+    """Closes an attempt that an error of the run itself ended, as `interrupted`: the trial is not to blame.
+
+    Where the disk is full even that cannot be written; the next run then closes the attempt.
+    """
+    if attempt.outcome() is not None:
+        return
+    said = [f"{problem.what}: {problem.why}" if problem.why else problem.what for problem in error.problems]
+    outcome = ended(attempt, "interrupted", "; ".join(said), started=datetime.now(UTC), duration_s=0.0)
+    with contextlib.suppress(OSError):
+        attempt.close(outcome)
 
 
 def skipped(folder: RunFolder, spec: Spec, cause: str) -> Outcome:

@@ -120,7 +120,8 @@ class _Run:
                 limits=self.limits,
             )
             return watch.outcome()
-        except HarnessError:
+        except HarnessError as error:
+            record.broken_off(attempt, error)
             self.changed(folder)
             raise
 

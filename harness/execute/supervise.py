@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError
 from harness.execute import disk
 from harness.execute.engine import Exit, Handle
 from harness.execute.interrupts import Interrupts
@@ -72,16 +71,13 @@ class Watch:
 
         Raises:
             FolderError: the disk is full, or the outcome could not be written; the suite cannot go on.
-            InputError: attempts cannot run here at all; the attempt is closed as `interrupted`.
+            InputError: attempts cannot run here at all.
         """
         kills = self.limits.oom_kills.count()
         tail = Tail(self.attempt.events, _planned_steps(self.spec))
         try:
             while (end := self.handle.wait(self.limits.poll_s)) is None:
                 self._turn(tail)
-        except HarnessError as error:
-            self._close(self._made("interrupted", "; ".join(_sentence(error))))
-            raise
         except BaseException:
             self.handle.kill()
             raise
@@ -190,10 +186,6 @@ class Watch:
 def _planned_steps(spec: Spec) -> int | None:
     steps = spec.train.get("max_steps")
     return steps if isinstance(steps, int) and steps > 0 else None
-
-
-def _sentence(error: HarnessError) -> list[str]:
-    return [f"{problem.what}: {problem.why}" if problem.why else problem.what for problem in error.problems]
 
 
 def _gib(size: int) -> str:
