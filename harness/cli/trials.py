@@ -47,12 +47,10 @@ def everything(results: Path, suite: str | None = None) -> list[Found]:
 def unknown_suite(results: Path, suite: str) -> SelectionError:
     """The error for a suite without results, with the names that have some."""
     known = suites_of(results)
-    error = SelectionError.of(
+    return SelectionError.of(
         f"no results of a suite {suite!r} in {results}",
         hint=did_you_mean(suite, known) if known else "run it first: harness run SUITE",
     )
-    assert isinstance(error, SelectionError)
-    return error
 
 
 def suites_of(results: Path) -> list[str]:
