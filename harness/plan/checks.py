@@ -1,0 +1,114 @@
+"""What must hold of every cell before anything runs, said once for all cells that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.errors import Problem, did_you_mean
+from harness.methods import METHODS
+from harness.plan.canonical import canonical
+from harness.plan.draft import Draft
+from harness.plan.findings import Findings
+from harness.plan.parts import Parts
+from harness.plan.training import Training
+from harness.records.suite import Suite
+
+_NEEDED = {"method": "method: sft", "model": "model: {shape: tiny}", "data": "data: {source: arithmetic}"}
+
+
+@dataclass(slots=True)
+class _Refused:
+    """One field that one method refuses, and every cell and value that asks for it."""
+
+    problem: Problem
+    values: dict[str, None] = field(default_factory=dict)
+    cells: list[Draft] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Checks:
+    """Completes drafts and finds what is wrong with them."""
+
+    suite: Suite
+    parts: Parts
+    training: Training
+    findings: Findings
+    refused: dict[tuple[str, str, str], _Refused] = field(default_factory=dict)
+
+    def complete(self, draft: Draft) -> bool:
+        """Completes the whole draft and notes what is wrong with it; false where the rest could not be looked at."""
+        trouble = self.parts.fill(draft.config)
+        self.note(draft, trouble)
+        if not trouble:
+            self.settle(draft)
+        return not trouble
+
+    def note(self, draft: Draft, trouble: Iterable[str]) -> None:
+        """Notes what is wrong with the draft."""
+        for said in trouble:
+            self.findings.add(said, of=draft.in_words())
+
+    def settle(self, draft: Draft) -> None:
+        """Completes `train` and checks it against the draft's method; the parts must be filled already."""
+        config = draft.config
+        for name, example in _NEEDED.items():
+            if config[name] is None:
+                hint = f"set it in base, or in every level of one axis: {example}"
+                self.findings.add(f"no {name} is given", hint=hint, of=draft.in_words())
+        method = config["method"]
+        if method is None:
+            return
+        if method not in METHODS:
+            self.findings.add(f"unknown method {method!r}", hint=did_you_mean(method, METHODS), of=draft.in_words())
+            return
+        self.training.settle(config)
+        for path, problem in self.training.problems(config):
+            self._refuse(draft, path, problem)
+
+    def _refuse(self, draft: Draft, path: str, problem: Problem) -> None:
+        key = (draft.config["method"], path, problem.why or problem.what)
+        refused = self.refused.setdefault(key, _Refused(problem))
+        root, _, name = path.partition(".")
+        refused.values[canonical(draft.config[root][name])] = None
+        refused.cells.append(draft)
+
+    def report(self) -> None:
+        """Turns what methods refused into findings: one for each method and field."""
+        for (method, path, _), refused in self.refused.items():
+            problem = refused.problem
+            hint = self._hint(method, path, refused)
+            for draft in refused.cells:
+                self.findings.add(problem.what, why=problem.why, hint=hint, of=draft.in_words())
+        self.refused.clear()
+
+    def _hint(self, method: str, path: str, refused: _Refused) -> str | None:
+        """How to go on: leave these cells out where an axis brought them, else say the field elsewhere."""
+        name = path.partition(".")[2]
+        if not _belongs_elsewhere(method, name, path, self.training):
+            return refused.problem.hint
+        if not any(axis.field == path for axis in self.suite.matrix):
+            return f"set {path} only in the levels or stages whose method takes it, not for {method}"
+        values = [_bare(value) for value in refused.values]
+        listed = values[0] if len(values) == 1 else f"[{', '.join(values)}]"
+        return f"leave these cells out; add to exclude:  - {{method: {method}, {path}: {listed}}}"
+
+
+def _belongs_elsewhere(method: str, name: str, path: str, training: Training) -> bool:
+    """Whether the field means something, only not for this method."""
+    if not path.startswith("train."):
+        return False
+    known = METHODS[method]
+    if name in known.refuses or name in known.refuses_with_lora:
+        return True
+    catalog = training.catalog
+    if catalog is None or name in catalog.methods[method]:
+        return False
+    return any(name in fields for fields in catalog.methods.values())
+
+
+def _bare(text: str) -> str:
+    """A JSON text as YAML takes it inside braces: plain words without their quotes."""
+    inner = text[1:-1]
+    plain = text.startswith('"') and inner.replace("_", "").replace("-", "").isalnum() and not inner[:1].isdigit()
+    return inner if plain and inner not in {"true", "false", "null"} else text

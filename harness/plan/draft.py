@@ -1,0 +1,37 @@
+"""A cell in the making: what `Cell` will be, before ids and names are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.plan.findings import in_words
+from harness.records.plan import Kind
+
+Config = dict[str, Any]
+"""A resolved configuration by field: method, model, data, train, lora, init, measure, limits, checkpoint."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """`tokens` are what its levels add to a name, `says_method` whether one of them is about the method.
+
+    `names` are its possible names, from the shortest to the most explicit; `seed` is a stage's own.
+    """
+
+    kind: Kind
+    config: Config
+    levels: dict[str, str] = field(default_factory=dict)
+    tokens: tuple[tuple[str, str], ...] = ()
+    says_method: bool = False
+    names: tuple[str, ...] = ()
+    needs: Draft | None = None
+    seed: int = 0
+    id: str = ""
+    name: str = ""
+
+    def in_words(self) -> str:
+        """The draft for people, before it has a name."""
+        if self.kind == "stage":
+            return self.names[0]
+        return in_words(self.levels)

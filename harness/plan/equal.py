@@ -1,0 +1,53 @@
+"""Cells that come out equal: they would train the same thing twice under two names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.plan.canonical import canonical
+from harness.plan.draft import Draft
+from harness.plan.findings import Findings, in_words
+from harness.plan.training import Training
+
+_SHOWN = 3
+
+
+@dataclass(slots=True)
+class Equals:
+    """Looks for cells that do the same, TRL's own defaults considered: `packing: false` is the same as nothing."""
+
+    training: Training
+    findings: Findings
+    first: dict[str, Draft] = field(default_factory=dict)
+    pairs: list[tuple[Draft, Draft]] = field(default_factory=list)
+
+    def add(self, draft: Draft, content: Mapping[str, Any]) -> None:
+        """Takes a cell with what its id was made of."""
+        train, lora = self.training.beyond_defaults(draft.config)
+        other = self.first.setdefault(canonical({**content, "train": train, "lora": lora}), draft)
+        if other is not draft:
+            self.pairs.append((other, draft))
+
+    def report(self) -> None:
+        """Notes the first pairs, and how many there are."""
+        for number, (one, other) in enumerate(self.pairs[:_SHOWN]):
+            more = len(self.pairs) - _SHOWN if number == _SHOWN - 1 else 0
+            self.findings.add(
+                f"two cells come out equal: {_named(one)} and {_named(other)}"
+                + (f" (and {more:,} more)" if more else ""),
+                why=_why(one, other),
+                hint="take one of them out of the matrix, exclude it, or let it differ",
+            )
+
+
+def _named(draft: Draft) -> str:
+    return f"{draft.names[0]} ({in_words(draft.levels)})"
+
+
+def _why(one: Draft, other: Draft) -> str:
+    axes = [axis for axis in {**one.levels, **other.levels} if one.levels.get(axis) != other.levels.get(axis)]
+    if not axes:
+        return "their levels and overrides are the same"
+    return f"{' and '.join(axes)} differ, but not in what is trained: TRL's defaults count as if they were written"

@@ -1,0 +1,59 @@
+"""A trial made ready for a worker that knows nothing but its run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.methods.catalog import Catalog
+from harness.records.plan import Plan, Trial
+from harness.records.spec import Spec
+from harness.records.units import parse_duration, parse_size
+
+
+def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
+    """The trial's spec.json: paths absolute, limits in seconds and bytes, TRL's defaults beside what the suite says.
+
+    `start` is the needed trial's checkpoint, relative to the run folder: `../<trial id>/checkpoint`.
+    """
+    config, root = trial.cell.config, plan.suite.file.parent
+    limits, memory = config["limits"], config["limits"]["host_memory"]
+    return Spec(
+        suite=plan.suite.name,
+        suite_file=str(plan.suite.file),
+        trial_id=trial.id,
+        cell_id=trial.cell.id,
+        name=trial.name,
+        cell_name=trial.cell.name,
+        kind=trial.cell.kind,
+        levels=dict(trial.cell.levels),
+        seed=trial.seed,
+        method=config["method"],
+        model=_placed(config["model"], root),
+        data=None if config["data"] is None else _placed(config["data"], root),
+        train=config["train"],
+        lora=config["lora"],
+        start=None if trial.needs is None else f"../{trial.needs}/checkpoint",
+        warmup_steps=config["measure"]["warmup_steps"],
+        timeout_s=parse_duration(limits["timeout"]),
+        host_memory=None if memory is None else parse_size(memory),
+        retries=limits["retries"],
+        checkpoint=config["checkpoint"],
+        init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
+        defaults=_defaults(config["method"], config["train"], catalog),
+    )
+
+
+def _placed(part: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The model or data with its path, if it has one, absolute; links are kept, so that the file says what was said."""
+    if "path" not in part:
+        return dict(part)
+    return {**part, "path": os.path.abspath(root / Path(part["path"]).expanduser())}  # noqa: PTH100 — no links resolved
+
+
+def _defaults(method: str | None, train: Mapping[str, Any], catalog: Catalog | None) -> dict[str, Any]:
+    if catalog is None or method is None:
+        return {}
+    return {name: known.default for name, known in catalog.methods.get(method, {}).items() if name not in train}
