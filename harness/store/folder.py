@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from harness.errors import Location, Problem
 from harness.records import fingerprint
 from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder, read_json
-from harness.store import events, plain
+from harness.store import events, lines, plain
 from harness.store.rows import Rows
 
 TRIAL, SCORES = "trial", "scores"
+_SCORE_AGAIN = "`harness score --force` scores it again"
 
 
 def signatures(folder: RunFolder) -> dict[str, str]:
@@ -176,11 +176,12 @@ class Reader:
         self._documents(path / "documents.jsonl", task, backend)
 
     def _documents(self, path: Path, task: str, backend: str) -> None:
-        unreadable = 0
-        for place, document in enumerate(_lines(path)):
-            if document is None:
-                unreadable += 1
-                continue
+        try:
+            parsed = lines.parse(path.read_bytes(), may_be_torn=False)
+        except OSError as error:
+            self._problem(path, "documents.jsonl cannot be read", why=str(error), hint=_SCORE_AGAIN)
+            return
+        for place, document in enumerate(parsed.objects):
             logprobs = document.get("logprobs")
             self.rows.add(
                 "score_documents",
@@ -192,10 +193,9 @@ class Reader:
                 plain.pairs(document.get("metrics"), plain.figure),
                 [plain.figure(value) for value in logprobs] if isinstance(logprobs, list) else [],
             )
-        if unreadable:
-            self._problem(
-                path, f"{unreadable} of its lines are no documents", hint="harness score --force scores again"
-            )
+        if parsed.unreadable:
+            what = f"{parsed.unreadable} of its lines are no documents"
+            self._problem(path, what, line=parsed.first_unreadable, hint=_SCORE_AGAIN)
 
     def _problem(
         self, path: Path, what: str, *, line: int | None = None, why: str | None = None, hint: str | None = None
@@ -209,19 +209,3 @@ def _outcome_row(outcome: Outcome | None) -> tuple[Any, ...]:
     texts = (outcome.outcome, outcome.phase, outcome.cause, outcome.started_at, outcome.ended_at)
     hashes = (outcome.environment, outcome.weights_hash, outcome.data_fingerprint)
     return (*map(plain.text, texts), plain.figure(outcome.duration_s), *map(plain.text, hashes))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Each line's object, None for one that is none; a missing file has no lines."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return
-    for line in raw.split(b"\n"):
-        if not line or line.isspace():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        yield value if isinstance(value, dict) else None
