@@ -20,7 +20,10 @@ from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
 
-SAMPLE_SECONDS = 0.5
+SAMPLE_SECONDS = 1.0
+"""Steps sample at most so often; what peaks in between is not lost."""
+COST_SHARE = 0.003
+"""And so rarely that sampling takes no more than this share of the time."""
 _PROC = Path("/proc/self")
 
 
@@ -67,7 +70,7 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 class Memory(Probe):
-    """Samples at step ends, twice a second at most, and at the end of every phase."""
+    """Samples at step ends, once a second at most, and at the end of every phase."""
 
     def __init__(
         self, recorder: Recorder, *, host: HostMemory | None = None, device: DeviceMemory | None = None
@@ -75,7 +78,7 @@ class Memory(Probe):
         super().__init__(recorder)
         self._host = host or HostMemory()
         self._device = device or watch_devices()
-        self._last = time.perf_counter()
+        self._next = time.perf_counter() + SAMPLE_SECONDS
         self._step = 0
         self._silent: set[str] = set()
 
@@ -86,7 +89,7 @@ class Memory(Probe):
 
     def step_end(self, event: Event) -> None:
         self._step = int(event["step"])
-        if time.perf_counter() - self._last >= SAMPLE_SECONDS:
+        if time.perf_counter() >= self._next:
             self.sample()
 
     def phase_end(self, name: str) -> None:
@@ -95,13 +98,15 @@ class Memory(Probe):
 
     def sample(self, phase: str | None = None) -> None:
         """Records one `memory` event with every figure that can be had."""
+        began = time.perf_counter()
         values: dict[str, int] = {}
         try:
             values["host_uss"], values["host_uss_peak"] = self._host.sample()
         except (OSError, KeyError):
             self._say_once("host memory is not measured: this system does not tell a process's unique pages")
         values.update(self._device.sample())
-        self._last = time.perf_counter()
+        ended = time.perf_counter()
+        self._next = ended + max(SAMPLE_SECONDS, (ended - began) / COST_SHARE)
         if values:
             where = {"phase": phase} if phase else {}
             self.recorder.add("memory", step=self._step, values=values, **where)

@@ -52,6 +52,6 @@ def _common(model: Any, tokenizer: Any, prepared: Any, lora: Any) -> dict[str, A
         "model": model,
         "processing_class": tokenizer,
         "train_dataset": prepared.train,
-        "eval_dataset": prepared.eval,
+        "eval_dataset": prepared.eval or None,  # an empty dataset is none
         "peft_config": lora,
     }

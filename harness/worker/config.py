@@ -1,0 +1,69 @@
+"""The keyword arguments of TRL's config class for one trial: what the suite says, and what this machine needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import SuiteError
+from harness.methods import Method
+from harness.records.spec import Spec
+
+HARNESS_DEFAULTS: Mapping[str, Any] = {
+    "report_to": "none",  # the run folder is where a trial reports to
+    "save_strategy": "no",  # the weights are saved once, after training, untimed
+    "disable_tqdm": True,  # progress comes from events.jsonl
+    "logging_nan_inf_filter": False,  # Hugging Face would log the last finite loss in place of NaN
+}
+"""What the harness sets for every method where the suite is silent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """Keyword arguments of the config class, and what a reader should know of how they came about."""
+
+    kwargs: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows: int) -> Resolved:
+    """The config of a trial on this machine; `scratch` takes what the trainer insists on writing.
+
+    Raises:
+        SuiteError: the trial asks for what TRL does not do for this method.
+    """
+    refused = method.refused(_given(spec), lora=spec.lora is not None)
+    if refused:
+        raise SuiteError.of(
+            "; ".join(f"train.{name}: {reason}" for name, reason in refused.items()),
+            hint=f"leave it out for {method.name}, or exclude the combination",
+        )
+    given = method.accepted(_given(spec))
+    kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}
+    kwargs.update(output_dir=str(scratch), seed=spec.seed)
+    notes: list[str] = []
+    if not cuda:
+        notes += _without_cuda(kwargs, given)
+    if eval_rows == 0 and kwargs.get("eval_strategy", "no") != "no":
+        notes.append("evaluation during training is off: the data has no rows for it (data.eval_fraction)")
+        kwargs["eval_strategy"] = "no"
+    return Resolved(kwargs=kwargs, notes=tuple(notes))
+
+
+def _given(spec: Spec) -> dict[str, Any]:
+    """`spec.train` without what the harness sets itself to the very same value."""
+    return {name: value for name, value in spec.train.items() if HARNESS_DEFAULTS.get(name, _NOTHING) != value}
+
+
+_NOTHING = object()
+
+
+def _without_cuda(kwargs: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
+    kwargs.setdefault("use_cpu", True)
+    kwargs.setdefault("dataloader_pin_memory", False)
+    if "bf16" in given or "fp16" in given:
+        return []
+    kwargs["bf16"] = False
+    return ["bf16 is off: this machine has no CUDA device (TRL's own default is on)"]

@@ -1,0 +1,48 @@
+"""Keeps secrets out of what a worker leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+_MARKS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
+_SHORTEST = 8  # shorter values ("1", "true", a user's name) are words of ordinary text
+
+
+def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    """A function that replaces the values of secret environment variables in a text by `[NAME redacted]`.
+
+    Secret is a variable whose name contains TOKEN, SECRET, PASSWORD or API_KEY.
+    """
+    known = os.environ if environ is None else environ
+    secrets = {
+        value: f"[{name} redacted]"
+        for name, value in known.items()
+        if any(mark in name.upper() for mark in _MARKS) and len(value) >= _SHORTEST and not _is_setting(value)
+    }
+    longest_first = sorted(secrets, key=len, reverse=True)  # one secret may hold another
+
+    def redact(text: str) -> str:
+        for secret in longest_first:
+            text = text.replace(secret, secrets[secret])
+        return text
+
+    return redact
+
+
+def redact_file(path: Path, redact: Callable[[str], str]) -> None:
+    """Redacts a log in place, keeping the file itself: its writers may still hold it open for appending."""
+    with contextlib.suppress(FileNotFoundError), path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read()
+        clean = redact(text)
+        if clean != text:
+            file.seek(0)
+            file.truncate()
+            file.write(clean)
+
+
+def _is_setting(value: str) -> bool:
+    """TOKENIZERS_PARALLELISM and its like hold a setting; numbers and plain folders are none of the secrets either."""
+    return value.lower() in {"disabled", "enabled"} or value.startswith("/")

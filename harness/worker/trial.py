@@ -1,0 +1,206 @@
+"""Trains one trial: from spec.json to a checkpoint, an event log and an outcome. Runs in a worker process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import FolderError
+from harness.measure import Diverged, Recorder, attach, environment, start_probes, summarise
+from harness.measure.divergence import check_weights
+from harness.measure.probe import Probe
+from harness.methods import METHODS, Method
+from harness.records.events import last_phase, read_events
+from harness.records.outcome import Outcome, OutcomeName
+from harness.records.run_folder import Attempt, RunFolder, write_json
+from harness.records.spec import Spec
+from harness.worker.attend import describe
+from harness.worker.config import resolve
+from harness.worker.redact import redact_file, redactor
+
+# Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
+environment.warm()
+
+_ASKED = re.compile(r"(?:Tried to allocate|tried to allocate) ([\d.]+ \w+)")
+
+
+def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
+    """Trains the trial of `folder` as its `attempt`, and says how it ended; outcome.json is the caller's to write.
+
+    What goes wrong in the training is an outcome (`oom`, `diverged`, `crashed`), its traceback in worker.log. A
+    `Stopped` or KeyboardInterrupt passes through, with the event log closed behind it.
+
+    Raises:
+        FolderError: the folder holds no readable spec.json.
+    """
+    value = folder.spec()
+    if value is None:
+        raise FolderError.of(f"{folder.path} holds no trial", why="there is no readable spec.json in it")
+    started, clock = datetime.now(UTC), time.monotonic()
+    redact = redactor()
+    scratch = attempt.path / "scratch"
+    name: OutcomeName = "ok"
+    cause: str | None = None
+    try:
+        with Recorder(attempt.events, redact=redact) as recorder:
+            trial = _Trial(folder, Spec.from_json(value), recorder, scratch)
+            try:
+                trial.run()
+            except Exception as error:
+                name, cause = classify(error)
+                _log(attempt, redact(traceback.format_exc()))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        redact_file(attempt.log, redact)
+    events = list(read_events(attempt.events))
+    return Outcome(
+        outcome=name,
+        attempt=attempt.number,
+        started_at=started.isoformat(timespec="milliseconds"),
+        ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        duration_s=time.monotonic() - clock,
+        phase=last_phase(events),
+        cause=redact(cause) if cause else None,
+        summary=summarise(events),
+        weights_hash=trial.left.weights_hash,
+        data_fingerprint=trial.left.data_fingerprint,
+        environment=trial.left.environment,
+    )
+
+
+def classify(error: Exception) -> tuple[OutcomeName, str]:
+    """The outcome that an error amounts to, and its cause in one line."""
+    text = str(error)
+    if isinstance(error, Diverged):
+        return "diverged", text
+    # torch.OutOfMemoryError is a RuntimeError of that name; the CPU's allocator raises a plain RuntimeError.
+    device = type(error).__name__ == "OutOfMemoryError"
+    if device or isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
+        asked = _ASKED.search(text)
+        where = "device" if device else "host"
+        return "oom", f"out of {where} memory" + (f": {asked.group(1)} more were asked for" if asked else "")
+    return "crashed", describe(error)
+
+
+@dataclass(slots=True)
+class _Left:
+    """What an attempt leaves behind so far."""
+
+    weights_hash: str | None = None
+    data_fingerprint: str | None = None
+    environment: str | None = None
+
+
+class _Trial:
+    """One attempt, phase by phase."""
+
+    def __init__(self, folder: RunFolder, spec: Spec, recorder: Recorder, scratch: Path) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.recorder = recorder
+        self.scratch = scratch
+        self.left = _Left()
+        self._root = Path(spec.suite_file).parent
+        self._start = folder.path / spec.start if spec.start else None
+
+    def run(self) -> None:
+        probes = start_probes(self.recorder)
+        try:
+            with self.recorder.phase("import"):
+                self._import()
+            with self.recorder.phase("model"):
+                model, tokenizer = self._model()
+        finally:
+            self._environment()
+        if self.spec.kind != "floor" and self.spec.method is not None:
+            model = self._train(METHODS[self.spec.method], model, tokenizer, probes)
+        with self.recorder.phase("save"):
+            self._save(model, tokenizer)
+
+    def _import(self) -> None:
+        """The training stack; in a worker forked from a nursery it is there already."""
+        import torch
+        import transformers
+
+        self._cuda = bool(torch.cuda.is_available()) and not self.spec.train.get("use_cpu", False)
+        transformers.set_seed(self.spec.seed)
+
+    def _model(self) -> tuple[Any, Any]:
+        from harness.models.load import load, load_checkpoint
+
+        device = "cuda" if self._cuda else "cpu"
+        if self._start is None:
+            return load(self.spec.model, root=self._root, device=device)
+        kept = {name: self.spec.model.get(name) for name in ("dtype", "attn_implementation")}
+        return load_checkpoint(self._start, device=device, **kept)
+
+    def _environment(self) -> None:
+        captured = environment.capture()
+        self.left.environment = captured["hash"]
+        write_json(self.folder.environment_file, captured)
+
+    def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe]) -> Any:
+        """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
+        with self.recorder.phase("data"):
+            prepared = self._data(method)
+        with self.recorder.phase("trainer"):
+            rows = len(prepared.eval) if prepared.eval is not None else 0
+            config = resolve(self.spec, method, scratch=self.scratch, cuda=self._cuda, eval_rows=rows)
+            for note in config.notes:
+                self.recorder.note("info", note)
+            lora = _lora(self.spec.lora)
+            trainer = method.build(model=model, tokenizer=tokenizer, prepared=prepared, config=config.kwargs, lora=lora)
+            attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
+        with self.recorder.phase("train"):
+            trainer.train()
+            check_weights(trainer.model, trainer.state.global_step)
+        if rows and not _evaluated_last(trainer):
+            trainer.evaluate()
+        return trainer.accelerator.unwrap_model(trainer.model)
+
+    def _data(self, method: Method) -> Any:
+        from harness.data import load
+
+        prepared = load(self.spec.data or {}, method.formats, root=self._root)
+        self.left.data_fingerprint = prepared.fingerprint
+        for note in prepared.notes:
+            self.recorder.note("info", note)
+        return prepared
+
+    def _save(self, model: Any, tokenizer: Any) -> None:
+        """Writes the checkpoint beside its place, then moves it there: it is whole or absent."""
+        from harness.models.load import save, weights_hash
+
+        final, made = self.folder.checkpoint, self.folder.path / "checkpoint.tmp"
+        shutil.rmtree(made, ignore_errors=True)
+        save(model, tokenizer, made, {"model": self.spec.model, "root": self._root, "start": self._start})
+        shutil.rmtree(final, ignore_errors=True)
+        made.rename(final)
+        self.left.weights_hash = weights_hash(final)
+
+
+def _lora(fields: Mapping[str, Any] | None) -> Any:
+    """PEFT's LoraConfig of a suite's `lora`; None trains all weights."""
+    if fields is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **fields})
+
+
+def _evaluated_last(trainer: Any) -> bool:
+    """Whether the trainer evaluated after its last step."""
+    last = trainer.state.global_step
+    return any("eval_loss" in entry and entry.get("step") == last for entry in trainer.state.log_history)
+
+
+def _log(attempt: Attempt, text: str) -> None:
+    with attempt.log.open("a", encoding="utf-8") as log:
+        log.write(text)
