@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.plan.canonical import canonical
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings, in_words
+from harness.plan.identity import joined
 from harness.plan.training import Training
 
 _SHOWN = 3
@@ -23,10 +23,11 @@ class Equals:
     first: dict[str, Draft] = field(default_factory=dict)
     pairs: list[tuple[Draft, Draft]] = field(default_factory=list)
 
-    def add(self, draft: Draft, content: Mapping[str, Any]) -> None:
+    def add(self, draft: Draft, content: Mapping[str, str]) -> None:
         """Takes a cell with what its id was made of."""
         train, lora = self.training.beyond_defaults(draft.config)
-        other = self.first.setdefault(canonical({**content, "train": train, "lora": lora}), draft)
+        beyond = {"train": canonical(train or None), "lora": canonical(lora)}
+        other = self.first.setdefault(joined({**content, **beyond}), draft)
         if other is not draft:
             self.pairs.append((other, draft))
 

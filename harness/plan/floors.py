@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.plan.canonical import canonical
 from harness.plan.draft import Config, Draft
 from harness.plan.identity import Identities
 from harness.plan.naming import model_label
@@ -21,7 +20,7 @@ def floors_of(suite: Suite, base: Config, cells: Iterable[Draft], parts: Parts, 
         return []
     models: dict[str, Config] = {}
     for cell in cells:
-        models.setdefault(canonical(identities.model(cell.config["model"])), cell.config["model"])
+        models.setdefault(identities.model(cell.config["model"]), cell.config["model"])
     floors = [_floor(base, model, parts) for model in models.values()]
     for floor in floors:
         identities.give_id(floor)

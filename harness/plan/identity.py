@@ -15,7 +15,7 @@ from typing import Any
 from harness import data as data_room
 from harness import models as model_room
 from harness.errors import HarnessError
-from harness.plan.canonical import canonical, digest
+from harness.plan.canonical import Canon, canonical, digest
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings
 
@@ -27,50 +27,55 @@ def trial_id(cell_id: str, seed: int) -> str:
     return digest(f"{cell_id}-{seed}")
 
 
+def joined(content: Mapping[str, str]) -> str:
+    """The canonical JSON object of values that are canonical JSON texts already; null ones are left out."""
+    return "{" + ",".join(f'"{key}":{content[key]}' for key in sorted(content) if content[key] != "null") + "}"
+
+
 @dataclass(slots=True)
 class Identities:
     """Gives drafts their ids. Equal models and equal data are looked at once, since files are hashed for them."""
 
     root: Path
     findings: Findings
-    known: dict[tuple[str, str], dict[str, Any] | None] = field(default_factory=dict)
+    known: dict[tuple[str, str], str] = field(default_factory=dict)
+    canon: Canon = field(default_factory=Canon)
 
-    def model(self, model: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """The model's identity; None, and a finding, where it cannot be used."""
+    def model(self, model: Mapping[str, Any] | None) -> str:
+        """The model's identity as canonical JSON; null, and a finding, where it cannot be used."""
         return self._of("model", model, model_room.identity)
 
-    def data(self, data: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """The data's identity; None, and a finding, where it cannot be used."""
+    def data(self, data: Mapping[str, Any] | None) -> str:
+        """The data's identity as canonical JSON; null, and a finding, where it cannot be used."""
         return self._of("data", data, data_room.identity)
 
-    def give_id(self, draft: Draft) -> dict[str, Any]:
-        """Sets the draft's id, and its stage's before it. Returns what was hashed."""
+    def give_id(self, draft: Draft) -> dict[str, str]:
+        """Sets the draft's id, and its stage's before it. Returns what was hashed: canonical JSON by field."""
         if draft.needs is not None and not draft.needs.id:
             self.give_id(draft.needs)
         content = self._content(draft)
-        draft.id = digest(canonical(content))
+        draft.id = digest(joined(content))
         return content
 
-    def _content(self, draft: Draft) -> dict[str, Any]:
+    def _content(self, draft: Draft) -> dict[str, str]:
         config = draft.config
         start = trial_id(draft.needs.id, draft.needs.seed) if draft.needs is not None else None
-        content = {
-            "method": config["method"],
+        return {
+            "method": canonical(config["method"]),
             "model": self.model(config["model"]),
             "data": self.data(config["data"]),
-            "train": config["train"] or None,
-            "lora": config["lora"],
-            "start": start,
-            "measure": config["measure"] if draft.kind != "floor" else None,
+            "train": canonical(config["train"] or None),
+            "lora": self.canon(config["lora"]),
+            "start": canonical(start),
+            "measure": self.canon(config["measure"]) if draft.kind != "floor" else "null",
         }
-        return {key: value for key, value in content.items() if value is not None}
 
-    def _of(self, name: str, value: Mapping[str, Any] | None, identify: Identify) -> dict[str, Any] | None:
+    def _of(self, name: str, value: Mapping[str, Any] | None, identify: Identify) -> str:
         if value is None:
-            return None
-        key = (name, canonical(value))
+            return "null"
+        key = (name, self.canon(value))
         if key not in self.known:
-            self.known[key] = self._look(value, identify)
+            self.known[key] = canonical(self._look(value, identify))
         return self.known[key]
 
     def _look(self, value: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:

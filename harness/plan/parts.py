@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from harness.plan.canonical import canonical
+from harness.plan.canonical import Canon, canonical
 from harness.plan.draft import Config
 from harness.records import suite as nouns
 from harness.records.units import parse_duration, parse_size
@@ -26,6 +26,7 @@ class Parts:
 
     stages: frozenset[str]
     known: dict[tuple[str, str], Filled] = field(default_factory=dict)
+    canon: Canon = field(default_factory=Canon)
 
     def fill(self, config: Config) -> list[str]:
         """Completes `config` in place and returns what is wrong with it, one sentence each."""
@@ -40,7 +41,7 @@ class Parts:
 
     def part(self, name: str, value: Any) -> Filled:
         """One part completed, by its field's name."""
-        key = (name, canonical(value))
+        key = (name, self.canon(value))
         if key not in self.known:
             self.known[key] = self._work_out(name, value)
         return self.known[key]

@@ -22,6 +22,7 @@ class Training:
 
     catalog: Catalog | None
     checked: dict[tuple[str, str, type, str, bool], Problem | None] = field(default_factory=dict)
+    defaults: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def default(self, method: str | None, name: str) -> Any:
         """TRL's declared default of a field; None where it is not known."""
@@ -50,9 +51,16 @@ class Training:
 
     def beyond_defaults(self, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """`train` and `lora` without what TRL and PEFT would set anyway: equal for cells that do the same."""
-        train = _beyond(config["train"], self._fields(config["method"]))
+        train = self._beyond(config["method"], config["train"])
         lora = config["lora"]
-        return train, None if lora is None else _beyond(lora, self.catalog.lora if self.catalog else {})
+        return train, None if lora is None else self._beyond("", lora)
+
+    def _beyond(self, method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        if method not in self.defaults:
+            known = self._fields(method) if method else self.catalog.lora if self.catalog else {}
+            self.defaults[method] = {name: canonical(found.default) for name, found in known.items()}
+        defaults = self.defaults[method]
+        return {name: value for name, value in values.items() if defaults.get(name) != canonical(value)}
 
     def _fields(self, method: str | None) -> Mapping[str, Any]:
         return {} if self.catalog is None or method is None else self.catalog.methods.get(method, {})
@@ -81,11 +89,3 @@ class Training:
             return self.catalog.check(method, name, value, lora=lora)
         why = METHODS[method].refused({name: value}, lora=lora).get(name) if method else None
         return Problem(what=f"{method} does not take train.{name}: {canonical(value)}", why=why) if why else None
-
-
-def _beyond(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in known or canonical(value) != canonical(known[name].default)
-    }
