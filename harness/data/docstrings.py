@@ -19,7 +19,7 @@ from typing import Any
 MIN_LENGTH = 40  # characters; shorter docstrings answer nothing
 
 # Modules that every CPython has and whose import only defines things: no window, no network, no optional library.
-MODULES = (
+_NAMES = (
     "abc argparse array ast asyncio base64 binascii bisect builtins calendar cmath cmd code codecs codeop "
     "collections compileall concurrent.futures configparser contextlib contextvars copy copyreg csv "
     "dataclasses datetime decimal difflib dis doctest email.charset email.feedparser email.generator "
@@ -34,7 +34,8 @@ MODULES = (
     "timeit tokenize trace traceback tracemalloc types typing unicodedata unittest unittest.mock urllib.parse "
     "urllib.request urllib.robotparser uuid warnings wave weakref xml.dom.minidom xml.etree.ElementTree "
     "xml.sax.handler xml.sax.saxutils xmlrpc.client xmlrpc.server zipapp zipfile"
-).split()
+)
+MODULES = _NAMES.split()
 
 Found = tuple[str, str, str]
 """Dotted name; class, function, method or property; docstring."""

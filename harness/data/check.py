@@ -1,0 +1,126 @@
+"""What can be said of data before anything heavy runs: light, for the parent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.data.files import Numbered, check_file, columns_of, parse_line, read_rows
+from harness.data.formats import KNOWN_COLUMNS, Way, choose, row_problem
+from harness.data.identity import data_file
+from harness.data.sources import source_of
+from harness.errors import DataError, Location, Problem, did_you_mean
+from harness.records.suite import Format
+
+WHOLE = 64 * 2**20  # bytes; larger files are checked at their beginning and end
+HEAD = 1000  # rows
+MOST = 5  # problems of one kind; more say nothing new
+
+_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+
+
+def check(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> list[Problem]:
+    """Every problem of the data for a method that takes `formats`, preferred first. Empty when it can be used.
+
+    Files up to 64 MiB are read whole, larger ones at their beginning and end. The hub is not asked.
+    """
+    if "source" in data:
+        return _check_source(data, formats)
+    mapping = _check_mapping(data.get("columns") or {})
+    if "hub" in data:
+        wrong = [] if _HUB_ID.match(str(data["hub"])) else [_hub_id_problem(str(data["hub"]))]
+        return [*wrong, *mapping]
+    return mapping or check_rows(data, data_file(data, root), formats)
+
+
+def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -> list[Problem]:
+    """The problems of a file of rows."""
+    problem = check_file(file)
+    if problem:
+        return [problem]
+    try:
+        columns = columns_of(file)
+        way = mapped_way(data, columns, formats)
+        if isinstance(way, Problem):
+            return [Problem(what=way.what, where=Location(file=file), why=way.why, hint=way.hint)]
+        found = []
+        for numbered in _sample(file):
+            wrong = row_problem(renamed(numbered.row, data.get("columns") or {}), way.columns)
+            if wrong:
+                found.append(Problem(what=wrong, where=place(file, numbered)))
+            if len(found) == MOST:
+                break
+        return found
+    except DataError as error:
+        return list(error.problems)
+
+
+def mapped_way(data: Mapping[str, Any], columns: Collection[str], formats: Sequence[Format]) -> Way | Problem:
+    """The way from a file's or dataset's columns, renamed by `data.columns`, to what the method takes."""
+    mapping = dict(data.get("columns") or {})
+    for ours, theirs in mapping.items():
+        if theirs not in columns:
+            listed = ", ".join(repr(name) for name in columns)
+            return Problem(
+                what=f"data.columns maps {ours!r} to {theirs!r}, which is not there",
+                why=f"the columns are {listed}",
+                hint=did_you_mean(theirs, columns),
+            )
+    return choose(renamed(dict.fromkeys(columns), mapping), str(data.get("format", "auto")), formats)
+
+
+def renamed(row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """The row under the expected names. A mapped column is known by its new name alone."""
+    if not mapping:
+        return dict(row)
+    theirs = set(mapping.values())
+    kept = {name: value for name, value in row.items() if name not in theirs and name not in mapping}
+    return {**kept, **{ours: row.get(name) for ours, name in mapping.items()}}
+
+
+def place(file: Path, numbered: Numbered) -> Location:
+    """Where a row stands. Parquet has no lines: its rows count from 1 in the same place."""
+    return Location(file=file, line=numbered.number)
+
+
+def _check_source(data: Mapping[str, Any], formats: Sequence[Format]) -> list[Problem]:
+    try:
+        source = source_of(str(data["source"]))
+        source.resolve(data.get("options") or {})
+    except DataError as error:
+        return list(error.problems)
+    way = choose(("prompt", "chosen", "rejected"), str(data.get("format", "auto")), formats)
+    return [way] if isinstance(way, Problem) else []
+
+
+def _check_mapping(mapping: Mapping[str, str]) -> list[Problem]:
+    return [
+        Problem(what=f"data.columns: unknown column {ours!r}", hint=did_you_mean(ours, KNOWN_COLUMNS))
+        for ours in mapping
+        if ours not in KNOWN_COLUMNS
+    ]
+
+
+def _hub_id_problem(name: str) -> Problem:
+    return Problem(what=f"{name!r} is not the id of a dataset on the hub", hint="an id reads owner/name")
+
+
+def _sample(file: Path) -> list[Numbered]:
+    """The rows to look at: all of a small file; of a large one the first, after the last line proved to be whole."""
+    if file.stat().st_size <= WHOLE:
+        return list(read_rows(file))
+    if file.suffix.lower() == ".jsonl":
+        with file.open("rb") as lines:
+            lines.seek(-min(file.stat().st_size, 2**20), 2)
+            tail = lines.read()
+        last = tail.rstrip(b"\n").rpartition(b"\n")[2] + (b"\n" if tail.endswith(b"\n") else b"")
+        try:
+            parse_line(last, file, 2)  # its number is unknown: any but 1, where a byte order mark may stand
+        except DataError as error:
+            problem = error.problems[0]
+            what = f"at its end: {problem.what}"
+            raise DataError(problems=(Problem(what=what, where=Location(file=file), hint=problem.hint),)) from error
+    return list(islice(read_rows(file), HEAD))

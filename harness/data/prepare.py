@@ -1,0 +1,209 @@
+"""Data as a trainer takes it: rows read, turned, chosen, split and hashed. For the child: imports datasets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data.check import MOST, mapped_way, place, renamed
+from harness.data.convert import NoWay, convert, is_conversational
+from harness.data.files import Numbered, columns_of, read_rows
+from harness.data.formats import AnyRow, Way, choose, row_problem, way_notes
+from harness.data.identity import data_file
+from harness.data.source import digest
+from harness.data.sources import source_of
+from harness.errors import DataError, Location, Problem
+from harness.records.hub import hub_problem
+from harness.records.suite import Format
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Rows ready for TRL. `train` and `eval` are `datasets.Dataset`; `eval` is None where nothing is kept back.
+
+    `fingerprint` is a sha256 (hex) over the rows used, in order, and which of them are for evaluation; `rows` their
+    number; `notes` what a reader of the result should know.
+    """
+
+    train: Any
+    eval: Any
+    fingerprint: str
+    rows: int
+    format: Format
+    conversational: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """Rows under their expected names, before anything is done to them."""
+
+    rows: list[Numbered]
+    way: Way
+    file: Path | None
+    notes: list[str]
+
+
+def load(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, tokenizer: Any = None) -> Prepared:
+    """The rows of `data` (a SourceData, PathData or HubData as a mapping) for a method that takes `formats`.
+
+    Rows that are chosen (`rows`) or kept for evaluation (`eval_fraction`) are so by the hash of their content and
+    `seed`: the same ones in every format, and a row stays where it is when others are added. With a `tokenizer` it is
+    checked that it can render messages.
+
+    Raises:
+        DataError: the data cannot be had, or not in a format that the method takes; names file and line.
+    """
+    raw = _read(data, formats, root)
+    rows = _chosen(raw.rows, data.get("rows"), int(data.get("seed", 0)))
+    turned = _turn(rows, raw, conversational=bool(data.get("conversational", False)))
+    conversational = is_conversational(turned[0])
+    if conversational and tokenizer is not None and not getattr(tokenizer, "chat_template", None):
+        raise DataError.of(
+            "these rows are conversational, and the model's tokenizer has no chat template",
+            hint="use a model with a chat template, or rows of plain text",
+        )
+    held = _held(rows, raw.way, float(data.get("eval_fraction", 0.0)), int(data.get("seed", 0)))
+    train, evaluation = (
+        [r for r, h in zip(turned, held, strict=True) if not h],
+        [r for r, h in zip(turned, held, strict=True) if h],
+    )
+    notes = [*raw.notes, *_split_notes(data, train, evaluation)]
+    return Prepared(
+        train=_dataset(train),
+        eval=_dataset(evaluation) if evaluation else None,
+        fingerprint=fingerprint(train, evaluation),
+        rows=len(turned),
+        format=raw.way.target,
+        conversational=conversational,
+        notes=tuple(notes),
+    )
+
+
+def fingerprint(train: Sequence[AnyRow], evaluation: Sequence[AnyRow]) -> str:
+    """sha256 (hex) over rows in order, training and evaluation apart."""
+    total = hashlib.sha256()
+    for mark, rows in ((b"train", train), (b"eval", evaluation)):
+        total.update(mark)
+        for row in rows:
+            total.update(_canonical(row).encode("utf-8", "surrogatepass") + b"\n")
+    return total.hexdigest()
+
+
+def _read(data: Mapping[str, Any], formats: Sequence[Format], root: Path) -> _Raw:
+    if "source" in data:
+        return _from_source(data, formats)
+    if "hub" in data:
+        return _from_hub(data, formats)
+    file = data_file(data, root)
+    rows = list(read_rows(file))
+    if not rows:
+        raise DataError(problems=(Problem(what="the data file holds no rows", where=Location(file=file)),))
+    return _mapped(data, rows, columns_of(file), formats, file)
+
+
+def _from_source(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
+    source = source_of(str(data["source"]))
+    made = source.rows(source.resolve(data.get("options") or {}), int(data.get("seed", 0)))
+    way = choose(("prompt", "chosen", "rejected"), str(data.get("format", "auto")), formats)
+    if isinstance(way, Problem):
+        raise DataError(problems=(way,))
+    if not made:
+        raise DataError.of(f"the source {source.name!r} makes no rows with these options")
+    # A source has all formats alike: which one it is asked for is no conversion that a reader must know of.
+    return _Raw([Numbered(number, dict(row)) for number, row in enumerate(made, start=1)], way, None, [])
+
+
+def _from_hub(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
+    from datasets import load_dataset
+
+    name, revision = str(data["hub"]), data.get("revision")
+    try:
+        loaded = load_dataset(name, data.get("config"), split=data.get("split", "train"), revision=revision)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise DataError(problems=(hub_problem(error, kind="dataset", name=name, revision=revision),)) from error
+    rows = [Numbered(number, dict(row)) for number, row in enumerate(loaded, start=1)]
+    if not rows:
+        raise DataError.of(f"the dataset {name!r} holds no rows in the split {data.get('split', 'train')!r}")
+    return _mapped(data, rows, list(loaded.column_names), formats, None)
+
+
+def _mapped(
+    data: Mapping[str, Any], rows: list[Numbered], columns: list[str], formats: Sequence[Format], file: Path | None
+) -> _Raw:
+    way = mapped_way(data, columns, formats)
+    if isinstance(way, Problem):
+        where = Location(file=file) if file else None
+        raise DataError(problems=(Problem(what=way.what, where=where, why=way.why, hint=way.hint),))
+    mapping = data.get("columns") or {}
+    unused = sorted(set(renamed(dict.fromkeys(columns), mapping)) - set(way.columns))
+    notes = way_notes(way) + ([f"columns that were not used: {', '.join(unused)}"] if unused else [])
+    named = [Numbered(numbered.number, renamed(numbered.row, mapping)) for numbered in rows]
+    return _Raw(named, way, file, notes)
+
+
+def _chosen(rows: list[Numbered], limit: int | None, seed: int) -> list[Numbered]:
+    """At most `limit` rows, drawn by the hash of their content and `seed`, in their own order."""
+    if limit is None or limit >= len(rows):
+        return rows
+    order = sorted(range(len(rows)), key=lambda index: (digest("rows", seed, _canonical(rows[index].row)), index))
+    return [rows[index] for index in sorted(order[:limit])]
+
+
+def _turn(rows: list[Numbered], raw: _Raw, *, conversational: bool) -> list[AnyRow]:
+    turned: list[AnyRow] = []
+    problems: list[Problem] = []
+    for numbered in rows:
+        wrong = row_problem(numbered.row, raw.way.columns)
+        try:
+            if wrong is None:
+                turned.append(convert(numbered.row, raw.way, conversational=conversational))
+        except NoWay as error:
+            wrong = str(error)
+        if wrong:
+            where = place(raw.file, numbered) if raw.file else None
+            problems.append(Problem(what=wrong if where else f"row {numbered.number}: {wrong}", where=where))
+        if len(problems) == MOST:
+            break
+    if problems:
+        raise DataError(problems=tuple(problems))
+    if len({is_conversational(row) for row in turned}) > 1:
+        where = Location(file=raw.file) if raw.file else None
+        what = "some rows are text and others lists of messages"
+        raise DataError(problems=(Problem(what=what, where=where, hint="set data.conversational: true"),))
+    return turned
+
+
+def _held(rows: list[Numbered], way: Way, fraction: float, seed: int) -> list[bool]:
+    """Whether each row is kept for evaluation: by its content before it is turned, so in every format the same."""
+    if fraction == 0.0:
+        return [False] * len(rows)
+    used = ({name: numbered.row.get(name) for name in way.columns} for numbered in rows)
+    return [digest("split", seed, _canonical(row)) < fraction * 2**64 for row in used]
+
+
+def _split_notes(data: Mapping[str, Any], train: list[AnyRow], evaluation: list[AnyRow]) -> list[str]:
+    if not train:
+        raise DataError.of(
+            f"no row is left for training: all {len(evaluation)} fell into evaluation", hint="lower data.eval_fraction"
+        )
+    notes = []
+    if data.get("eval_fraction") and not evaluation:
+        notes.append(f"no row fell into evaluation: {len(train)} rows are too few for data.eval_fraction")
+    if data.get("rows") and len(train) + len(evaluation) < int(data["rows"]):
+        notes.append(f"data.rows asks for {data['rows']} rows; there are {len(train) + len(evaluation)}")
+    return notes
+
+
+def _canonical(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _dataset(rows: list[AnyRow]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
