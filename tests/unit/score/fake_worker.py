@@ -1,0 +1,71 @@
+"""A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
+
+A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
+`hangs on <task>`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from harness.records.events import encode
+from harness.records.run_folder import RunFolder
+from harness.score.debug import debug_score
+from harness.score.jobs import Job, JobCheckpoint
+from harness.score.scorefiles import write_score
+from harness.score.taskfiles import TaskFile
+
+
+def main() -> None:
+    job = Job.read(Path(sys.argv[1]))
+    out = os.fdopen(int(sys.argv[sys.argv.index("--progress") + 1]), "w")
+
+    def tell(kind: str, **values: str) -> None:
+        out.write(encode({"kind": kind, **values}))
+        out.flush()
+
+    orders = {each.folder: (Path(each.folder) / "checkpoint/model.safetensors").read_text() for each in job.checkpoints}
+    if "dies before anything" in orders.values():
+        print("ImportError: no module named 'lm_eval'")
+        sys.exit(3)
+    tell("ready")
+    for checkpoint in job.checkpoints:
+        tell("open", folder=checkpoint.folder)
+        for task in checkpoint.tasks:
+            order = orders[checkpoint.folder]
+            if order == "dies loading":
+                die("out of memory, it seems")
+            tell("start", folder=checkpoint.folder, task=task)
+            if order == f"dies on {task}":
+                die("last words")
+            if order == f"hangs on {task}":
+                time.sleep(600)
+            if order == f"fails on {task}":
+                tell("failed", folder=checkpoint.folder, task=task, cause="RuntimeError: no such luck")
+            else:
+                keep(job, checkpoint, task)
+                tell("done", folder=checkpoint.folder, task=task)
+    tell("end")
+
+
+def die(words: str) -> None:
+    print(words, flush=True)
+    print("Running requests:  50%|██   | 1/2 [00:00<00:00, 1.00it/s]", end="\r", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def keep(job: Job, checkpoint: JobCheckpoint, name: str) -> None:
+    task = next(task for task in job.tasks if task.name == name)
+    folder = RunFolder(Path(checkpoint.folder))
+    file = TaskFile(name=name, path=Path(task.path), hash=task.hash)
+    score, documents = debug_score(folder, file, weights_hash=checkpoint.weights_hash, flags=job.flags)
+    write_score(folder, replace(score, backend=job.backend), documents)
+
+
+if __name__ == "__main__":
+    main()
