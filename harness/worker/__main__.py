@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import fcntl
 import signal
 import sys
@@ -83,4 +84,5 @@ def _line(outcome: Outcome) -> str:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     sys.exit(main())

@@ -51,7 +51,10 @@ def attend(folder: RunFolder, attempt: Attempt, train: Train, *signals: signal.S
     if stop.asked and outcome.outcome not in ("ok", "interrupted"):
         # The training stack caught `Stopped` and made an error of it.
         outcome = clock.ended(attempt, "interrupted", f"stopped by {stop.asked}; then: {outcome.cause}")
-    attempt.close(outcome)
+    try:
+        attempt.close(outcome)
+    finally:
+        stop.forget()
     return outcome
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -18,7 +19,6 @@ _QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",  # progress comes from events.jsonl; bars would fill worker.log
-    "PYTHONFAULTHANDLER": "1",
 }
 
 
@@ -36,11 +36,17 @@ class StopRequest:
         self.asked: str | None = None
         self._pid = os.getpid()
         self._deaf = False
+        self._before: dict[signal.Signals, Any] = {}
 
     def listen(self, *signals: signal.Signals) -> None:
         """Installs the handler."""
         for number in signals:
-            signal.signal(number, self._heard)
+            self._before[number] = signal.signal(number, self._heard)
+
+    def forget(self) -> None:
+        """Puts back the handlers that were there before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def deaf(self) -> None:
         """From here on signals are remembered but no longer raise: the outcome is being written."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import fcntl
 import gc
 import importlib
@@ -118,6 +119,7 @@ class Nursery:
             os.setsid()
             die_with_parent(signal.SIGKILL, nursery)
             _redirect(attempt.log)
+            faulthandler.enable(2)  # a fault in native code leaves its Python stack in the log
             for descriptor in (self._replies, self._wake_read, self._wake_write):
                 os.close(descriptor)
             attend(folder, attempt, self._train, signal.SIGTERM)
