@@ -14,6 +14,8 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 def canonical(value: Any) -> str:
     """The value as JSON text with sorted keys; 1 and 1.0 are the same number, true and 1 are not the same value."""
     kind = type(value)
+    if kind is bool:
+        return "true" if value else "false"
     if kind is int:
         return str(value)
     if kind is float and math.isfinite(value):
