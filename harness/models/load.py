@@ -81,6 +81,37 @@ def open_checkpoint(folder: Path, *, device: str = "cpu") -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
+def load_tokenizer(model: Mapping[str, Any], *, root: Path, start: str | Path | None = None) -> Any:
+    """The tokenizer alone, as `load` gives it; that of the checkpoint `start` where there is one.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    from transformers import AutoTokenizer
+
+    if start is not None:
+        return _tokenizer_in(Path(start))
+    if "shape" in model:
+        shape_of(model)
+        return build()
+    if "path" in model:
+        return _tokenizer_in(model_folder(model, root))
+    name, revision = str(model["hub"]), model.get("revision")
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(problems=(hub_problem(error, kind="model", name=name, revision=revision),)) from error
+
+
+def _tokenizer_in(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelError.of(f"no tokenizer can be loaded from {folder}", why=_beginning(error)) from error
+
+
 def _base_record(base: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     root = Path(str(base.get("root") or ".")).resolve()
     model = dict(base["model"])
@@ -210,10 +241,7 @@ def _from_folder(folder: Path, device: str, dtype: str, kernel: str | None) -> t
 
 
 def _own_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    there = (folder / "tokenizer_config.json").is_file()
-    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True) if there else None
+    return _tokenizer_in(folder) if (folder / "tokenizer_config.json").is_file() else None
 
 
 def _kernel(name: Any) -> dict[str, Any]:

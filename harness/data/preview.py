@@ -1,0 +1,216 @@
+"""What a method learns from, token by token: `harness data show`.
+
+Follows TRL 1.16's own preparation of a row (SFTTrainer, DPOTrainer, ORPOTrainer); a test holds it against the labels
+that those trainers really make. The first position of a sequence never carries loss: nothing precedes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.data.convert import is_conversational
+from harness.data.formats import AnyRow
+from harness.errors import DataError
+
+MAX_LENGTH = 1024  # TRL's default for all three methods
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """One token: its id, its text, and whether the model is trained to predict it."""
+
+    id: int
+    text: str
+    carries_loss: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sequence:
+    """What the model is fed for a row: `text`, or `chosen` and `rejected`. `cut` counts tokens beyond max_length."""
+
+    name: str
+    rendered: str
+    tokens: tuple[Token, ...]
+    cut: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """A row and its sequences. `dropped` where TRL leaves the row out: no token that carries loss is left."""
+
+    row: AnyRow
+    sequences: tuple[Sequence, ...]
+    dropped: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def preview(
+    prepared: Any, tokenizer: Any, method: str, n: int, train: Mapping[str, Any] | None = None
+) -> list[Preview]:
+    """The first `n` training rows as `method` (sft, dpo, orpo) sees them. `train` holds fields of its TRL config.
+
+    Packing is not shown: it lays the same sequences end to end.
+
+    Raises:
+        DataError: a method without a preview, or messages that the tokenizer's template cannot render.
+    """
+    fields = dict(train or {})
+    ways = {"sft": _sft, "dpo": _dpo, "orpo": _orpo}
+    if method not in ways:
+        raise DataError.of(f"no preview for the method {method!r}", hint=f"known: {', '.join(ways)}")
+    rows = [dict(row) for row in prepared.train.select(range(min(n, len(prepared.train))))]
+    return [ways[method](row, tokenizer, fields) for row in rows]
+
+
+def _sft(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
+    assistant_only = bool(fields.get("assistant_only_loss", False))
+    if assistant_only and not is_conversational(row):
+        raise DataError.of(
+            "assistant_only_loss needs conversational rows", hint="set data.conversational: true, or leave it out"
+        )
+    template = _training_template(tokenizer) if assistant_only else None
+    whole = _whole(row, tokenizer)
+    ids, assistant = _encode(whole, tokenizer, template=template, mask=assistant_only)
+    loss = [True] * len(ids) if assistant is None else [bool(bit) for bit in assistant]
+    asked = fields.get("completion_only_loss")
+    if "prompt" in row and (asked is None or asked):
+        start = _shared(_encode(row["prompt"], tokenizer, template=template, cue=True)[0], ids)
+        loss = [bit and place >= start for place, bit in enumerate(loss)]
+    limit = None if fields.get("packing") else fields.get("max_length", MAX_LENGTH)
+    mode = str(fields.get("truncation_mode", "keep_start"))
+    made = _sequence("text", ids, loss, tokenizer, limit, mode)
+    return Preview(
+        row=row, sequences=(made,), dropped=limit is not None and not any(t.carries_loss for t in made.tokens)
+    )
+
+
+def _dpo(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
+    prompt = _encode(row["prompt"], tokenizer, cue=True)[0]
+    whole = {name: _encode(_answered(row, name, tokenizer), tokenizer)[0] for name in ("chosen", "rejected")}
+    start = min(_shared(prompt, ids) for ids in whole.values())
+    limit = fields.get("max_length", MAX_LENGTH)
+    mode = str(fields.get("truncation_mode", "keep_start"))
+    made = tuple(
+        _sequence(name, ids, [place >= start for place in range(len(ids))], tokenizer, limit, mode)
+        for name, ids in whole.items()
+    )
+    return Preview(row=row, sequences=made, dropped=mode == "keep_start" and limit is not None and start >= limit)
+
+
+def _orpo(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
+    """ORPO's negative log-likelihood runs over the whole chosen sequence, prompt too; its odds over completions."""
+    texts = _rendered_pair(row, tokenizer)
+    prompt = tokenizer(texts["prompt"], add_special_tokens=False)["input_ids"]
+    limit = fields.get("max_length", MAX_LENGTH) or 512  # ORPOTrainer's own fallback
+    made = []
+    for name in ("chosen", "rejected"):
+        ids = tokenizer(texts["prompt"] + texts[name], add_special_tokens=False)["input_ids"]
+        start = len(prompt) if ids[: len(prompt)] == prompt else len(prompt) - 1
+        if tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id]:
+            ids, start = [tokenizer.bos_token_id, *ids], start + 1
+        if ids[-1:] != [tokenizer.eos_token_id] or len(ids) == start:
+            ids = [*ids, tokenizer.eos_token_id]
+        loss = [name == "chosen" or place >= start for place in range(len(ids))]
+        # Only the answer is cut; a prompt beyond the limit stays whole.
+        made.append(_sequence(name, ids, loss, tokenizer, max(limit, start), "keep_start"))
+    return Preview(row=row, sequences=tuple(made), dropped=False)
+
+
+def _rendered_pair(row: AnyRow, tokenizer: Any) -> dict[str, str]:
+    if not is_conversational(row):
+        return {name: str(row[name]) for name in ("prompt", "chosen", "rejected")}
+    cue = row["prompt"][-1]["role"] in ("user", "tool")
+    how = {"add_generation_prompt": True} if cue else {"continue_final_message": True}
+    prompt = str(_render(row["prompt"], tokenizer, tokenize=False, **how))
+    whole = {
+        name: str(_render(row["prompt"] + row[name], tokenizer, tokenize=False)) for name in ("chosen", "rejected")
+    }
+    for text in whole.values():
+        prompt = prompt[: _shared(prompt, text)]
+    return {"prompt": prompt, **{name: text[len(prompt) :] for name, text in whole.items()}}
+
+
+def _whole(row: AnyRow, tokenizer: Any) -> Any:
+    """The whole sequence of an SFT row: messages, or text with the end token that TRL adds."""
+    if "messages" in row:
+        return row["messages"]
+    return _answered(row, "completion", tokenizer) if "prompt" in row else _ended(row["text"], tokenizer)
+
+
+def _answered(row: AnyRow, name: str, tokenizer: Any) -> Any:
+    return row["prompt"] + (_ended(row[name], tokenizer) if isinstance(row[name], str) else row[name])
+
+
+def _ended(text: str, tokenizer: Any) -> str:
+    end = tokenizer.eos_token or ""
+    return text if text.endswith(end) else text + end
+
+
+def _encode(
+    value: Any, tokenizer: Any, *, template: str | None = None, mask: bool = False, cue: bool = False
+) -> tuple[list[int], list[int] | None]:
+    """Token ids, and which of them the assistant says (None unless `mask`). `cue`: with the assistant's turn opened."""
+    if isinstance(value, str):
+        return list(tokenizer(value)["input_ids"]), None
+    options: dict[str, Any] = {"chat_template": template} if template else {}
+    made = _render(
+        value,
+        tokenizer,
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=cue,
+        return_assistant_tokens_mask=mask,
+        **options,
+    )
+    return list(made["input_ids"]), list(made["assistant_masks"]) if mask else None
+
+
+def _render(messages: Any, tokenizer: Any, **options: Any) -> Any:
+    if not getattr(tokenizer, "chat_template", None):
+        raise DataError.of(
+            "these rows are conversational, and the model's tokenizer has no chat template",
+            hint="use a model with a chat template, or rows of plain text",
+        )
+    try:
+        return tokenizer.apply_chat_template(messages, **options)
+    except Exception as error:  # templates raise whatever they like
+        raise DataError.of("the chat template cannot render these messages", why=str(error)) from error
+
+
+def _training_template(tokenizer: Any) -> str | None:
+    """None where the tokenizer's own template marks what the assistant says; else the one TRL trains with instead."""
+    if "{% generation" in str(tokenizer.chat_template) or "{%- generation" in str(tokenizer.chat_template):
+        return None
+    from trl.chat_template_utils import get_training_chat_template
+
+    try:
+        return str(get_training_chat_template(tokenizer))
+    except ValueError as error:
+        raise DataError.of(
+            "assistant_only_loss needs a chat template with {% generation %}, and TRL has none for this model",
+            why=str(error),
+        ) from error
+
+
+def _shared(one: Any, other: Any) -> int:
+    """How many leading elements two sequences have in common."""
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))
+
+
+def _sequence(name: str, ids: list[int], loss: list[bool], tokenizer: Any, limit: int | None, mode: str) -> Sequence:
+    cut = max(0, len(ids) - limit) if limit is not None else 0
+    kept = slice(cut, None) if mode == "keep_end" else slice(None, len(ids) - cut)
+    ids, loss = ids[kept], loss[kept]
+    tokens = tuple(
+        Token(id=number, text=tokenizer.decode([number]), carries_loss=bit and place > 0)
+        for place, (number, bit) in enumerate(zip(ids, loss, strict=True))
+    )
+    return Sequence(name=name, rendered=tokenizer.decode(ids), tokens=tokens, cut=cut)
