@@ -187,15 +187,17 @@ class Selector(Frozen):
 class Suite(Frozen):
     """One question and the experiment that answers it."""
 
-    name: Slug
-    question: str
+    name: Slug = Field(description="The suite's name; its run folders lie in results/<name>/.")
+    question: str = Field(description="The question, in words; the report answers it.")
     file: Path
-    base: Setup
-    stages: dict[str, Setup] = Field(default_factory=dict)
-    matrix: tuple[Axis, ...] = ()
-    include: tuple[Include, ...] = ()
-    exclude: tuple[Selector, ...] = ()
-    replicates: Replicates = Field(default_factory=lambda: Replicates(seeds=[0]))
-    score: Score | None = None
-    baseline: Selector | None = None
-    decide: Decide | None = None
+    base: Setup = Field(description="The configuration that every cell and stage starts from.")
+    stages: dict[str, Setup] = Field(default_factory=dict, description="Trainings that cells start from, shared.")
+    matrix: tuple[Axis, ...] = Field(default=(), description="What varies: axis → levels. No axis: one cell.")
+    include: tuple[Include, ...] = Field(default=(), description="More cells: levels by axis, then fields by path.")
+    exclude: tuple[Selector, ...] = Field(default=(), description="Combinations that do not run.")
+    replicates: Replicates = Field(
+        default_factory=lambda: Replicates(seeds=[0]), description="Seeds of every cell: {seeds: [0, 1]} or a number."
+    )
+    score: Score | None = Field(default=None, description="What lm-eval scores the checkpoints on.")
+    baseline: Selector | None = Field(default=None, description="The cells that the others are compared with.")
+    decide: Decide | None = Field(default=None, description="What the answer maximises or minimises, and its bounds.")

@@ -112,11 +112,15 @@ def format_size(size: float) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bound:
-    """A limit on a metric, `value` in the metric's own unit (bytes, seconds, ratio, …)."""
+    """A limit on a metric, `value` in the metric's own unit (bytes, seconds, ratio, …).
+
+    `unit` is "bytes" or "s" where the text names a size or a duration, "" for a bare number.
+    """
 
     operator: str
     value: float
     text: str
+    unit: str = ""
 
     def holds(self, figure: float) -> bool:
         """Whether the figure keeps the bound; a NaN keeps none."""
@@ -135,15 +139,18 @@ def parse_bound(text: str) -> Bound:
     found = _BOUND.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
         raise ValueError(f"{text!r} is not a bound; write an operator and a number, e.g. '<= 24 GiB' or '>= 0.9'")
-    return Bound(operator=found.group(1), value=_amount(found.group(2).strip(), text), text=text.strip())
+    value, unit = _amount(found.group(2).strip(), text)
+    return Bound(operator=found.group(1), value=value, text=text.strip(), unit=unit)
 
 
-def _amount(amount: str, text: str) -> float:
+def _amount(amount: str, text: str) -> tuple[float, str]:
     if _PLAIN.fullmatch(amount):
-        return float(amount)
-    for parse in (parse_size, parse_duration):
-        try:
-            return float(parse(amount))
-        except ValueError:
-            continue
-    raise ValueError(f"{text!r}: {amount!r} is not a number, a size (24 GiB) or a duration (10m)")
+        return float(amount), ""
+    try:
+        return float(parse_size(amount)), "bytes"
+    except ValueError:
+        pass
+    try:
+        return parse_duration(amount), "s"
+    except ValueError:
+        raise ValueError(f"{text!r}: {amount!r} is not a number, a size (24 GiB) or a duration (10m)") from None

@@ -1,1 +1,5 @@
-"""YAML → Suite: strict, with file, line and column in every error."""
+"""YAML → Suite: strict, with line and column in every error."""
+
+from harness.suite.load import load
+
+__all__ = ["load"]

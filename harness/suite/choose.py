@@ -1,0 +1,169 @@
+"""What chooses among cells or adds to them: `exclude`, `baseline`, `include`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import did_you_mean
+from harness.methods import METHODS
+from harness.records.suite import Axis, Include, Selector
+from harness.suite.axes import methods_of, slug_named
+from harness.suite.context import Context, kind_of
+from harness.suite.document import Node, Place
+from harness.suite.fields import FIELDS, MERGED, Setting, check, is_path, settings
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The suite's axes by name, with their levels' names and values at hand."""
+
+    by_name: Mapping[str, Axis]
+    values: Mapping[str, Mapping[str, Any]]
+    keys: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def of(cls, axes: Sequence[Axis]) -> Axes:
+        """`values`: level name → value, for field axes; `keys`: value as JSON → level name."""
+        values = {a.name: {level.name: level.sets[a.field] for level in a.levels} for a in axes if a.field}
+        keys = {name: {_key(value): level for level, value in levels.items()} for name, levels in values.items()}
+        return cls(by_name={axis.name: axis for axis in axes}, values=values, keys=keys)
+
+    def named(self, name: str) -> Axis | None:
+        """The axis of named override sets of this name."""
+        axis = self.by_name.get(name)
+        return axis if axis is not None and axis.field is None else None
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def read_exclude(ctx: Context, axes: Axes, node: Node) -> tuple[Selector, ...]:
+    """The selectors of `exclude`."""
+    if not ctx.listing(node, "exclude", example="- {method: dpo, train.packing: true}"):
+        return ()
+    found = [read_selector(ctx, axes, item, "exclude") for item in node.items]
+    return tuple(selector for selector in found if selector is not None)
+
+
+def read_selector(ctx: Context, axes: Axes, node: Node, label: str) -> Selector | None:
+    """One selector: axis names and field paths, each with a value or a list of them."""
+    if not ctx.mapping(node, label, example="{method: dpo, train.packing: true}"):
+        return None
+    if not node.entries:
+        ctx.add(f"{label} chooses every cell", node, hint="name at least one axis or field path")
+        return None
+    levels: dict[str, tuple[str, ...]] = {}
+    fields: dict[str, tuple[Any, ...]] = {}
+    for key, inner in node.entries.items():
+        place = node.keys[key]
+        axis = axes.named(key)
+        if axis is not None:
+            levels[key] = _levels(ctx, axis, inner)
+        elif key in MERGED and inner.is_mapping:
+            for name, one in inner.entries.items():
+                fields[f"{key}.{name}"] = _values(ctx, axes, Setting(f"{key}.{name}", one, inner.keys[name]))
+        elif is_path(key) and key not in MERGED:
+            fields[key] = _values(ctx, axes, Setting(key, inner, place))
+        else:
+            _unknown(ctx, axes, key, place)
+    return Selector(levels=levels, fields=fields)
+
+
+def _levels(ctx: Context, axis: Axis, node: Node) -> tuple[str, ...]:
+    """The levels of a named axis that a value or a list of values means."""
+    known = [level.name for level in axis.levels]
+    found = []
+    for item in node.items if node.is_list else [node]:
+        if not item.is_scalar or item.value is None:
+            ctx.add(f"{axis.name} wants the name of a level, not {kind_of(item)}", item, hint=did_you_mean("", known))
+        elif item.raw not in known:
+            ctx.unknown(f"level of {axis.name!r}:", item.raw, known, item)
+        else:
+            found.append(item.raw)
+    if node.is_list and not node.items:
+        ctx.add(f"{axis.name} lists no level", node)
+    return tuple(found)
+
+
+def _values(ctx: Context, axes: Axes, setting: Setting) -> tuple[Any, ...]:
+    """The values of a field path that a value or a list of them means; names of levels stand for their values."""
+    node = setting.node
+    whole = _key(node.plain()) in axes.keys.get(setting.path, {})  # the value may itself be a list
+    alternatives = node.items if node.is_list and not whole else [node]
+    if not alternatives:
+        ctx.add(f"{setting.path} lists no value", node)
+    found = []
+    for item in alternatives:
+        level = _level_named(axes, setting.path, item)
+        if level is not None:
+            found.append(axes.values[setting.path][level])
+        elif check(
+            ctx, Setting(setting.path, item, setting.place), tuple(METHODS)
+        ):  # choosing asks nothing of a method
+            found.append(item.plain())
+    return tuple(found)
+
+
+def _level_named(axes: Axes, path: str, node: Node) -> str | None:
+    """The level of a field axis that a scalar names, unless it is a value of that axis already."""
+    if not node.is_scalar or _key(node.plain()) in axes.keys.get(path, {}):
+        return None
+    return node.raw if node.raw in axes.values.get(path, {}) else None
+
+
+def _unknown(ctx: Context, axes: Axes, key: str, place: Place) -> None:
+    ctx.unknown("axis or field path", key, [*axes.by_name, *FIELDS], place)
+
+
+def read_include(ctx: Context, axes: Axes, node: Node) -> tuple[Include, ...]:
+    """The extra cells of `include`."""
+    if not ctx.listing(node, "include", example="- {method: sft, train.learning_rate: 1e-4}"):
+        return ()
+    found = [_extra(ctx, axes, item) for item in node.items]
+    return tuple(extra for extra in found if extra is not None)
+
+
+def _extra(ctx: Context, axes: Axes, node: Node) -> Include | None:
+    if not ctx.mapping(node, "a cell of include", example="{method: sft, train.learning_rate: 1e-4}"):
+        return None
+    levels: dict[str, str] = {}
+    besides = ["name"]
+    for key, inner in node.entries.items():
+        axis = axes.named(key)
+        if axis is not None:
+            besides.append(key)
+            if inner.is_list:
+                ctx.add(f"a cell has one level of {key!r}, not a list of them", inner, hint="add one entry per cell")
+                continue
+            chosen = _levels(ctx, axis, inner)
+            if chosen:
+                levels[key] = chosen[0]
+        elif key in axes.values:
+            level = axes.keys[key].get(_key(inner.plain())) or _level_named(axes, key, inner)
+            if level is not None:
+                besides.append(key)
+                levels[key] = level
+    own = settings(ctx, node, "a cell of include", besides=besides)
+    methods = methods_of(own) or _chosen_methods(axes, levels) or ctx.methods
+    sets = {setting.path: setting.node.plain() for setting in own if check(ctx, setting, methods)}
+    return Include(name=_name(ctx, node), levels=levels, sets=sets)
+
+
+def _chosen_methods(axes: Axes, levels: Mapping[str, str]) -> tuple[str, ...]:
+    """The method that the chosen levels set, if one does."""
+    for axis, name in levels.items():
+        for level in axes.by_name[axis].levels:
+            if level.name == name and isinstance(level.sets.get("method"), str):
+                return (str(level.sets["method"]),)
+    return ()
+
+
+def _name(ctx: Context, node: Node) -> str | None:
+    name = node.entries.get("name")
+    if name is None or not slug_named(ctx, name.raw, "a cell", name):
+        return None
+    return name.raw

@@ -1,0 +1,57 @@
+"""What every part of the reading needs: the collector of problems, and what names are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.errors import did_you_mean
+from harness.methods.catalog import Catalog
+from harness.suite.document import Node, Place, Problems
+
+
+@dataclass(slots=True)
+class Context:
+    """The reading of one suite file.
+
+    `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `stages` the names
+    of its stages.
+    """
+
+    problems: Problems
+    catalog: Catalog
+    methods: tuple[str, ...] = ()
+    all_methods: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    reported: set[int] = field(default_factory=set)
+
+    def add(self, what: str, at: Node | Place | None, *, why: str | None = None, hint: str | None = None) -> None:
+        """Notes a problem."""
+        self.problems.add(what, at, why=why, hint=hint)
+
+    def mapping(self, node: Node, label: str, *, example: str | None = None) -> bool:
+        """Whether the node is a mapping; else that is a problem, told once."""
+        return node.is_mapping or self._wrong(node, f"{label} must be a mapping", example)
+
+    def listing(self, node: Node, label: str, *, example: str | None = None) -> bool:
+        """Whether the node is a list; else that is a problem, told once."""
+        return node.is_list or self._wrong(node, f"{label} must be a list", example)
+
+    def unknown(self, kind: str, name: str, known: Iterable[str], at: Node | Place, *, hint: str | None = None) -> None:
+        """Notes that a name is none of the known ones, with the nearest of them."""
+        self.add(f"unknown {kind} {name!r}", at, hint=hint or did_you_mean(name, known))
+
+    def _wrong(self, node: Node, said: str, example: str | None) -> bool:
+        if id(node) not in self.reported:  # an alias may lead here twice
+            self.reported.add(id(node))
+            self.add(f"{said}, not {kind_of(node)}", node, hint=f"write {example}" if example else None)
+        return False
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, in words."""
+    if node.is_mapping:
+        return "a mapping"
+    if node.is_list:
+        return "a list"
+    return "empty" if node.value is None else repr(node.raw)
