@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from harness.cli import options, score, watch
 
 if TYPE_CHECKING:
-    from harness.execute import Engine
+    from harness.execute import Behaviour, Engine
     from harness.pipeline import Finished
     from harness.records.outcome import Outcome
 
@@ -39,6 +40,10 @@ def run(
     engine: Annotated[
         EngineName, typer.Option(help="`local` trains on this machine; `debug` makes results up, to try a suite out.")
     ] = EngineName.local,
+    pretend: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB=END", help="With the debug engine: how trials end, e.g. 'dpo-*=oom'; repeatable."),
+    ] = None,
     no_score: Annotated[bool, typer.Option("--no-score", help="Train and report only.")] = False,
     results: options.Results = options.RESULTS,
     reports: options.Reports = options.REPORTS,
@@ -63,7 +68,7 @@ def run(
             suite,
             options.choice(only, skip, retry=retry.value, force=force),
             options.places(results, reports),
-            engine=_engine(engine),
+            engine=_engine(engine, pretend or []),
             observer=observer,
             scoring=not no_score,
         )
@@ -75,10 +80,32 @@ def run(
     _tell_failures(finished, suite)
 
 
-def _engine(name: EngineName) -> Engine:
+def _engine(name: EngineName, pretend: Sequence[str]) -> Engine:
     from harness import execute
+    from harness.errors import InputError
 
-    return execute.DebugEngine() if name is EngineName.debug else execute.LocalEngine()
+    if name is EngineName.debug:
+        return execute.DebugEngine(script=dict(_pretended(given) for given in pretend))
+    if pretend:
+        raise InputError.of("--pretend is for the debug engine", hint="add --engine debug, or leave --pretend out")
+    return execute.LocalEngine()
+
+
+def _pretended(given: str) -> tuple[str, list[Behaviour]]:
+    """`dpo-*=oom`, or `sft-*=crash,ok` for one end per attempt, the last one repeating."""
+    from typing import get_args
+
+    from harness.errors import InputError, did_you_mean
+    from harness.execute import Behaviour
+
+    glob, _, ends = given.rpartition("=")
+    known: tuple[Behaviour, ...] = get_args(Behaviour)
+    chosen = [behaviour for end in ends.split(",") for behaviour in known if behaviour == end.strip()]
+    if not glob or len(chosen) != len(ends.split(",")):
+        raise InputError.of(
+            f"--pretend {given!r} is not GLOB=END", why=f"ends are {', '.join(known)}", hint=did_you_mean(ends, known)
+        )
+    return glob, chosen
 
 
 def _document(finished: Finished) -> dict[str, Any]:

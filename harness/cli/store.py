@@ -25,10 +25,14 @@ def rebuild(results: options.Results = options.RESULTS, as_json: options.Json = 
     from harness import pipeline
     from harness.cli import failure
     from harness.cli.output import print_json
+    from harness.records.units import format_duration
 
     done = pipeline.rebuild(options.places(results))
     if as_json:
         print_json(done)
         return
     failure.print_problems(done.problems, "warning")
-    print(done)
+    print(
+        f"{done.trials:,} trials, {done.attempts:,} attempts, {done.samples:,} samples, {done.scores:,} scores "
+        f"in {format_duration(done.seconds)}"
+    )

@@ -1,0 +1,67 @@
+"""The real command line, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+SUITE = """\
+name: tiny
+question: Which learning rate?
+base:
+  method: sft
+  model: {shape: tiny}
+  data: {source: arithmetic, rows: 200}
+  train: {max_steps: 10}
+matrix:
+  train.learning_rate: [1.0e-3, 2.0e-3]
+replicates: {seeds: [0]}
+score: {tasks: [arithmetic_mc], limit: 10}
+"""
+
+Answer = subprocess.CompletedProcess[str]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what would change the command line's answers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HARNESS_", "PYTEST_"))}
+    return {**kept, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", **(extra or {})}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Callable[..., Answer]:
+    """`harness(*arguments)` in `tmp_path`; gives exit code, stdout and stderr."""
+
+    def run(
+        *arguments: str | Path,
+        cwd: Path = tmp_path,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        timeout: float = 120,
+    ) -> Answer:
+        return subprocess.run(
+            [sys.executable, "-m", "harness", *map(str, arguments)],
+            cwd=cwd,
+            env=environment(env),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A small right suite: two cells, one seed, scored; with the floor three trials."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(SUITE, encoding="utf-8")
+    return file

@@ -1,0 +1,62 @@
+"""Data files that cannot be used are refused before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Answer = subprocess.CompletedProcess[str]
+Harness = Callable[..., Answer]
+
+_ROWS = b'{"prompt": "7+5=", "completion": "12"}\n{"prompt": "1+1=", "completion": "2"}\n'
+
+
+@pytest.fixture
+def with_file(suite: Path) -> Callable[[str, bytes | None], Path]:
+    """Makes the suite train on a file of this name and content."""
+
+    def make(name: str, content: bytes | None) -> Path:
+        if content is not None:
+            (suite.parent / name).write_bytes(content)
+        text = suite.read_text(encoding="utf-8")
+        suite.write_text(text.replace("{source: arithmetic, rows: 200}", f"{{path: {name}}}"), encoding="utf-8")
+        return suite
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        pytest.param("rows.jsonl", None, "rows.jsonl", id="missing"),
+        pytest.param("rows.jsonl", b"", "empty", id="empty"),
+        pytest.param("rows.jsonl", _ROWS + b'{"prompt": "3+', "rows.jsonl:3", id="truncated jsonl"),
+        pytest.param("rows.jsonl", _ROWS + b'{"prompt": "caf\xe9", "completion": "x"}\n', "UTF-8", id="not UTF-8"),
+        pytest.param("rows.jsonl", b"[1, 2]\n", "rows.jsonl", id="rows that are no objects"),
+        pytest.param("rows.jsonl", b'{"question": "a", "reply": "b"}\n', "question", id="wrong columns"),
+        pytest.param("rows.parquet", b"PAR1 and then nothing", "rows.parquet", id="truncated parquet"),
+        pytest.param("rows.parquet", b"", "rows.parquet", id="empty parquet"),
+        pytest.param("rows.csv", b"", "rows.csv", id="empty csv"),
+        pytest.param("rows.csv", b"prompt,completion\n", "rows.csv", id="csv without rows"),
+        pytest.param("rows.xlsx", b"x", "rows.xlsx", id="unknown kind of file"),
+    ],
+)
+def test_a_data_file_that_cannot_be_used_is_refused(
+    name: str, content: bytes | None, said: str, with_file: Callable[[str, bytes | None], Path], harness: Harness
+) -> None:
+    suite = with_file(name, content)
+    answer = harness("run", suite.name, "--engine", "debug")
+    assert answer.returncode == 2, answer.stderr
+    assert said in answer.stderr
+    assert name in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+    assert not (suite.parent / "results").exists()
+
+
+def test_a_good_file_runs(with_file: Callable[[str, bytes | None], Path], harness: Harness) -> None:
+    answer = harness("plan", with_file("rows.jsonl", _ROWS).name)
+    assert answer.returncode == 0, answer.stderr
