@@ -12,7 +12,12 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from harness import models
+from harness.score.encoding import WholePrompts
 from harness.score.jobs import Job
+
+
+class _Model(WholePrompts, HFLM):
+    """lm-eval's own transformers model, asked with whole prompts."""
 
 
 class HfOpener:
@@ -28,7 +33,7 @@ class HfOpener:
         model, tokenizer = models.open_checkpoint(checkpoint, device=self._device)
         if self._device == "cpu":
             model = model.float()  # half precision is slower there, and rounds
-        lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
+        lm = _Model(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
         try:
             with torch.inference_mode():
                 yield lm
