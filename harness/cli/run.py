@@ -85,13 +85,13 @@ def _engine(name: EngineName, pretend: Sequence[str]) -> Engine:
     from harness.errors import InputError
 
     if name is EngineName.debug:
-        return execute.DebugEngine(script=dict(_pretended(given) for given in pretend))
+        return execute.DebugEngine(script=dict(pretended(given) for given in pretend))
     if pretend:
         raise InputError.of("--pretend is for the debug engine", hint="add --engine debug, or leave --pretend out")
     return execute.LocalEngine()
 
 
-def _pretended(given: str) -> tuple[str, list[Behaviour]]:
+def pretended(given: str) -> tuple[str, list[Behaviour]]:
     """`dpo-*=oom`, or `sft-*=crash,ok` for one end per attempt, the last one repeating."""
     from typing import get_args
 

@@ -1,0 +1,74 @@
+"""What commands print, from made-up answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.cli import data, run, status
+from harness.errors import InputError
+from harness.execute.status import Running, SuiteStatus
+
+
+def _token(text: str, carries: bool) -> dict[str, Any]:
+    return {"id": 1, "text": text, "carries_loss": carries}
+
+
+def test_tokens_of_one_sort_are_joined() -> None:
+    tokens = [_token("7+", False), _token("5=", False), _token("1", True), _token("2", True), _token("\n", False)]
+    assert data.runs(tokens) == [("7+5=", False), ("12", True), ("\n", False)]
+    assert data.runs([]) == []
+
+
+def _status(**fields: Any) -> SuiteStatus:
+    given: dict[str, Any] = {
+        "suite": "tiny",
+        "suite_file": "tiny.yaml",
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "holder": None,
+        "total": 14,
+        "outcomes": {"ok": 3, "oom": 1},
+        "running": None,
+    }
+    return SuiteStatus(**{**given, **fields})
+
+
+def test_status_of_a_suite_that_stopped_says_how_to_go_on() -> None:
+    assert status.lines([_status()]) == ["tiny  4/14 trials done (1 oom)", "  not running; harness run goes on with it"]
+
+
+def test_status_of_a_running_suite_says_who_and_what() -> None:
+    running = Running(
+        name="dpo-s1",
+        attempt=2,
+        phase="train",
+        step=12,
+        max_steps=200,
+        tokens_per_second=9412.3,
+        loss=0.4567,
+        host_memory=2**30,
+        elapsed_s=75,
+    )
+    holder = {"pid": 42, "host": "box", "started_at": "2026-01-01T00:00:00+00:00"}
+    said = status.lines([_status(holder=holder, running=running)])
+    assert said == [
+        "tiny  4/14 trials done (1 oom)",
+        "  run by process 42 on box since 2026-01-01T00:00:00+00:00",
+        "  dpo-s1 (attempt 2): train, step 12/200, 9,412 tokens/s, loss 0.457, 1 GiB, 1m 15s",
+    ]
+
+
+def test_status_of_nothing_says_how_to_begin() -> None:
+    assert status.lines([]) == ["no results here yet: harness run SUITE"]
+
+
+def test_made_up_ends_are_read_by_trial_and_attempt() -> None:
+    assert run.pretended("dpo-*=oom") == ("dpo-*", ["oom"])
+    assert run.pretended("a=b*=crash, ok") == ("a=b*", ["crash", "ok"])
+
+
+@pytest.mark.parametrize("given", ["oom", "=oom", "dpo-*=", "dpo-*=crash,", "dpo-*=explode"])
+def test_made_up_ends_that_make_no_sense_are_refused(given: str) -> None:
+    with pytest.raises(InputError, match="is not GLOB=END"):
+        run.pretended(given)
