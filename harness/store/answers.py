@@ -121,7 +121,7 @@ def _trials(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialRes
     )
     notes = grouped(
         "SELECT trial_id, text FROM notes JOIN counting_attempts USING (suite, trial_id, attempt) "
-        "WHERE suite = ? AND level = 'warning' ORDER BY trial_id, t, text"
+        "WHERE suite = ? ORDER BY trial_id, level <> 'warning', t, text"
     )
     stale = grouped(
         "SELECT DISTINCT trial_id, task FROM scores ANTI JOIN trial_scores USING (suite, trial_id, task) "

@@ -24,8 +24,7 @@ def signatures(folder: RunFolder) -> dict[str, str]:
     It is taken before the files are read, so a file that changes meanwhile is read again the next time.
     """
     attempts = folder.attempts()
-    last = [attempts[-1].outcome_file] if attempts else []
-    parts = {TRIAL: _signature([folder.spec_file, folder.environment_file, *last])}
+    parts = {TRIAL: _signature([folder.spec_file, folder.environment_file])}
     parts |= {_part(attempt): _signature([attempt.events, attempt.outcome_file]) for attempt in attempts}
     files = [path for score in _score_folders(folder) for path in (score / "score.json", score / "documents.jsonl")]
     return parts | ({SCORES: _signature(files, named=True)} if files else {})
@@ -99,9 +98,7 @@ class Reader:
             if self.folder.environment_file.exists():
                 self._problem(self.folder.environment_file, "environment.json cannot be read")
             return
-        last = self.folder.last_attempt()
-        outcome = self._outcome(last) if last else None
-        key = outcome.environment if outcome and outcome.environment else fingerprint.of_value(content)
+        key = content.get("hash") or fingerprint.of_value(content)  # as outcome.json names it
         self.rows.add("environment_files", self.suite, self.trial_id, str(key), plain.json_text(content))
 
     def _attempt(self, attempt: Attempt) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(kw_only=True, slots=True)
 class Lines:
-    """The objects of a file. `unreadable` counts lines that hold none; `first_unreadable` is the first's number, from 1."""
+    """The objects of a file. `unreadable` counts lines that hold none; `first_unreadable` is the first such line."""
 
     objects: list[dict[str, Any]] = field(default_factory=list)
     unreadable: int = 0

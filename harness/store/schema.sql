@@ -150,7 +150,7 @@ CREATE TABLE environment_files (
 COMMENT ON TABLE environment_files IS 'environment.json of each trial; environments is the view to read.';
 COMMENT ON COLUMN environment_files.suite IS 'Name of the suite.';
 COMMENT ON COLUMN environment_files.trial_id IS 'The trial.';
-COMMENT ON COLUMN environment_files.environment IS 'Hash of the environment of the trial''s last attempt.';
+COMMENT ON COLUMN environment_files.environment IS 'Hash of the environment, as attempts name it.';
 COMMENT ON COLUMN environment_files.content IS 'environment.json whole.';
 
 CREATE TABLE scores (

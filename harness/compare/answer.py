@@ -1,0 +1,44 @@
+"""What the store knows of a suite, and its plan → the whole answer, ready to be rendered."""
+
+from __future__ import annotations
+
+from harness.compare.columns import best_of, columns_of, directions_of, goal_of
+from harness.compare.decision import decide
+from harness.compare.findings import findings_of
+from harness.compare.headline import headline_of
+from harness.compare.summary import measured, summarise
+from harness.records.plan import Plan
+from harness.records.results import Answer, SuiteResults
+
+
+def answer(results: SuiteResults, plan: Plan) -> Answer:
+    """The answer to the suite's question, from the trials of the plan.
+
+    Results of trials that the plan does not have (an older state of the suite, or not chosen) are left out, and a
+    finding says so. Cells come as the plan has them: floors first, then stages, then the matrix.
+    """
+    trials = measured(results, plan)
+    cells = summarise(trials, plan)
+    goal = goal_of(plan.suite, cells)
+    columns = columns_of(plan.suite, cells, goal)
+    directions = directions_of(columns, cells, goal)
+    decision = decide(plan.suite, cells, goal)
+    known = {trial.trial_id for trial in trials}
+    shown = {environment for trial in trials if (environment := trial.environment)}
+    return Answer(
+        suite=plan.suite.name,
+        question=plan.suite.question,
+        suite_file=str(plan.suite.file),
+        headline=headline_of(plan, cells, decision, goal),
+        decision=decision,
+        columns=columns,
+        directions=directions,
+        best=best_of(columns, directions, cells),
+        cells=cells,
+        trials=trials,
+        curves=tuple(curve for curve in results.curves if curve.trial_id in known),
+        excluded=plan.excluded,
+        environments={key: value for key, value in results.environments.items() if key in shown},
+        findings=findings_of(plan, results, trials, cells, columns),
+        score_backends=results.score_backends,
+    )

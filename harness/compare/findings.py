@@ -1,0 +1,165 @@
+"""What a reader must know before believing the table: each finding one sentence, the gravest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.compare.columns import methods
+from harness.records.plan import Plan
+from harness.records.results import CellSummary, SuiteResults, TrialResult
+
+_MOST_NAMES = 4
+_MOST_NOTES = 10
+
+
+def findings_of(
+    plan: Plan,
+    results: SuiteResults,
+    trials: Sequence[TrialResult],
+    cells: Sequence[CellSummary],
+    columns: Sequence[str],
+) -> tuple[str, ...]:
+    """Every finding; none where there is nothing to tell."""
+    return (
+        *_made_up(results, trials),
+        *_failed(trials),
+        *_environments(results, trials),
+        *_backends(results),
+        *_few_seeds(cells),
+        *_scores(plan, trials),
+        *_methods(cells, columns),
+        *_attempts(trials),
+        *_unpinned(cells),
+        *_others(plan, results),
+        *_notes(trials),
+    )
+
+
+def _made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
+    made_up = {key for key, content in results.environments.items() if content.get("engine") == "debug"}
+    names = [trial.name for trial in trials if trial.environment in made_up]
+    if names:
+        yield f"MADE UP: the debug engine trained nothing in {_named(names, len(trials))}; its figures mean nothing."
+    if "debug" in results.score_backends:
+        yield "MADE UP: scores of the debug backend were not computed by any model."
+
+
+def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
+    outcomes = Counter(trial.outcome for trial in trials if trial.outcome not in (None, "ok"))
+    if outcomes:
+        said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        yield f"{sum(outcomes.values())} of {len(trials)} trials did not end well ({said}); their figures are left out."
+    missing = [trial.name for trial in trials if trial.outcome is None]
+    if missing:
+        yield f"Not finished yet: {_named(missing, len(trials))}."
+
+
+def _environments(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
+    used = Counter(trial.environment for trial in trials if trial.outcome == "ok" and trial.environment)
+    if len(used) > 1:
+        differ = _differences([results.environments.get(key, {}) for key in used if key])
+        yield (
+            f"Results of {len(used)} environments are mixed ({', '.join(str(n) for n in used.values())} trials)"
+            + (f"; they differ in {differ}." if differ else ".")
+        )
+
+
+def _differences(environments: Sequence[Mapping[str, Any]]) -> str:
+    """What differs between environments, in words: package versions first, then the other parts by name."""
+    packages = [content.get("packages") or {} for content in environments]
+    names = sorted({name for found in packages if isinstance(found, dict) for name in found})
+    differ = [name for name in names if len({str(found.get(name)) for found in packages}) > 1]
+    said = [f"{name} ({', '.join(sorted({str(found.get(name, 'none')) for found in packages}))})" for name in differ]
+    parts = ("python", "device", "cpu", "platform")
+    said += [part for part in parts if len({str(content.get(part)) for content in environments}) > 1]
+    return ", ".join(said[:_MOST_NAMES]) + (f" and {len(said) - _MOST_NAMES} more" if len(said) > _MOST_NAMES else "")
+
+
+def _backends(results: SuiteResults) -> Iterable[str]:
+    if len(results.score_backends) > 1:
+        backends = ", ".join(results.score_backends)
+        yield f"Scores come from several backends ({backends}); small differences may be theirs."
+
+
+def _few_seeds(cells: Sequence[CellSummary]) -> Iterable[str]:
+    matrix = [cell for cell in cells if cell.kind == "cell"]
+    short = [
+        f"{cell.name} ({cell.outcomes.get('ok', 0)} of {len(cell.seeds)})"
+        for cell in matrix
+        if cell.outcomes.get("ok", 0) < len(cell.seeds)
+    ]
+    if short:
+        yield f"Fewer seeds than planned: {_named(short, len(matrix), 'cells')}."
+    if matrix and all(len(cell.seeds) == 1 for cell in matrix):
+        yield "One seed per cell: nothing here tells chance from effect."
+
+
+def _scores(plan: Plan, trials: Sequence[TrialResult]) -> Iterable[str]:
+    if plan.suite.score is None:
+        return
+    unscored = [
+        trial.name
+        for trial in trials
+        if trial.outcome == "ok" and not any(name.startswith("score.") for name in trial.metrics)
+    ]
+    if unscored:
+        yield f"Without a score: {_named(unscored, len(trials))}."
+
+
+def _methods(cells: Sequence[CellSummary], columns: Sequence[str]) -> Iterable[str]:
+    if len(methods(cells)) > 1 and {"final_loss", "final_reward_margin"} & set(columns):
+        yield (
+            "Losses and reward margins of different methods are different quantities: "
+            "compare them within a method only; none is marked as best."
+        )
+
+
+def _attempts(trials: Sequence[TrialResult]) -> Iterable[str]:
+    again = [f"{trial.name} ({trial.attempts})" for trial in trials if trial.attempts > 1]
+    if again:
+        yield f"More than one attempt was needed: {_named(again, len(trials))}."
+
+
+def _unpinned(cells: Sequence[CellSummary]) -> Iterable[str]:
+    loose = set()
+    for cell in cells:
+        for part in ("model", "data"):
+            said = cell.config.get(part)
+            if isinstance(said, Mapping) and said.get("hub") and not said.get("revision"):
+                loose.add(str(said["hub"]))
+    if loose:
+        yield f"No revision is pinned for {', '.join(sorted(loose))}: what the hub serves under a name may change."
+
+
+def _others(plan: Plan, results: SuiteResults) -> Iterable[str]:
+    planned = {trial.id for trial in plan.trials}
+    others = [trial for trial in results.trials if trial.trial_id not in planned]
+    if others:
+        yield (
+            f"{len(others)} trial{'' if len(others) == 1 else 's'} of this suite's folder "
+            f"{'is' if len(others) == 1 else 'are'} not in this plan (not chosen, or of an earlier state of the suite) "
+            "and left out."
+        )
+
+
+def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
+    """Each note of the workers once, with how many trials said it; those said most often first."""
+    who: dict[str, list[str]] = {}
+    for trial in trials:
+        for note in dict.fromkeys(trial.notes):
+            if "made up" not in note:  # said above, once
+                who.setdefault(note, []).append(trial.name)
+    ranked = sorted(who.items(), key=lambda entry: -len(entry[1]))
+    for note, names in ranked[:_MOST_NOTES]:
+        yield f"{_named(names, len(trials))}: {note.rstrip('.')}."
+    if len(ranked) > _MOST_NOTES:
+        yield f"{len(ranked) - _MOST_NOTES} more notes of the workers are in the store's table notes."
+
+
+def _named(names: Sequence[str], of: int, what: str = "trials") -> str:
+    if len(names) == of and of > _MOST_NAMES:
+        return f"all {of} {what}"
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -1,0 +1,65 @@
+"""The charts of a report: what there is to draw, and each as SVG text. matplotlib is imported only when drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.records.figures import title
+from harness.records.results import Answer
+from harness.report import cost, curves
+from harness.report.emphasis import Emphasis, emphasise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """One picture beside report.md."""
+
+    file: str
+    title: str
+    caption: str
+
+
+LOSS = Chart(
+    file="loss.svg",
+    title="Training loss",
+    caption="Mean over seeds; thin lines are single seeds, dashed ones trials that failed. One panel per method: "
+    "their losses\nare different quantities.",
+)
+EVAL_LOSS = Chart(
+    file="eval-loss.svg",
+    title="Evaluation loss",
+    caption="Mean over seeds; thin lines are single seeds, dashed ones trials that failed.",
+)
+MARGINS = Chart(
+    file="reward-margins.svg",
+    title="Reward margins",
+    caption="Reward of the chosen minus that of the rejected answer, mean over seeds; thin lines are single seeds. "
+    "Each method\nhas its own reward, so levels compare within a panel only.",
+)
+COST = Chart(
+    file="cost.svg",
+    title="Quality against cost",
+    caption="Mean over seeds; bars span the lowest and the highest seed. Train time is the row's own: what a stage "
+    "took before\ncomes on top.",
+)
+CHARTS = (LOSS, EVAL_LOSS, MARGINS, COST)
+_CURVES = {LOSS: ("loss", "loss"), EVAL_LOSS: ("eval_loss", "evaluation loss"), MARGINS: ("rewards/margins", "margin")}
+
+
+def draw(answer: Answer) -> dict[Chart, str]:
+    """Every chart there is data for, as SVG, in the report's order. The same answer gives the same bytes."""
+    emphasis = emphasise(answer)
+    drawn: dict[Chart, str] = {}
+    for chart, (metric, label) in _CURVES.items():
+        svg = curves.draw(answer, emphasis, metric, label)
+        if svg is not None:
+            drawn[chart] = svg
+    svg = _cost(answer, emphasis)
+    if svg is not None:
+        drawn[COST] = svg
+    return drawn
+
+
+def _cost(answer: Answer, emphasis: Emphasis) -> str | None:
+    quality = answer.decision.metric if answer.decision else next(iter(answer.columns), None)
+    return cost.draw(answer, emphasis, quality, title(quality)) if quality else None

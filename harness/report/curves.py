@@ -1,0 +1,127 @@
+"""Curves over steps: one panel per stage and per method, one colour per cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.records.results import Answer, CellSummary, Curve
+from harness.report.emphasis import Emphasis
+from harness.report.style import FAINT, GREY, INK, figure, styled, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS = 200
+"""Points of a drawn curve: more cannot be told apart at this size, and make files of megabytes."""
+_FEW_POINTS = 25
+_MOST_SEEDS = 12
+_PANELS_PER_ROW = 3
+
+Line = tuple[Sequence[float], Sequence[float]]
+"""Steps and values, equally long."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Drawn:
+    """The curves of one cell: those of its finished trials, and those of trials that failed."""
+
+    cell: CellSummary
+    fine: list[Line] = field(default_factory=list)
+    failed: list[Line] = field(default_factory=list)
+
+
+def draw(answer: Answer, emphasis: Emphasis, metric: str, label: str) -> str | None:
+    """The metric's curves as SVG; None where no trial has any."""
+    panels = _panels(answer, metric)
+    if not panels:
+        return None
+    columns = min(_PANELS_PER_ROW, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with styled():
+        made, axes = figure(columns, rows, width=3.9 if columns > 1 else 6.5, height=3.2, share_y=False)
+        for at, (title, cells) in zip(axes, panels.items(), strict=False):
+            _panel(at, cells, emphasis)
+            at.set_title(title)
+            at.set_xlabel("optimizer step")
+        for row in range(rows):
+            axes[row * columns].set_ylabel(label)
+        for at in axes[len(panels) :]:
+            at.set_visible(False)
+        return svg(made)
+
+
+def _panels(answer: Answer, metric: str) -> dict[str, list[Drawn]]:
+    """Curves by panel: each stage its own, the matrix by method."""
+    outcomes = {(trial.trial_id, trial.kind): trial for trial in answer.trials}
+    by_trial = {curve.trial_id: curve for curve in answer.curves if curve.metric == metric and curve.steps}
+    drawn = {(cell.kind, cell.cell_id): Drawn(cell=cell) for cell in answer.cells}
+    for trial in outcomes.values():
+        curve = by_trial.get(trial.trial_id)
+        entry = drawn.get((trial.kind, trial.cell_id))
+        if curve is not None and entry is not None:
+            (entry.fine if trial.outcome == "ok" else entry.failed).append(thinned(curve))
+    panels: dict[str, list[Drawn]] = {}
+    for entry in drawn.values():
+        if entry.fine or entry.failed:
+            panels.setdefault(_title(entry.cell), []).append(entry)
+    return panels
+
+
+def _title(cell: CellSummary) -> str:
+    return f"stage {cell.name}" if cell.kind == "stage" else str(cell.config.get("method") or "untrained")
+
+
+def thinned(curve: Curve, most: int = POINTS) -> Line:
+    """At most `most` points, each the mean of as many neighbours; steps are those neighbours' means too."""
+    size = math.ceil(len(curve.steps) / most)
+    if size <= 1:
+        return list(curve.steps), list(curve.values)
+    starts = range(0, len(curve.steps), size)
+    steps = [_mean(curve.steps[start : start + size]) for start in starts]
+    return steps, [_mean(curve.values[start : start + size]) for start in starts]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def mean_line(lines: Sequence[Line]) -> Line:
+    """The mean over several lines, at the steps that all of them have; a mean over changing seeds would jump."""
+    by_step = [dict(zip(*line, strict=True)) for line in lines]
+    steps = sorted(set(by_step[0]).intersection(*by_step[1:]))
+    return steps, [_mean([values[step] for values in by_step]) for step in steps]
+
+
+def _panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
+    stage = cells[0].cell.kind == "stage"
+    coloured = [entry for entry in cells if stage or entry.cell.name in emphasis.colours]
+    others = [entry for entry in cells if entry not in coloured]
+    for number, entry in enumerate(_with_curves(others)):
+        label = f"{len(others)} other cell{'' if len(others) == 1 else 's'}" if number == 0 else None
+        at.plot(*mean_line(entry.fine), color=FAINT, linewidth=0.9, label=label, zorder=1)
+    for entry in coloured:
+        _cell(at, entry, INK if stage else emphasis.colours[entry.cell.name])
+    if not stage or len(cells) > 1:
+        at.legend(loc="best", handlelength=1.4)
+    at.margins(x=0.02)
+
+
+def _with_curves(entries: Iterable[Drawn]) -> list[Drawn]:
+    return [entry for entry in entries if entry.fine]
+
+
+def _cell(at: Axes, entry: Drawn, colour: str) -> None:
+    for line in entry.failed[:_MOST_SEEDS]:
+        at.plot(*line, color=colour, linewidth=0.9, linestyle=(0, (3, 2)), alpha=0.7)
+    if not entry.fine:
+        at.plot([], [], color=GREY, linestyle=(0, (3, 2)), linewidth=0.9, label=f"{entry.cell.name} (failed)")
+        return
+    if len(entry.fine) > 1:
+        for line in entry.fine[:_MOST_SEEDS]:
+            at.plot(*line, color=colour, linewidth=0.7, alpha=0.35)
+    steps, values = mean_line(entry.fine)
+    marker = "o" if len(steps) <= _FEW_POINTS else None
+    at.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=3, label=entry.cell.name, zorder=3)

@@ -1,0 +1,61 @@
+"""Figures and text as they stand in the report."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.records.figures import Scale, decimals, number, scale, title
+from harness.records.metrics import Direction
+from harness.records.results import CellSummary, Spread
+
+NONE = "—"
+_ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
+
+
+def column_scale(name: str, cells: Sequence[CellSummary]) -> Scale:
+    """One scale for a whole column, by its largest mean."""
+    means = [abs(cell.metrics[name].mean) for cell in cells if name in cell.metrics]
+    return scale(name, max(means, default=0.0))
+
+
+def heading(name: str, how: Scale, better: Direction) -> str:
+    """`peak host memory, MiB ↓`."""
+    return f"{title(name)}{', ' if how.unit else ''}{how.unit}{_ARROWS[better]}"
+
+
+def figure(spread: Spread | None, how: Scale) -> str:
+    """`0.985 ± 0.007`; the mean alone for one value, a dash for none."""
+    if spread is None:
+        return NONE
+    places = how.decimals if how.decimals is not None else decimals(spread.mean / how.divisor)
+    tiny = spread.mean and abs(spread.mean / how.divisor) < 0.001 and how.decimals is None
+    mean = number(spread.mean, how, places=None if tiny else places)
+    if spread.sd is None:
+        return mean
+    return f"{mean} ± {number(spread.sd, how, places=None if tiny else places)}"
+
+
+def text(value: str) -> str:
+    """Anybody's text as Markdown that shows it as it is, on one line."""
+    escaped = re.sub(r"([\\`*|\[\]])", r"\\\1", " ".join(value.split()))
+    return escaped.replace("<", "&lt;")
+
+
+def shortened(value: str, most: int) -> str:
+    """At most so many characters, on one line, cut with an ellipsis."""
+    line = " ".join(value.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def shown_path(path: str) -> str:
+    """Relative to the working directory where it lies below it, so that a command can be typed as it stands."""
+    relative = os.path.relpath(path, Path.cwd()) if Path(path).is_absolute() else path
+    return path if relative.startswith("..") else Path(relative).as_posix()
+
+
+def quoted(value: str) -> str:
+    """For a POSIX shell, in single quotes always: names may hold globs."""
+    return "'" + value.replace("'", "'\\''") + "'"
