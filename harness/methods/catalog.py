@@ -34,6 +34,7 @@ PACKAGES = ("trl", "transformers", "peft")
 BUILD_SECONDS = 300
 
 Say = Callable[[str], None]
+Build = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,8 @@ class Field:
                 what=f"{self.name} wants {wanted(self.types)}, not {is_a(value)}", hint=type_hint(value, self.types)
             )
         if isinstance(value, str) and self.choices and not any(_chosen(value, choice) for choice in self.choices):
-            hint = did_you_mean(value, self.choices)
+            longer = [choice for choice in self.choices if value and choice.startswith(value)]
+            hint = f"one of {', '.join(longer)}" if longer else did_you_mean(value, self.choices)
             return Problem(what=f"{self.name} does not know {shown(value)}", hint=hint)
         if isinstance(value, list) and self.items:
             return self._item_problem(value)
@@ -121,7 +123,8 @@ class Catalog:
             return Problem(what=f"{kind} has no field {name!r}", hint=renamed)
         if name in self.lora and not nearest(name, self.methods[method], most=1):
             return Problem(what=f"{kind} has no field {name!r}", hint=f"it is a field of `lora`: lora.{name}")
-        hint = elsewhere(name) or self._others(method, name) or did_you_mean(name, self.methods[method])
+        known = {*self.methods[method], *METHODS[method].refuses}
+        hint = elsewhere(name) or self._others(method, name) or did_you_mean(name, known)
         return Problem(what=f"{kind} has no field {name!r}", hint=hint)
 
     def _others(self, method: str, name: str) -> str | None:
@@ -197,7 +200,9 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@functools.lru_cache(maxsize=1)
+_loaded: dict[Path, Catalog] = {}
+
+
 def load(say: Say | None = tell) -> Catalog:
     """The catalogue of the installed TRL: from the cache, else read in a child process and kept.
 
@@ -208,12 +213,22 @@ def load(say: Say | None = tell) -> Catalog:
     """
     versions = _versions()
     file = cache_file(versions)
+    if file not in _loaded:
+        _loaded[file] = obtain(file, versions, say=say)
+    return _loaded[file]
+
+
+def obtain(file: Path, versions: Mapping[str, str], *, build: Build | None = None, say: Say | None = tell) -> Catalog:
+    """The catalogue kept in `file`, else what `build` reads (the installed classes, in a child), kept for next time.
+
+    A missing, damaged or outdated file is read anew; a folder that cannot be written costs the reading each time.
+    """
     found = _cached(file, versions)
     if found is not None:
         return found
     if say:
         say(f"reading the fields of TRL {versions['trl']}'s config classes (once per version, some seconds)")
-    document = _build()
+    document = (build or read_installed)()
     try:
         _keep(file, document)
     except OSError as error:
@@ -285,8 +300,8 @@ def _fields(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     }
 
 
-def _build() -> dict[str, Any]:
-    """Has a child process read the classes.
+def read_installed() -> dict[str, Any]:
+    """What the config classes say, read by a child process that imports them.
 
     Raises:
         InputError: the child failed; carries the last thing it said.

@@ -1,5 +1,7 @@
 """YAML → Suite: strict, with line and column in every error."""
 
 from harness.suite.load import load
+from harness.suite.schema import json_schema
+from harness.suite.template import TEMPLATES, template
 
-__all__ = ["load"]
+__all__ = ["TEMPLATES", "json_schema", "load", "template"]

@@ -59,7 +59,9 @@ def _axis(ctx: Context, name: str, levels: Node, place: Place) -> Axis | None:
 
 def _named_well(ctx: Context, name: str, place: Place) -> bool:
     if name in MERGED:
-        hint = f"name one field, e.g. {name}.… , or give the axis a name of its own with levels that set {name}"
+        hint = (
+            f"name one field ({name}.…: [a, b]), or levels of your own that set several (recipe: {{a: {{{name}: …}}}})"
+        )
         ctx.add(f"{name!r} is not one field that an axis could set", place, hint=hint)
         return False
     if name == "seed":
@@ -80,14 +82,16 @@ def slug_named(ctx: Context, name: str, kind: str, place: Node | Place) -> bool:
 def _field_axis(ctx: Context, path: str, levels: Node, place: Place) -> Axis | None:
     choices = _mapped(ctx, path, levels) if levels.is_mapping else _listed(ctx, path, levels)
     found = []
-    for number, choice in enumerate(choices):
-        setting = Setting(path, choice.node, place)
-        before = len(ctx.problems.found)
-        if check(ctx, setting, ctx.methods):
-            found.append(Level(name=choice.name, sets={path: choice.node.plain()}))
-        elif number == 0 and any(p.where == ctx.problems.location(place) for p in ctx.problems.found[before:]):
-            return None  # the path itself is wrong; once is enough
+    for choice in choices:
+        found.append(Level(name=choice.name, sets={path: choice.node.plain()}))
+        if not check(ctx, Setting(path, choice.node, place), ctx.methods) and _points_at(ctx, place):
+            break  # the path itself is wrong; once is enough
     return Axis(name=path, field=path, levels=tuple(found)) if found else None
+
+
+def _points_at(ctx: Context, place: Place) -> bool:
+    """Whether the last problem stands at this place."""
+    return ctx.problems.found[-1].where == ctx.problems.location(place)
 
 
 def _mapped(ctx: Context, axis: str, levels: Node) -> list[_Choice]:
@@ -163,15 +167,14 @@ def _set_axis(ctx: Context, name: str, levels: Node, place: Place) -> Axis | Non
     found = []
     for choice in _mapped(ctx, name, levels):
         sets = read_sets(ctx, choice.node, f"level {choice.name!r}")
-        if sets is not None:
-            found.append(Level(name=choice.name, sets={setting.path: setting.node.plain() for setting in sets}))
+        found.append(Level(name=choice.name, sets={setting.path: setting.node.plain() for setting in sets}))
     return Axis(name=name, levels=tuple(found)) if found else None
 
 
-def read_sets(ctx: Context, node: Node, label: str) -> list[Setting] | None:
-    """The settings of a named override set; None, with its problems noted, where it is no mapping."""
+def read_sets(ctx: Context, node: Node, label: str) -> list[Setting]:
+    """The settings of a named override set; what is wrong with them is noted and left out."""
     if not ctx.mapping(node, label, example="field paths and values, or {} for the base as it is"):
-        return None
+        return []
     found = settings(ctx, node, label)
     methods = methods_of(found) or ctx.methods
     return [setting for setting in found if check(ctx, setting, methods)]

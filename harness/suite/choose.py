@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import did_you_mean
+from harness.errors import did_you_mean, nearest
 from harness.methods import METHODS
 from harness.records.suite import Axis, Include, Selector
 from harness.suite.axes import methods_of, slug_named
 from harness.suite.context import Context, kind_of
-from harness.suite.document import Node, Place
+from harness.suite.document import Node
 from harness.suite.fields import FIELDS, MERGED, Setting, check, is_path, settings
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The suite's axes by name, with their levels' names and values at hand."""
+    """The suite's axes by name, with their levels' names and values at hand.
+
+    `broken` are those that could not be read: what chooses among their levels is not complained about again.
+    """
 
     by_name: Mapping[str, Axis]
     values: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, Mapping[str, str]]
+    broken: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, axes: Sequence[Axis]) -> Axes:
+    def of(cls, axes: Sequence[Axis], declared: Iterable[str]) -> Axes:
         """`values`: level name → value, for field axes; `keys`: value as JSON → level name."""
         values = {a.name: {level.name: level.sets[a.field] for level in a.levels} for a in axes if a.field}
         keys = {name: {_key(value): level for level, value in levels.items()} for name, levels in values.items()}
-        return cls(by_name={axis.name: axis for axis in axes}, values=values, keys=keys)
+        by_name = {axis.name: axis for axis in axes}
+        return cls(by_name=by_name, values=values, keys=keys, broken=frozenset(declared) - set(by_name))
 
     def named(self, name: str) -> Axis | None:
         """The axis of named override sets of this name."""
@@ -43,7 +48,7 @@ def _key(value: Any) -> str:
 
 def read_exclude(ctx: Context, axes: Axes, node: Node) -> tuple[Selector, ...]:
     """The selectors of `exclude`."""
-    if not ctx.listing(node, "exclude", example="- {method: dpo, train.packing: true}"):
+    if not ctx.listing(node, "exclude", example="exclude: [{method: dpo, train.packing: true}]"):
         return ()
     found = [read_selector(ctx, axes, item, "exclude") for item in node.items]
     return tuple(selector for selector in found if selector is not None)
@@ -68,8 +73,10 @@ def read_selector(ctx: Context, axes: Axes, node: Node, label: str) -> Selector 
                 fields[f"{key}.{name}"] = _values(ctx, axes, Setting(f"{key}.{name}", one, inner.keys[name]))
         elif is_path(key) and key not in MERGED:
             fields[key] = _values(ctx, axes, Setting(key, inner, place))
-        else:
-            _unknown(ctx, axes, key, place)
+        elif key not in axes.broken:
+            known = [*axes.by_name, *FIELDS]
+            hint = None if nearest(key, known) else f"axes of this suite: {', '.join(axes.by_name) or 'none'}"
+            ctx.unknown("axis or field path", key, known, place, hint=hint)
     return Selector(levels=levels, fields=fields)
 
 
@@ -115,13 +122,9 @@ def _level_named(axes: Axes, path: str, node: Node) -> str | None:
     return node.raw if node.raw in axes.values.get(path, {}) else None
 
 
-def _unknown(ctx: Context, axes: Axes, key: str, place: Place) -> None:
-    ctx.unknown("axis or field path", key, [*axes.by_name, *FIELDS], place)
-
-
 def read_include(ctx: Context, axes: Axes, node: Node) -> tuple[Include, ...]:
     """The extra cells of `include`."""
-    if not ctx.listing(node, "include", example="- {method: sft, train.learning_rate: 1e-4}"):
+    if not ctx.listing(node, "include", example="include: [{method: sft, train.learning_rate: 1e-4}]"):
         return ()
     found = [_extra(ctx, axes, item) for item in node.items]
     return tuple(extra for extra in found if extra is not None)
@@ -131,7 +134,7 @@ def _extra(ctx: Context, axes: Axes, node: Node) -> Include | None:
     if not ctx.mapping(node, "a cell of include", example="{method: sft, train.learning_rate: 1e-4}"):
         return None
     levels: dict[str, str] = {}
-    besides = ["name"]
+    besides = ["name", *axes.broken]
     for key, inner in node.entries.items():
         axis = axes.named(key)
         if axis is not None:

@@ -124,7 +124,8 @@ def check(ctx: Context, setting: Setting, methods: Sequence[str]) -> bool:
     elif root in _RECORDS:
         _entry(ctx, setting, root, rest)
     else:
-        ctx.unknown("field path", setting.path, [f"{name}." for name in DOTTED], setting.place)
+        roots = nearest(root, DOTTED, most=1) or DOTTED
+        ctx.unknown("field path", setting.path, [f"{name}.{rest}" for name in roots], setting.place)
     return len(ctx.problems.found) == before
 
 

@@ -84,7 +84,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     base = read_base(ctx, given.get("base", empty))
     score = read_score(ctx, given["score"]) if "score" in given else None
     matrix = read_matrix(ctx, given.get("matrix", empty))
-    axes = Axes.of(matrix)
+    axes = Axes.of(matrix, given["matrix"].entries if "matrix" in given else ())
     _whole(ctx, given.get("base", empty), given.get("matrix", empty))
     return {
         "name": read_name(ctx, given["name"]) if "name" in given else "",
