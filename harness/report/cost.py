@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.records.figures import Scale, title
+from harness.records.figures import Scale, number, title
 from harness.records.results import Answer, CellSummary, Spread
 from harness.report.emphasis import Emphasis
 from harness.report.format import column_scale
-from harness.report.labels import Label, place
+from harness.report.labels import Point, Span, place
 from harness.report.style import FAINT, GREY, INK, figure, styled, svg
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def draw(answer: Answer, emphasis: Emphasis, quality: str, label: str) -> str | 
         made, axes = figure(len(costs), 1, width=4.6 if len(costs) > 1 else 6.5, height=3.8, share_y=True)
         how = column_scale(quality, answer.cells)
         axes[0].set_ylabel(f"{label}{', ' if how.unit else ''}{how.unit}")
-        labels = [_panel(at, cells, emphasis, cost, (quality, how)) for at, cost in zip(axes, costs, strict=True)]
+        panels = [_panel(at, cells, emphasis, cost, (quality, how)) for at, cost in zip(axes, costs, strict=True)]
         for at in axes:
             _floors(at, answer, quality, how)
-        for at, wanted in zip(axes, labels, strict=True):
-            place(made, at, wanted)
+        for at, points in zip(axes, panels, strict=True):
+            place(made, at, points)
         return svg(made)
 
 
@@ -52,53 +52,71 @@ def _costs(cells: Sequence[CellSummary], quality: str) -> list[str]:
 
 def _panel(
     at: Axes, cells: Sequence[CellSummary], emphasis: Emphasis, cost: str, wanted: tuple[str, Scale]
-) -> list[Label]:
+) -> list[Point]:
     quality, up = wanted
     able = [cell for cell in cells if _finite(cell, cost)]
     across = column_scale(cost, able)
-    labels = []
+    points = []
     for cell in able:
         colour = INK if cell.kind == "stage" else emphasis.colours.get(cell.name)
-        x, y = _point(at, (cell.metrics[cost], across), (cell.metrics[quality], up), colour, cell.kind == "stage")
-        if colour is not None:
-            name = f"stage {cell.name}" if cell.kind == "stage" else cell.name
-            labels.append(Label(text=name, x=x, y=y, colour=colour))
+        x, y = _scaled(cell.metrics[cost], across), _scaled(cell.metrics[quality], up)
+        if colour is None:
+            at.plot(x[1], y[1], "o", markersize=3.5, color=FAINT, zorder=2)
+            continue
+        _draw(at, x, y, colour, hollow=cell.kind == "stage")
+        name = f"stage {cell.name}" if cell.kind == "stage" else cell.name
+        points.append(Point(text=name, x=x, y=y, colour=colour))
     at.set_xlabel(f"{title(cost)}{', ' if across.unit else ''}{across.unit}")
     at.margins(0.14)
-    return labels
+    return points
 
 
-def _point(
-    at: Axes, x: tuple[Spread, Scale], y: tuple[Spread, Scale], colour: str | None, hollow: bool
-) -> tuple[float, float]:
-    (across, wide), (up, high) = x, y
-    centre = (across.mean / wide.divisor, up.mean / high.divisor)
+def _scaled(spread: Spread, how: Scale) -> Span:
+    return spread.low / how.divisor, spread.mean / how.divisor, spread.high / how.divisor
+
+
+def _draw(at: Axes, x: Span, y: Span, colour: str, *, hollow: bool) -> None:
     at.errorbar(
-        *centre,
-        xerr=[[(across.mean - across.low) / wide.divisor], [(across.high - across.mean) / wide.divisor]],
-        yerr=[[(up.mean - up.low) / high.divisor], [(up.high - up.mean) / high.divisor]],
+        x[1],
+        y[1],
+        xerr=[[x[1] - x[0]], [x[2] - x[1]]],
+        yerr=[[y[1] - y[0]], [y[2] - y[1]]],
         fmt="o",
-        markersize=6 if colour else 3.5,
-        color=colour or FAINT,
-        markerfacecolor="white" if hollow else colour or FAINT,
+        markersize=6,
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
         elinewidth=1,
-        zorder=3 if colour else 2,
+        zorder=3,
     )
-    return centre
 
 
 def _floors(at: Axes, answer: Answer, quality: str, how: Scale) -> None:
+    """A line for each floor; where it lies far off, a line of text, so that the cells keep the height of the chart."""
+    low, high = at.get_ylim()
+    reach = (high - low) / 2
+    far = []
     for cell in answer.cells:
-        if cell.kind == "floor" and _finite(cell, quality):
-            height = cell.metrics[quality].mean / how.divisor
+        if cell.kind != "floor" or not _finite(cell, quality):
+            continue
+        height = cell.metrics[quality].mean / how.divisor
+        if low - reach <= height <= high + reach:
             at.axhline(height, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            at.annotate(
-                cell.name,
-                (1, height),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 3),
-                textcoords="offset points",
-                ha="right",
-                color=GREY,
-                fontsize=8,
-            )
+            _note(at, cell.name, height)
+        else:
+            far.append(f"{cell.name}: {number(cell.metrics[quality].mean, how)}")
+    if far:
+        _note(at, ", ".join(far), None)
+
+
+def _note(at: Axes, text: str, height: float | None) -> None:
+    """Small text at the right edge: on a line of the given height, or in the lower corner."""
+    at.annotate(
+        text,
+        (1, 0 if height is None else height),
+        xycoords=("axes fraction", "axes fraction" if height is None else "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        color=GREY,
+        fontsize=8,
+    )

@@ -38,7 +38,7 @@ def draw(answer: Answer, emphasis: Emphasis, metric: str, label: str) -> str | N
     panels = _panels(answer, metric)
     if not panels:
         return None
-    columns = min(_PANELS_PER_ROW, len(panels))
+    columns = 2 if len(panels) == 4 else min(_PANELS_PER_ROW, len(panels))
     rows = math.ceil(len(panels) / columns)
     with styled():
         made, axes = figure(columns, rows, width=3.9 if columns > 1 else 6.5, height=3.2, share_y=False)
@@ -104,7 +104,7 @@ def _panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
         at.plot(*mean_line(entry.fine), color=FAINT, linewidth=0.9, label=label, zorder=1)
     for entry in coloured:
         _cell(at, entry, INK if stage else emphasis.colours[entry.cell.name])
-    if not stage or len(cells) > 1:
+    if not stage and at.get_legend_handles_labels()[0]:
         at.legend(loc="best", handlelength=1.4)
     at.margins(x=0.02)
 

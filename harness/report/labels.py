@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE = 8.0
-_POINT = 5.0  # half the side of the square that a point keeps free
+_MARK, _BAR = 5.0, 1.0  # half the width that a mark and a bar keep free, in points
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 _DISTANCES = (7, 14, 24, 36, 50, 66)
 _LEADER_FROM = 20  # points; a label further off gets a line to its point
@@ -20,38 +20,38 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in points of the figure."""
 
 
+Span = tuple[float, float, float]
+"""Low, middle and high, in data units."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """A text for the point (x, y), in data units."""
+class Point:
+    """A point with its bars, and the text that belongs to it."""
 
     text: str
-    x: float
-    y: float
+    x: Span
+    y: Span
     colour: str
 
 
-def place(made: Figure, at: Axes, labels: Sequence[Label]) -> None:
+def place(made: Figure, at: Axes, points: Sequence[Point]) -> None:
     """Writes every label at the nearest free place around its point; where none is free, at the least covered one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     made.draw_without_rendering()  # settles the layout, so that places are final
     renderer: Any = FigureCanvasAgg(made).get_renderer()
     inside = _box(at.get_window_extent(renderer))
-    centres = [tuple(at.transData.transform((label.x, label.y))) for label in labels]
-    taken = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in centres]
+    taken = [box for point in points for box in _boxes(at, point)]
     taken += [_box(text.get_window_extent(renderer)) for text in at.texts]
-    for label, (x, y) in zip(labels, centres, strict=True):
+    for point in points:
+        middle = (point.x[1], point.y[1])
         text = at.annotate(
-            label.text,
-            (label.x, label.y),
-            xytext=(0, 0),
-            textcoords="offset points",
-            fontsize=_SIZE,
-            color=label.colour,
-            annotation_clip=False,
+            point.text, middle, xytext=(0, 0), textcoords="offset points", fontsize=_SIZE, color=point.colour
         )
+        text.set_in_layout(False)
         extent = _box(text.get_window_extent(renderer))
         size = (extent[2] - extent[0], extent[3] - extent[1])
+        x, y = at.transData.transform(middle)
         best, distance = min(
             _places((x, y), size),
             key=lambda found: (_outside(found[0], inside) + sum(_overlap(found[0], box) for box in taken), found[1]),
@@ -59,7 +59,17 @@ def place(made: Figure, at: Axes, labels: Sequence[Label]) -> None:
         text.set_position((best[0] - extent[0], best[1] - extent[1]))
         taken.append(best)
         if distance >= _LEADER_FROM:
-            _leader(at, label, best, (x, y))
+            _leader(at, point, best, (x, y))
+
+
+def _boxes(at: Axes, point: Point) -> list[Box]:
+    """What a point covers: its mark, and its two bars."""
+    (left, low), (x, y), (right, high) = (at.transData.transform((point.x[i], point.y[i])) for i in range(3))
+    return [
+        (x - _MARK, y - _MARK, x + _MARK, y + _MARK),
+        (left, y - _BAR, right, y + _BAR),
+        (x - _BAR, low, x + _BAR, high),
+    ]
 
 
 def _box(extent: Any) -> Box:
@@ -87,14 +97,14 @@ def _outside(box: Box, inside: Box) -> float:
     return max(0.0, area - _overlap(box, inside))
 
 
-def _leader(at: Axes, label: Label, box: Box, centre: tuple[float, float]) -> None:
+def _leader(at: Axes, point: Point, box: Box, centre: tuple[float, float]) -> None:
     """A thin line from the label's nearest edge to its point."""
     x, y = centre
     near = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
     at.annotate(
         "",
-        (label.x, label.y),
+        (point.x[1], point.y[1]),
         xytext=(near[0] - x, near[1] - y),
         textcoords="offset points",
-        arrowprops={"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+        arrowprops={"arrowstyle": "-", "color": point.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
     )
