@@ -1,0 +1,162 @@
+"""The preview shows what TRL really does: held against the labels its trainers make. Imports TRL, hence slow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data import load
+from harness.data.preview import Preview, Sequence, preview
+from harness.errors import DataError
+from harness.methods import METHODS
+from harness.models.load import load as load_model
+from harness.models.tokenizer import build
+
+pytestmark = pytest.mark.slow
+
+N = 6
+Marked = list[tuple[int, bool]]
+
+
+def _prepared(method: str, **data: Any) -> Any:
+    return load({"source": "pydoc", "rows": 40, **data}, METHODS[method].formats, root=Path())
+
+
+def _trainer(method: str, prepared: Any, tmp_path: Path, train: dict[str, Any]) -> Any:
+    model, tokenizer = load_model(
+        {"shape": "tiny", "overrides": {"num_hidden_layers": 1, "hidden_size": 32}}, root=Path(), device="cpu"
+    )
+    config = {"output_dir": str(tmp_path), "report_to": [], "use_cpu": True, "bf16": False, **train}
+    return METHODS[method].build(model=model, tokenizer=tokenizer, prepared=prepared, config=config, lora=None)
+
+
+def _marked(sequence: Sequence) -> Marked:
+    return [(token.id, token.carries_loss) for token in sequence.tokens]
+
+
+def _labelled(ids: Any, carries: Any) -> Marked:
+    """TRL's ids and loss flags; the first position is never predicted, whatever its label."""
+    return [
+        (int(number), bool(bit) and place > 0) for place, (number, bit) in enumerate(zip(ids, carries, strict=True))
+    ]
+
+
+def _sft_truth(trainer: Any) -> list[dict[str, Marked]]:
+    rows = trainer.train_dataset
+    return [
+        {"text": _labelled(row["input_ids"], [label != -100 for label in row["labels"]])}
+        for row in rows.select(range(min(N, len(rows))))
+    ]
+
+
+def _dpo_truth(trainer: Any) -> list[dict[str, Marked]]:
+    rows = trainer.train_dataset
+    truth = []
+    for row in rows.select(range(min(N, len(rows)))):
+        batch = trainer.data_collator([row])
+        made = {}
+        for place, name in enumerate(("chosen", "rejected")):
+            real = batch["attention_mask"][place].bool()
+            made[name] = _labelled(batch["input_ids"][place][real], batch["completion_mask"][place][real])
+        truth.append(made)
+    return truth
+
+
+def _orpo_truth(trainer: Any) -> list[dict[str, Marked]]:
+    truth = []
+    for row in trainer.train_dataset.select(range(N)):
+        chosen = _labelled(row["chosen_input_ids"], [True] * len(row["chosen_input_ids"]))
+        rejected = _labelled(row["rejected_input_ids"], [label != -100 for label in row["rejected_labels"]])
+        truth.append({"chosen": chosen, "rejected": rejected})
+    return truth
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("sft", {}, {}),
+    ("sft", {}, {"max_length": 48}),
+    ("sft", {}, {"completion_only_loss": False}),
+    ("sft", {"format": "language_modeling"}, {}),
+    ("sft", {"conversational": True}, {}),
+    ("sft", {"conversational": True}, {"assistant_only_loss": True}),
+    ("sft", {"conversational": True, "format": "language_modeling"}, {"assistant_only_loss": True, "max_length": 60}),
+    ("dpo", {}, {}),
+    ("dpo", {}, {"max_length": 48}),
+    ("dpo", {"conversational": True}, {}),
+    ("orpo", {}, {}),
+    ("orpo", {}, {"max_length": 48}),
+    ("orpo", {"conversational": True}, {}),
+]
+
+
+@pytest.mark.parametrize(("method", "data", "train"), CASES)
+def test_the_marked_tokens_are_those_of_trl(
+    tmp_path: Path, method: str, data: dict[str, Any], train: dict[str, Any]
+) -> None:
+    prepared = _prepared(method, **data)
+    truth = {"sft": _sft_truth, "dpo": _dpo_truth, "orpo": _orpo_truth}[method]
+    expected = truth(_trainer(method, prepared, tmp_path, train))
+    shown = [one for one in preview(prepared, build(), method, 2 * N, train) if not one.dropped]
+    assert len(expected) == N
+    for one, marked in zip(shown, expected, strict=False):
+        assert {sequence.name: _marked(sequence) for sequence in one.sequences} == marked
+
+
+def _said(one: Preview, name: str = "text") -> str:
+    (sequence,) = [sequence for sequence in one.sequences if sequence.name == name]
+    return "".join(f"[{token.text}]" if token.carries_loss else token.text for token in sequence.tokens)
+
+
+def test_what_carries_loss_reads_as_one_expects() -> None:
+    data = {"source": "arithmetic", "rows": 1}
+    plain = preview(load(data, METHODS["sft"].formats, root=Path()), build(), "sft", 1)[0]
+    question, answer = plain.row["prompt"], plain.row["completion"]
+    assert _said(plain) == question + "".join(f"[{digit}]" for digit in answer) + "[<|im_end|>]"
+    pair = preview(load(data, METHODS["dpo"].formats, root=Path()), build(), "dpo", 1)[0]
+    assert _said(pair, "rejected").startswith(question + "[")
+
+
+def test_rows_that_trl_drops_are_marked() -> None:
+    shown = preview(_prepared("sft"), build(), "sft", 5, {"max_length": 4})
+    assert all(one.dropped for one in shown)
+    assert all(sequence.cut > 0 for one in shown for sequence in one.sequences)
+
+
+def test_assistant_only_loss_needs_messages() -> None:
+    with pytest.raises(DataError, match="conversational: true"):
+        preview(_prepared("sft"), build(), "sft", 1, {"assistant_only_loss": True})
+
+
+def test_an_unknown_method_has_no_preview() -> None:
+    with pytest.raises(DataError, match="no preview"):
+        preview(_prepared("sft"), build(), "ppo", 1)
+
+
+def _show(job: dict[str, Any], tmp_path: Path) -> tuple[int, dict[str, Any]]:
+    file = tmp_path / "job.json"
+    whole = {
+        "tokenizer": "harness.models.load:load_tokenizer",
+        "model": {"shape": "tiny"},
+        "method": "sft",
+        "formats": list(METHODS["sft"].formats),
+        "root": str(tmp_path),
+        "n": 2,
+        **job,
+    }
+    file.write_text(json.dumps(whole))
+    done = subprocess.run([sys.executable, "-m", "harness.data.show", str(file)], capture_output=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_module_prints_previews_or_problems(tmp_path: Path) -> None:
+    code, shown = _show({"data": {"source": "arithmetic", "eval_fraction": 0.1}}, tmp_path)
+    assert code == 0
+    assert len(shown["previews"]) == 2
+    assert shown["rows"] + shown["eval_rows"] == 4000
+    assert any(token["carries_loss"] for token in shown["previews"][0]["sequences"][0]["tokens"])
+    code, shown = _show({"data": {"path": "none.jsonl"}}, tmp_path)
+    assert code == 2
+    assert shown["problems"][0]["what"] == "the data file does not exist"
+    assert shown["problems"][0]["where"].endswith("none.jsonl")
