@@ -5,10 +5,11 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness import compare, data, execute, report, score, suite
 from harness import plan as planning
@@ -88,14 +89,15 @@ def planned(file: Path, choice: Choice) -> Plan:
 def unready(plan: Plan) -> list[Problem]:
     """What would stop the plan's data, tasks or scoring backend later, found now without loading any of them."""
     root = plan.suite.file.parent
-    seen: dict[str, Problem] = {}
-    for cell in plan.cells:
-        if cell.config.get("method") is None:
-            continue
-        for problem in data.check(cell.config["data"], root=root, formats=METHODS[cell.config["method"]].formats):
-            seen.setdefault(problem.render(), problem)
+    trained = (cell.config for cell in plan.cells if cell.config["method"])
+    uses = {(json.dumps(config["data"], sort_keys=True), config["method"]) for config in trained}
+    found = (
+        problem
+        for declared, method in sorted(uses)
+        for problem in data.check(json.loads(declared), root=root, formats=METHODS[method].formats)
+    )
+    problems = list({problem.render(): problem for problem in found}.values())
     wanted = plan.suite.score
-    problems = list(seen.values())
     if wanted:
         problems += score.check_tasks(wanted.tasks, root)
         problems += [problem for problem in [score.check_backend(wanted.backend)] if problem]
@@ -151,6 +153,28 @@ def report_plan(plan: Plan, places: Places) -> tuple[Answer, Path]:
     places.store.ingest(run_folders(places.results, plan.suite.name))
     answer = compare.answer(places.store.results(plan.suite.name), plan)
     return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None) -> list[dict[str, Any]]:
+    """Rows as the suite's methods see them: one entry for each combination of data, method, model and arguments.
+
+    Raises:
+        DataError: the rows cannot be shown.
+    """
+    plan = planned(file, choice)
+    root = plan.suite.file.parent.resolve()
+    jobs: dict[str, dict[str, Any]] = {}
+    for config in (
+        cell.config for cell in plan.cells if cell.config["method"] and method in (None, cell.config["method"])
+    ):
+        shown = {name: value for name, value in config["train"].items() if name in data.SHOWN_BY}
+        job = {"data": config["data"], "method": config["method"], "model": config["model"], "train": shown}
+        jobs.setdefault(json.dumps(job, sort_keys=True, default=str), job)
+    common = {"root": root, "n": rows, "tokenizer": "harness.models.load:load_tokenizer"}
+    return [
+        {**job, **data.ask_preview({**job, **common, "formats": METHODS[job["method"]].formats})}
+        for job in jobs.values()
+    ]
 
 
 def rebuild(places: Places) -> Ingested:

@@ -16,6 +16,9 @@ from harness.errors import DataError
 
 MAX_LENGTH = 1024  # TRL's default for all three methods
 
+SHOWN_BY = frozenset({"assistant_only_loss", "completion_only_loss", "max_length", "packing", "truncation_mode"})
+"""Fields of TRL's configs that a preview depends on."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:

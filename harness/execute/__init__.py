@@ -5,6 +5,20 @@ from harness.execute.engine import Engine, Exit, Handle
 from harness.execute.local import LocalEngine
 from harness.execute.lock import holder
 from harness.execute.runner import execute
+from harness.execute.status import SuiteStatus, status, write_plan
 from harness.execute.supervise import Limits
 
-__all__ = ["Behaviour", "DebugEngine", "Engine", "Exit", "Handle", "Limits", "LocalEngine", "execute", "holder"]
+__all__ = [
+    "Behaviour",
+    "DebugEngine",
+    "Engine",
+    "Exit",
+    "Handle",
+    "Limits",
+    "LocalEngine",
+    "SuiteStatus",
+    "execute",
+    "holder",
+    "status",
+    "write_plan",
+]

@@ -163,11 +163,23 @@ class DebugHandle:
                 summary=summarise(events),
                 weights_hash=of_value(["debug", self.spec.trial_id]) if name == "ok" else None,
                 data_fingerprint=of_value(["debug", self.spec.data]),
-                environment=of_value(_environment()),
+                environment=str(_environment()["hash"]),
             )
         )
 
 
 def _environment() -> dict[str, object]:
-    """Says plainly that no training stack was involved."""
-    return {"engine": "debug", "note": NOTE, "python": platform.python_version(), "packages": {}, "device": "none"}
+    """environment.json as `harness.measure.environment` lays it out, plain about no training stack being involved."""
+    decides = {"packages": {}, "editable": {}, "python": platform.python_version(), "device": None, "engine": "debug"}
+    return {
+        "hash": of_value(decides),
+        **decides,
+        "note": NOTE,
+        "implementation": platform.python_implementation(),
+        "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
+        "cpu": {"model": "made up", "count": None, "usable": None},
+        "memory_bytes": None,
+        "container": None,
+        "torch": None,
+        "variables": {},
+    }

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError, Interrupted, Problem
-from harness.execute import lock, record, resume
+from harness.execute import disk, lock, record, resume
 from harness.execute.engine import Engine
 from harness.execute.interrupts import Interrupts
+from harness.execute.status import write_plan
 from harness.execute.supervise import Limits, Watch
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan, Trial
@@ -47,6 +48,7 @@ def execute(
     here = suite_folder(results, plan.suite.name)
     run = _Run(
         plan=plan,
+        results=results,
         specs=specs,
         folders={trial.id: RunFolder(here / trial.id) for trial in plan.trials},
         engine=engine,
@@ -64,6 +66,7 @@ class _Run:
     """One call of `execute`."""
 
     plan: Plan
+    results: Path
     specs: Mapping[str, Spec]
     folders: Mapping[str, RunFolder]
     engine: Engine
@@ -78,6 +81,8 @@ class _Run:
             if resume.close_abandoned(self.folders[trial.id]):
                 self.changed(self.folders[trial.id])
         self.outcomes |= resume.finished(self.plan, self.folders, retry=retry, force=force)
+        with disk.writing(self.results):
+            write_plan(self.results, self.plan)
         self.observer.planned(self.plan.trials, dict(self.outcomes))
         self._tell_lost_checkpoints()
         to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]

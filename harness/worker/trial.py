@@ -176,7 +176,7 @@ class _Trial:
 
     def _save(self, model: Any, tokenizer: Any) -> None:
         """Writes the checkpoint beside its place, then moves it there: it is whole or absent."""
-        from harness.models.load import save, weights_hash
+        from harness.models import save, weights_hash
 
         final, made = self.folder.checkpoint, self.folder.path / "checkpoint.tmp"
         shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""What the harness costs and saves against hand-written TRL scripts. Ratios of runs in one session on one machine."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from scipy import stats
+
+from harness import execute, pipeline, plan
+from harness.methods import METHODS, catalog
+from harness.records.progress import Silent
+from harness.records.run_folder import RunFolder, suite_folder, write_json
+from harness.records.spec import Spec
+
+Tell = Callable[[str, str, str], None]
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "suites" / "quickstart.yaml"
+BARE = Path(__file__).with_name("bare_trl.py")
+
+
+def specs_of(file: Path) -> dict[str, Spec]:
+    """Every trial's spec, in running order."""
+    planned = pipeline.planned(file, pipeline.Choice())
+    known = catalog.load()
+    return {trial.id: plan.spec_of(trial, planned, known) for trial in planned.trials}
+
+
+def bare(folder: Path, *flags: str) -> tuple[float, float]:
+    """Runs the bare script on a run folder: (seconds until training began, seconds in all)."""
+    began = time.time()
+    done = subprocess.run(
+        [sys.executable, str(BARE), str(folder / "spec.json"), str(folder / "bare"), *flags],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    train_began = json.loads(done.stdout.strip().splitlines()[-1])["train_began"]
+    return train_began - began, time.time() - began
+
+
+def until_training(engine: execute.LocalEngine, spec: Spec, folder: RunFolder) -> float:
+    """Seconds from submitting an attempt to its trainer's on_train_begin; the attempt is then killed."""
+    attempt = folder.new_attempt()
+    began = time.time()
+    handle = engine.start(spec, folder, attempt)
+    try:
+        while time.time() - began < 60:
+            if attempt.events.exists() and '"name":"train","edge":"start"' in attempt.events.read_text():
+                return time.time() - began
+            time.sleep(0.002)
+        raise AssertionError(f"training did not begin; see {attempt.log.read_text()}")
+    finally:
+        handle.kill()
+        while handle.wait(0.1) is None:
+            pass
+
+
+def test_a_trial_starts_in_a_fifth_of_a_cold_process(tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell) -> None:
+    spec = next(spec for spec in specs_of(QUICKSTART).values() if spec.method == "sft" and not spec.start)
+    folder = RunFolder(tmp_path / spec.trial_id)
+    write_json(folder.spec_file, spec.to_json())
+    engine = execute.LocalEngine()
+    try:
+        until_training(engine, spec, folder)  # the first waits for the nursery's imports, once per suite
+        warm = [until_training(engine, spec, folder) for _ in range(5)]
+        benchmark.pedantic(until_training, args=(engine, spec, folder), rounds=3)
+    finally:
+        engine.close()
+    cold = [bare(folder.path, "--until-train-begin")[0] for _ in range(3)]
+    ratio = statistics.median(warm) / statistics.median(cold)
+    measured = f"{ratio:.3f} ({statistics.median(warm):.2f} s against {statistics.median(cold):.2f} s cold)"
+    tell("submit → on_train_begin, of a cold TRL process", measured, "≤ 0.2")
+    assert ratio <= 0.2
+
+
+def test_the_quickstart_trains_in_half_the_time_of_scripts(
+    tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell
+) -> None:
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+
+    def train() -> None:
+        finished = pipeline.run(
+            QUICKSTART,
+            pipeline.Choice(),
+            places,
+            engine=execute.LocalEngine(),
+            observer=Silent(),
+            scoring=False,
+        )
+        assert not finished.failed
+
+    began = time.time()
+    benchmark.pedantic(train, rounds=1)
+    ours = time.time() - began
+    here = suite_folder(places.results, "quickstart")
+    trained = [here / trial for trial, spec in specs_of(QUICKSTART).items() if spec.method]
+    scripts = sum(bare(folder)[1] for folder in trained)
+    measured = f"{ours / scripts:.3f} ({ours:.0f} s against {scripts:.0f} s for {len(trained)} trainings)"
+    tell("quickstart's trainings, of bare scripts in a row", measured, "≤ 0.5")
+    assert ours / scripts <= 0.5
+
+
+def test_probes_cost_less_than_a_hundredth(tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell) -> None:
+    spec = next(spec for spec in specs_of(QUICKSTART).values() if spec.method == "sft" and not spec.start)
+    steps, pairs = 60, 8
+    throughput: dict[bool, list[float]] = {True: [], False: []}
+    train_once(spec, tmp_path / "warm", probed=True, steps=steps)
+    for pair in range(pairs):
+        for probed in (True, False) if pair % 2 else (False, True):
+            throughput[probed].append(train_once(spec, tmp_path / f"{pair}-{probed}", probed=probed, steps=steps))
+    benchmark.pedantic(train_once, args=(spec, tmp_path / "last"), kwargs={"probed": True, "steps": steps}, rounds=1)
+    logs = [math.log(ours / bare) for ours, bare in zip(throughput[True], throughput[False], strict=True)]
+    mean = statistics.mean(logs)
+    half = float(stats.t.ppf(0.975, pairs - 1)) * statistics.stdev(logs) / math.sqrt(pairs)
+    ratio, low, high = math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+    measured = f"{ratio:.4f}, 95% CI {low:.4f}–{high:.4f}, {pairs} pairs"
+    tell("throughput with probes, of bare TRL", measured, "≥ 0.99")
+    assert ratio >= 0.99
+
+
+def train_once(spec: Spec, out: Path, *, probed: bool, steps: int) -> float:
+    """One training in this process, with or without probes: steps per second after the first ten."""
+    from transformers import TrainerCallback, set_seed
+
+    from harness import data, measure, models
+    from harness.worker.config import resolve
+
+    set_seed(0)
+    model, tokenizer = models.load(spec.model, root=out, device="cpu")
+    assert spec.data
+    assert spec.method
+    method = METHODS[spec.method]
+    prepared = data.load(spec.data, formats=method.formats, root=out)
+    config = {**resolve(spec, method, scratch=out, cuda=False, eval_rows=0).kwargs, "max_steps": steps}
+    trainer = method.build(model=model, tokenizer=tokenizer, prepared=copy.copy(prepared), config=config, lora=None)
+    marks: list[float] = []
+
+    class Mark(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step in (10, steps):
+                marks.append(time.perf_counter())
+
+    trainer.add_callback(Mark())
+    if probed:
+        out.mkdir(parents=True)
+        with measure.Recorder(out / "events.jsonl") as recorder:
+            measure.attach(trainer, recorder, method, warmup_steps=10)
+            trainer.train()
+    else:
+        trainer.train()
+    return (steps - 10) / (marks[-1] - marks[0])
+
+
+pytestmark = pytest.mark.slow
