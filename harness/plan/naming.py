@@ -119,7 +119,7 @@ def _pair(label: str, value: Any) -> str:
         return label
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _compact(value)
-        return f"{label}-{number}" if label[-1:].isdigit() or not number[0].isdigit() else f"{label}{number}"
+        return f"{label}-{number}" if label[-1:].isdigit() and number[0] != "-" else f"{label}{number}"
     if isinstance(value, str):
         return f"{label}-{slug(value)}"
     if isinstance(value, list):

@@ -16,8 +16,21 @@ from harness.records.units import parse_duration, parse_size
 _MODELS: dict[str, type[BaseModel]] = {"shape": nouns.ShapeModel, "hub": nouns.HubModel, "path": nouns.PathModel}
 _DATA: dict[str, type[BaseModel]] = {"source": nouns.SourceData, "hub": nouns.HubData, "path": nouns.PathData}
 
+_RECORDS: dict[str, tuple[type[BaseModel], ...]] = {
+    "model": tuple(_MODELS.values()),
+    "data": tuple(_DATA.values()),
+    "measure": (nouns.Measure,),
+    "limits": (nouns.Limits,),
+}
+
 Filled = tuple[Any, str | None]
 """The completed part and, where it is wrong, what is wrong with it."""
+
+
+def defaults_of(name: str, entry: str) -> list[Any]:
+    """The harness's own defaults of `name.entry`, of every kind of model or data that has it."""
+    fields = [kind.model_fields[entry] for kind in _RECORDS.get(name, ()) if entry in kind.model_fields]
+    return [field.get_default(call_default_factory=True) for field in fields if not field.is_required()]
 
 
 @dataclass(slots=True)
@@ -30,7 +43,7 @@ class Parts:
 
     def fill(self, config: Config) -> list[str]:
         """Completes `config` in place and returns what is wrong with it, one sentence each."""
-        wrong = []
+        wrong = [] if isinstance(config["train"], dict) else ["train must be a mapping of fields"]
         for name in ("model", "data", "lora", "init", "measure", "limits", "checkpoint", "method"):
             value, trouble = self.part(name, config[name])
             if trouble:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.plan.canonical import canonical
 from harness.plan.draft import Draft
-from harness.plan.parts import Parts
+from harness.plan.parts import Parts, defaults_of
 from harness.plan.resolve import FIELDS
 from harness.plan.training import Training
 from harness.records.suite import Selector
@@ -27,17 +27,22 @@ class Rule:
     def matches(self, draft: Draft, training: Training) -> bool:
         """Whether every entry of the selector holds of the cell."""
         return all(draft.levels.get(axis) in names for axis, names in self.levels) and all(
-            _value(draft.config, root, path, training) in values for root, path, values in self.fields
+            _is_one_of(values, draft.config, root, path, training) for root, path, values in self.fields
         )
 
 
 def rule_of(selector: Selector, parts: Parts) -> Rule:
-    """The selector, its values completed as those of configurations are, so that `{shape: tiny}` finds `tiny`."""
+    """The selector, its values completed as those of configurations are.
+
+    So `{shape: tiny}` finds `tiny` whatever its options' defaults, and null finds a field that is left to its default.
+    """
     fields = []
     for path, values in selector.fields.items():
         root, _, rest = path.partition(".")
         whole = not rest and root in FIELDS and root != "train"
-        keys = [canonical(_filled(root, value, parts) if whole else value) for value in values]
+        keys = {canonical(_filled(root, value, parts) if whole else value) for value in values}
+        if _NOTHING in keys and rest:
+            keys |= {canonical(default) for default in defaults_of(root, rest)}
         fields.append((root, tuple(rest.split(".")) if rest else (), frozenset(keys)))
     levels = tuple((axis, frozenset(names)) for axis, names in selector.levels.items())
     return Rule(levels=levels, fields=tuple(fields), words=in_words(selector))
@@ -58,10 +63,16 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
 
 
-def _value(config: Mapping[str, Any], root: str, path: tuple[str, ...], training: Training) -> str:
+def _is_one_of(
+    values: frozenset[str], config: Mapping[str, Any], root: str, path: tuple[str, ...], training: Training
+) -> bool:
+    """Whether the field has one of these values. Null finds what is not said; TRL's default counts as if it were."""
     value = config.get(root)
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
-    if value is None and root == "train" and len(path) == 1 and path[0] not in config["train"]:
-        value = training.default(config["method"], path[0])
-    return _NOTHING if value is None else canonical(value)
+    if value is not None:
+        return canonical(value) in values
+    if _NOTHING in values:
+        return True
+    default = training.default(config["method"], path[0]) if root == "train" and len(path) == 1 else None
+    return default is not None and canonical(default) in values

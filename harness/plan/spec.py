@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.methods.catalog import Catalog
+from harness.methods.fields import owned
 from harness.records.plan import Plan, Trial
 from harness.records.spec import Spec
 from harness.records.units import parse_duration, parse_size
@@ -56,4 +57,6 @@ def _placed(part: Mapping[str, Any], root: Path) -> dict[str, Any]:
 def _defaults(method: str | None, train: Mapping[str, Any], catalog: Catalog | None) -> dict[str, Any]:
     if catalog is None or method is None:
         return {}
-    return {name: known.default for name, known in catalog.methods.get(method, {}).items() if name not in train}
+    """TRL's declared defaults of the fields that neither the suite nor the harness sets."""
+    fields = catalog.methods[method]
+    return {name: known.default for name, known in fields.items() if name not in train and owned(name) is None}
