@@ -170,7 +170,13 @@ class DebugHandle:
 
 def _environment() -> dict[str, object]:
     """environment.json as `harness.measure.environment` lays it out, plain about no training stack being involved."""
-    decides = {"packages": {}, "editable": {}, "python": platform.python_version(), "device": None, "engine": "debug"}
+    decides: dict[str, object] = {
+        "packages": {},
+        "editable": {},
+        "python": platform.python_version(),
+        "device": None,
+        "engine": "debug",
+    }
     return {
         "hash": of_value(decides),
         **decides,

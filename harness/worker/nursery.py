@@ -35,15 +35,26 @@ from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.attend import DEFAULT_TRAIN, Train, attend, find_train
 from harness.worker.guard import die_with_parent, kill_group, native_threads, quiet_environment
 
+# Beyond the packages: what they load lazily, at a trial's first use, and what a trial needs of the harness itself.
 PRELOAD = (
     "torch",
     "safetensors.torch",
     "accelerate",
-    "transformers",
     "datasets",
     "peft",
+    "peft.tuners.lora",
+    "transformers",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.processing_auto",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.qwen2.modeling_qwen2",
     "trl",
+    "trl.trainer.sft_trainer",
+    "trl.trainer.dpo_trainer",
     "trl.experimental.orpo",
+    "harness.data",
+    "harness.measure.callback",
+    "harness.models.load",
 )
 
 EXIT_UNWRITTEN = 74

@@ -15,7 +15,7 @@ from harness.errors import FolderError, HeldError, InputError, Interrupted
 from harness.execute import DebugEngine, Engine, Handle, holder, lock
 from harness.records.outcome import Outcome
 from harness.records.progress import Live, Silent
-from harness.records.run_folder import Attempt, RunFolder
+from harness.records.run_folder import Attempt, RunFolder, read_json
 from harness.records.spec import Spec
 
 Bench = Any  # tests/unit/execute/conftest.py
@@ -113,6 +113,22 @@ def test_a_worker_that_dies_without_a_word_is_told_by_its_signal(bench: Bench) -
     assert "killed by signal 9 (SIGKILL)" in outcome.cause
     assert "about to be killed" in outcome.cause
     assert outcome.summary["measured_steps"] == 2
+    environment = read_json(bench.folder("a").environment_file)
+    assert environment is not None
+    assert outcome.environment == environment["hash"]
+    assert environment["engine"] == "debug"
+
+
+def test_an_earlier_attempt_s_environment_is_not_taken_for_this_one_s(bench: Bench) -> None:
+    bench.trial("a")
+    bench.run()
+    old = bench.folder("a").environment_file
+    os.utime(old, (0, 0))
+    (attempt := bench.folder("a").new_attempt()).log.write_text("killed before it wrote anything")
+    bench.run()
+    closed = attempt.outcome()
+    assert closed is not None
+    assert (closed.outcome, closed.environment) == ("interrupted", None)
 
 
 def test_dependants_of_a_failed_stage_are_skipped_and_say_why(bench: Bench) -> None:
