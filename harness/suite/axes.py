@@ -17,7 +17,7 @@ from harness.suite.fields import FIELDS, MERGED, Setting, check, is_path, settin
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _KINDS = ("shape", "hub", "path", "source", "stage")  # their value names the whole mapping
-_LONGEST = 40
+_LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)

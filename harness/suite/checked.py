@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from harness.errors import did_you_mean
+from harness.errors import did_you_mean, nearest
 from harness.records.jsontypes import is_a, type_hint, wanted
 from harness.suite.context import Context
 from harness.suite.document import Node
@@ -38,9 +38,16 @@ def record(ctx: Context, kind: type[Record], node: Node, label: str) -> Record |
     try:
         return kind.model_validate(node.plain())
     except ValidationError as error:
-        for details in error.errors():
+        for details in _telling(error):
             _tell(ctx, kind, node, label, details)
         return None
+
+
+def _telling(error: ValidationError) -> list[Any]:
+    """Pydantic's errors without the missing keys that a misspelled one explains."""
+    found: list[Any] = error.errors()
+    unknown = [str(details["loc"][-1]) for details in found if details["type"] == "extra_forbidden"]
+    return [one for one in found if one["type"] != "missing" or not nearest(str(one["loc"][-1]), unknown)]
 
 
 def value(ctx: Context, kind: type[BaseModel], field: str, node: Node, label: str) -> bool:
@@ -107,5 +114,7 @@ def _words(label: str, details: Any, target: Node, may_be_null: bool) -> tuple[s
         choices = [part.strip("'") for part in str(details["ctx"]["expected"]).replace(" or ", ", ").split(", ")]
         hint = did_you_mean(str(given), choices)
         return f"{label} must be {details['ctx']['expected']}, not {is_a(given)}", hint
+    if details["type"] == "too_short":
+        return f"{label} must not be empty", None
     said = str(details["msg"]).removeprefix("Input ").removeprefix("Value error, ")
     return f"{label} {said[:1].lower()}{said[1:]}, not {is_a(given)}", None

@@ -100,6 +100,8 @@ class _Composer:
 
     def _scalar(self, event: Any) -> None:
         place, raw = _place(event), event.value
+        if not raw.isascii():
+            raw = self._whole_characters(raw, place)
         value: Any = raw
         if event.ctag is not None:
             self._refuse_tag(event, place)
@@ -112,6 +114,14 @@ class _Composer:
         node = Node(value, place, raw)
         self._name(event, node)
         self._add(node)
+
+    def _whole_characters(self, raw: str, place: Place) -> str:
+        r"""The text with escapes such as \ud83d\ude00, halves of one character as JSON writes them, put together."""
+        try:
+            return raw.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self.problems.add("half a character (a lone surrogate escape)", place, hint="write the character itself")
+            return ""
 
     def _start(self, event: Any, value: dict[str, Node] | list[Node]) -> None:
         place = _place(event)
@@ -126,7 +136,7 @@ class _Composer:
 
     def _end(self) -> None:
         done = self.open.pop()
-        for source in reversed(done.merged):
+        for source in done.merged:  # what is there already wins, so earlier ones win over later ones
             self._merge(done.node, source)
         node = done.node
         inner = list(node.entries.values()) or node.items
@@ -183,6 +193,8 @@ class _Composer:
                 why=f"it stands in line {first} already, and only one of them could count",
             )
         else:
+            if node.value is None and not node.raw:
+                node.place = holder.key_place  # an empty value stands nowhere; YAML puts it before whatever follows
             entries[key] = node
             holder.node.keys[key] = holder.key_place
 

@@ -265,7 +265,7 @@ def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) ->
     if unknown and len(methods) > 1 and problem.why is None:
         classes = ", ".join(METHODS[method].config_class.rpartition(":")[2] for method in methods)
         problem = Problem(what=f"none of {classes} has a field {name!r}", hint=problem.hint)
-    _note(ctx, problem, setting, unknown=unknown or problem.why is not None)
+    _note(ctx, problem, setting, unknown=unknown or bool(dot) or problem.why is not None)
 
 
 def _note(ctx: Context, problem: Problem, setting: Setting, *, unknown: bool) -> None:

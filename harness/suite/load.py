@@ -85,7 +85,8 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     score = read_score(ctx, given["score"]) if "score" in given else None
     matrix = read_matrix(ctx, given.get("matrix", empty))
     axes = Axes.of(matrix, given["matrix"].entries if "matrix" in given else ())
-    _whole(ctx, given.get("base", empty), given.get("matrix", empty))
+    if "base" in given:
+        _complete(ctx, given["base"], given.get("matrix", empty))
     return {
         "name": read_name(ctx, given["name"]) if "name" in given else "",
         "question": read_text(ctx, given["question"], "question") if "question" in given else "",
@@ -101,7 +102,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     }
 
 
-def _whole(ctx: Context, base: Node, matrix: Node) -> None:
+def _complete(ctx: Context, base: Node, matrix: Node) -> None:
     """Notes a field that every trial needs and that nothing sets. (That each cell has it, the plan checks.)"""
     if not base.is_mapping:
         return

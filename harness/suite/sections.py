@@ -13,7 +13,7 @@ from harness.records.suite import Decide, Replicates, Score
 from harness.records.units import parse_bound
 from harness.suite.checked import record
 from harness.suite.context import Context, kind_of
-from harness.suite.document import Node
+from harness.suite.document import Node, Place
 
 MOST_SEEDS = 10_000
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -95,7 +95,11 @@ def read_decide(ctx: Context, node: Node, score: Score | None) -> Decide | None:
             if american in node.entries:
                 ctx.add(f"unknown key in decide: {american!r}", node.keys[american], hint=f"it is spelled {spelling}")
                 return None
-    found = record(ctx, Decide, node, "decide")
+    keep = node.entries.get("keep")
+    before = len(ctx.problems.found)
+    for name, bound in keep.entries.items() if keep else ():
+        _bound(ctx, name, bound)
+    found = record(ctx, Decide, node, "decide") if len(ctx.problems.found) == before else None
     if found is None:
         return None
     goals = [key for key in ("maximise", "minimise") if node.entries.get(key) is not None]
@@ -104,18 +108,13 @@ def read_decide(ctx: Context, node: Node, score: Score | None) -> Decide | None:
     for goal in goals:
         if isinstance(node.entries[goal].value, str):
             _metric(ctx, node.entries[goal].raw, node.entries[goal], score)
-    keep = node.entries.get("keep")
-    for name, bound in keep.entries.items() if keep else ():
-        _metric(ctx, name, keep.keys[name] if keep else bound, score, bound=bound)
+    for name in keep.entries if keep else ():
+        _metric(ctx, name, keep.keys[name] if keep else node, score)
     return found
 
 
-def _metric(
-    ctx: Context, name: str, at: Node | tuple[int, int], score: Score | None, *, bound: Node | None = None
-) -> None:
-    """Notes a metric that there is not, a score that nothing makes, a bound in another unit."""
-    if bound is not None:
-        _bound(ctx, name, bound)
+def _metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> None:
+    """Notes a metric that there is not, and a score that nothing makes."""
     if metric(name) is None:
         hint = (
             "scores are called score.<task>.<metric>, e.g. score.arithmetic_mc.acc"
@@ -146,6 +145,7 @@ def _is_path(task: str) -> bool:
 
 
 def _bound(ctx: Context, name: str, node: Node) -> None:
+    """Notes what is no bound, or one in another unit than the metric's."""
     if not isinstance(node.value, str):
         ctx.add(
             f"the bound of {name} must be text, not {is_a(node.plain())}",
