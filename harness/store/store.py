@@ -12,7 +12,7 @@ from harness.errors import StoreError
 from harness.records.results import SuiteResults
 from harness.records.run_folder import RunFolder, run_folders
 from harness.store import answers
-from harness.store.connection import Unusable, opened, translated
+from harness.store.connection import Unusable, opened
 from harness.store.ingested import Ingested
 from harness.store.reading import Known, Reading, known_of
 from harness.store.table import Table
@@ -95,7 +95,8 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise translated(error, self.path) from error
+            hint = "choose another folder with --results"
+            raise StoreError.of(f"{self.path} cannot be opened", why=str(error), hint=hint) from error
 
     def _take_place(self, new: Path) -> None:
         if not self.path.exists():
@@ -162,6 +163,3 @@ def _set_aside(path: Path) -> None:
     if _log(path).exists():
         _log(path).replace(_log(aside))
     path.replace(aside)
-
-
-__all__ = ["Store", "StoreError"]

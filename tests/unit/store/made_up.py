@@ -15,7 +15,12 @@ from harness.records.run_folder import RunFolder, write_json
 from harness.records.score import Score
 from harness.records.spec import Spec
 
-ENVIRONMENT = {"python": "3.11.7", "platform": "Linux", "packages": {"torch": "2.13.0", "trl": "1.16.0"}}
+ENVIRONMENT = {
+    "hash": "env1",
+    "python": "3.11.7",
+    "platform": "Linux",
+    "packages": {"torch": "2.13.0", "trl": "1.16.0"},
+}
 OUTCOME = Outcome(
     outcome="ok",
     attempt=1,
@@ -67,7 +72,14 @@ def step_events(steps: int, *, every_log: int = 1, margin: bool = True) -> list[
         )
         if step % every_log == 0:
             values = {"loss": 2.0 * math.exp(-step / 300), "grad_norm": 1.0 / step, "learning_rate": 1e-3}
-            events.append({"t": t, "kind": "log", "step": step, "values": values | ({"rewards/margins": step / 100} if margin else {})})
+            events.append(
+                {
+                    "t": t,
+                    "kind": "log",
+                    "step": step,
+                    "values": values | ({"rewards/margins": step / 100} if margin else {}),
+                }
+            )
         events.append({"t": t, "kind": "memory", "step": step, "values": {"host_uss": 500_000_000 + step}})
     return events
 
@@ -115,7 +127,13 @@ def add_attempt(
 
 
 def add_score(
-    folder: RunFolder, task: str = "arithmetic_mc", *, acc: float = 0.9, backend: str = "hf", documents: int = 4, **changes: Any
+    folder: RunFolder,
+    task: str = "arithmetic_mc",
+    *,
+    acc: float = 0.9,
+    backend: str = "hf",
+    documents: int = 4,
+    **changes: Any,
 ) -> None:
     """A score with its documents."""
     score = Score(
