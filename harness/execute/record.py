@@ -15,12 +15,10 @@ from harness.execute import disk
 from harness.measure.summarise import summarise
 from harness.records.events import Event, last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
-from harness.records.run_folder import Attempt, RunFolder, read_json, write_atomic, write_json
+from harness.records.run_folder import Attempt, RunFolder, write_atomic, write_json
 from harness.records.spec import Spec
 
 _LOG_END = 4096
-_CLOCK_TICK_S = 0.02
-"""Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
 
 
 def prepare(folder: RunFolder, spec: Spec) -> Attempt:
@@ -71,7 +69,7 @@ def ended(
         phase=last_phase(events),
         cause=cause,
         summary=summary,
-        environment=_environment(attempt, started),
+        environment=RunFolder(attempt.path.parent.parent).environment_since(started),
     )
 
 
@@ -122,18 +120,6 @@ def log_end(log: Path, lines: int = 3, most: int = 400) -> str:
         return ""
     said = [line.strip() for line in text.splitlines() if line.strip()]
     return " · ".join(said[-lines:])[-most:]
-
-
-def _environment(attempt: Attempt, started: datetime) -> str | None:
-    """The hash of the environment the attempt ran in; None when it ended before it could write environment.json."""
-    file = RunFolder(attempt.path.parent.parent).environment_file
-    try:
-        if file.stat().st_mtime < started.timestamp() - _CLOCK_TICK_S:
-            return None  # of an earlier attempt, perhaps in another environment
-    except OSError:
-        return None
-    value = (read_json(file) or {}).get("hash")
-    return value if isinstance(value, str) else None
 
 
 def _events(attempt: Attempt) -> list[Event]:

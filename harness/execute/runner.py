@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ class _Run:
             return watch.outcome()
         except HarnessError as error:
             record.broken_off(attempt, error)
-            self.changed(folder)
+            with contextlib.suppress(HarnessError):  # a full disk is the store's too: the first error is to be told
+                self.changed(folder)
             raise
 
     def _obstacle(self, trial: Trial) -> str | None:

@@ -13,10 +13,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from harness.records.outcome import Outcome
+
+_CLOCK_TICK_S = 0.02
+"""Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -105,6 +109,16 @@ class RunFolder:
     def spec(self) -> dict[str, Any] | None:
         """The resolved trial, or None when the folder holds none."""
         return read_json(self.spec_file)
+
+    def environment_since(self, moment: datetime) -> str | None:
+        """The hash in environment.json; None when the file is older, of an earlier attempt in perhaps another place."""
+        try:
+            if self.environment_file.stat().st_mtime < moment.timestamp() - _CLOCK_TICK_S:
+                return None
+        except OSError:
+            return None
+        value = (read_json(self.environment_file) or {}).get("hash")
+        return value if isinstance(value, str) else None
 
     def attempts(self) -> list[Attempt]:
         """Every attempt, first to last."""

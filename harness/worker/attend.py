@@ -88,6 +88,7 @@ class _Clock:
             phase=last_phase(events),
             cause=cause,
             summary=_summary(events),
+            environment=RunFolder(attempt.path.parent.parent).environment_since(self._at),
         )
 
 
