@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ import typer
 from harness.cli import options
 
 app = typer.Typer(help="The rows a suite trains on.", no_args_is_help=True, rich_markup_mode=None)
+
+_INDENT = "    "
 
 Run = tuple[str, bool]
 """A stretch of text, and whether its tokens carry loss."""
@@ -72,7 +75,8 @@ def _named(data: Mapping[str, Any]) -> str:
 
 def _facts(shown: Mapping[str, Any]) -> str:
     kind = f"{shown['format']}, conversational" if shown["conversational"] else str(shown["format"])
-    return f"{shown['rows']:,} rows to train on, {shown['eval_rows']:,} to evaluate on; {kind}"
+    held = f", {shown['eval_rows']:,} to evaluate on" if shown["eval_rows"] else ""
+    return f"{shown['rows']:,} rows to train on{held}; {kind}"
 
 
 def _print_sequence(sequence: Mapping[str, Any]) -> None:
@@ -93,12 +97,14 @@ def runs(tokens: Sequence[Mapping[str, Any]]) -> list[Run]:
 
 def _print_runs(parts: Sequence[Run]) -> None:
     if not sys.stdout.isatty():
-        print("".join(f"⟦{text}⟧" if carries else text for text, carries in parts))
+        marked = "".join(f"⟦{text}⟧" if carries else text for text, carries in parts)
+        print(textwrap.indent(marked, _INDENT, lambda line: True))
         return
     from rich.console import Console
+    from rich.padding import Padding
     from rich.text import Text
 
     line = Text()
     for text, carries in parts:
         line.append(text, style="bold green" if carries else "dim")
-    Console(highlight=False).print(line)
+    Console(highlight=False).print(Padding(line, (0, 0, 0, len(_INDENT))))

@@ -12,7 +12,9 @@ def init(
     where: Annotated[
         Path, typer.Argument(metavar="[FILE|DIR]", help="The suite file to write, or the folder to write it in.")
     ] = Path("suite.yaml"),
-    template: Annotated[str, typer.Option(metavar="NAME", help="minimal, or alignment: SFT, DPO and ORPO.")] = "minimal",
+    template: Annotated[
+        str, typer.Option(metavar="NAME", help="minimal, or alignment: SFT, DPO and ORPO.")
+    ] = "minimal",
 ) -> None:
     """Write a commented suite to start from. Nothing is ever overwritten.
 

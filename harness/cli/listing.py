@@ -90,7 +90,7 @@ def _trials(results: Path, suite: str) -> list[dict[str, Any]]:
         outcome = trial.folder.outcome()
         rows.append(
             {
-                "trial": trial.name,
+                "name": trial.name,
                 "id": trial.id,
                 "kind": trial.spec.get("kind"),
                 "seed": trial.spec.get("seed"),
@@ -100,7 +100,7 @@ def _trials(results: Path, suite: str) -> list[dict[str, Any]]:
                 "tokens_per_second": outcome.summary.get("tokens_per_second") if outcome else None,
             }
         )
-    return sorted(rows, key=lambda row: str(row["trial"]))
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
 def _tasks() -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,28 +35,28 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", **(extra or {})}
 
 
+def call(cwd: Path, *arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> Answer:
+    """`harness` with these arguments in the folder `cwd`."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        **options,
+    )
+
+
 @pytest.fixture
 def harness(tmp_path: Path) -> Callable[..., Answer]:
     """`harness(*arguments)` in `tmp_path`; gives exit code, stdout and stderr."""
 
     def run(
-        *arguments: str | Path,
-        cwd: Path = tmp_path,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        timeout: float = 120,
+        *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout: float = 120
     ) -> Answer:
-        return subprocess.run(
-            [sys.executable, "-m", "harness", *map(str, arguments)],
-            cwd=cwd,
-            env=environment(env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=timeout,
-            check=False,
-        )
+        return call(tmp_path, *arguments, env=env, input=stdin, timeout=timeout)
 
     return run
 
@@ -65,3 +67,20 @@ def suite(tmp_path: Path) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(SUITE, encoding="utf-8")
     return file
+
+
+@pytest.fixture(scope="session")
+def a_finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the suite, its results and its report, made up once for all tests; to be copied, not used."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(SUITE, encoding="utf-8")
+    answer = call(folder, "run", "tiny.yaml", "--engine", "debug", "--quiet", timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.fixture
+def ran(a_finished_run: Path, tmp_path: Path) -> Path:
+    """The suite, run to its end in `tmp_path`."""
+    shutil.copytree(a_finished_run, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "tiny.yaml"

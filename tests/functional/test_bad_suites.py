@@ -67,14 +67,13 @@ def _refused(answer: Answer, *said: str) -> None:
         pytest.param("{max_steps: 10}", "{max_steps: 10", ["tiny.yaml:"], id="not YAML"),
     ],
 )
-@pytest.mark.parametrize("command", ["validate", "run"])
 def test_a_wrong_suite_is_refused_with_place_and_way_out(
-    command: str, old: str, new: str, said: list[str], suite: Path, harness: Harness
+    old: str, new: str, said: list[str], suite: Path, harness: Harness
 ) -> None:
     text = suite.read_text(encoding="utf-8")
     assert old in text
     suite.write_text(text.replace(old, new, 1), encoding="utf-8")
-    _refused(harness(command, suite.name), *said)
+    _refused(harness("run", suite.name), *said)
     assert not (suite.parent / "results").exists()
 
 
@@ -153,7 +152,8 @@ def test_an_exclude_that_matches_nothing_is_a_warning(suite: Path, harness: Harn
     answer = harness("plan", suite.name)
     assert answer.returncode == 0, answer.stderr
     assert "warning" in answer.stderr
-    assert "tiny.yaml:12:" in answer.stderr
+    assert "tiny.yaml" in answer.stderr
+    assert "exclude rule 1 matches no cell" in answer.stderr
     assert "2 cells" in answer.stdout
 
 

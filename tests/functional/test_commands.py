@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,14 +31,6 @@ COMMANDS = (
     "schema",
     "doctor",
 )
-
-
-@pytest.fixture
-def ran(suite: Path, harness: Harness) -> Path:
-    """The suite, run."""
-    answer = harness("run", suite.name, "--engine", "debug", "--quiet")
-    assert answer.returncode == 0, answer.stderr
-    return suite
 
 
 def test_help_names_every_command_and_fits_the_screen(harness: Harness) -> None:
@@ -240,8 +233,6 @@ def test_doctor_tells_this_machine_in_one_screen(harness: Harness) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(ran: Path) -> None:
     script = "import sys; from harness.__main__ import main; sys.argv[0] = 'harness'; main()"
-    import sys
-
     with subprocess.Popen(
         [sys.executable, "-c", script, "query", "from range(200000)"],
         cwd=ran.parent,

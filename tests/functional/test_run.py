@@ -36,20 +36,18 @@ def test_a_run_ends_with_the_headline_and_the_reports_path(suite: Path, harness:
     assert ": ok in " in answer.stderr
 
 
-def test_a_second_run_trains_nothing(suite: Path, harness: Harness) -> None:
-    harness("run", suite.name, "--engine", "debug")
-    before = _attempts(suite.parent / "results")
-    answer = harness("run", suite.name, "--engine", "debug")
+def test_a_second_run_trains_nothing(ran: Path, harness: Harness) -> None:
+    before = _attempts(ran.parent / "results")
+    answer = harness("run", ran.name, "--engine", "debug")
     assert answer.returncode == 0, answer.stderr
     assert "3 of 3 trials are finished already; 0 to run" in answer.stderr
-    assert _attempts(suite.parent / "results") == before == dict.fromkeys(before, 1)
+    assert _attempts(ran.parent / "results") == before == dict.fromkeys(before, 1)
     assert len(before) == 3
 
 
-def test_force_runs_everything_again_and_keeps_the_old_attempts(suite: Path, harness: Harness) -> None:
-    harness("run", suite.name, "--engine", "debug")
-    assert harness("run", suite.name, "--engine", "debug", "--force").returncode == 0
-    assert set(_attempts(suite.parent / "results").values()) == {2}
+def test_force_runs_everything_again_and_keeps_the_old_attempts(ran: Path, harness: Harness) -> None:
+    assert harness("run", ran.name, "--engine", "debug", "--force").returncode == 0
+    assert set(_attempts(ran.parent / "results").values()) == {2}
 
 
 def test_only_and_skip_choose_trials(suite: Path, harness: Harness) -> None:
