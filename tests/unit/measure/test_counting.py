@@ -17,7 +17,7 @@ from harness.records.events import Event, read_events
 # TRL warns of its own deprecated option where it is asked for; the metrics-only forward it adds must not be counted.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*label_smoothing_factor:FutureWarning")]
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 ROWS = 22  # not a multiple of the batch: the last batch and the last accumulation are short
 MODEL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 
@@ -120,7 +120,7 @@ def _shifted(rows: list[list[int]]) -> int:
     return sum(label != -100 for row in rows for label in row[1:])
 
 
-SFT = {
+SFT: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("language_modeling", {}),
     "completion": ("prompt_completion", {}),
     "whole": ("prompt_completion", {"completion_only_loss": False}),

@@ -1,0 +1,205 @@
+"""A trainer, an NVML and an allocator with known truth: what the probes must find is what these were told to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FakeStep:
+    """One micro-batch: `real` of `padded` positions, `loss` carrying loss; seconds to load and to train; bytes to hold.
+
+    `reference`: the batch goes through the reference too, without gradients. `value` is its loss.
+    """
+
+    real: int
+    padded: int
+    loss: int
+    load_s: float = 0.0
+    train_s: float = 0.0
+    hold: int = 0
+    reference: bool = False
+    value: float = 1.0
+
+
+@dataclass(kw_only=True)
+class FakeTrainer:
+    """Runs `steps` as Hugging Face's loop would: fetch, train, step, log, evaluate. Needs torch, and no model.
+
+    `accumulation` micro-batches make an optimizer step; evaluation sleeps `eval_s` after every `eval_every`th step,
+    forwards a batch that must not be counted, and logs its loss.
+    """
+
+    steps: Sequence[FakeStep]
+    accumulation: int = 1
+    eval_every: int = 0
+    eval_s: float = 0.0
+    log_every: int = 1
+    ref_model: Any = None
+    held: list[bytearray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.model = fake_model()
+        self.args = SimpleNamespace(
+            device="cpu", fp16=False, gradient_checkpointing=False, loss_type="fake", to_dict=lambda: {"fake": True}
+        )
+        self.state = SimpleNamespace(global_step=0)
+        self.control = SimpleNamespace(should_training_stop=False)
+        self.optimizer = SimpleNamespace()
+        self.train_dataset, self.eval_dataset = list(self.steps), None
+        self.callbacks: list[Any] = []
+
+    def add_callback(self, callback: Any) -> None:
+        self.callbacks.append(callback)
+
+    def train(self) -> None:
+        """The loop."""
+        self._tell("on_train_begin")
+        batches = self._load()
+        whole = len(self.steps) // self.accumulation
+        for step in range(1, whole + 1):
+            fetched, _ = self.get_batch_samples(batches, self.accumulation, "cpu")
+            losses = [float(self.training_step(self.model, batch)) for batch in fetched]
+            self.state.global_step = step
+            self.control.should_training_stop = step == whole
+            self._tell("on_step_end")
+            if step % self.log_every == 0:
+                self._tell("on_log", logs={"loss": sum(losses) / len(losses), "grad_norm": 1.0})
+            if self.eval_every and step % self.eval_every == 0:
+                self.evaluate()
+        self._tell("on_train_end")
+
+    def get_batch_samples(self, iterator: Iterator[Any], count: int, device: Any) -> tuple[list[Any], None]:
+        return [next(iterator) for _ in range(count)], None
+
+    def training_step(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        import torch
+
+        step: FakeStep = inputs["step"]
+        self._forward(inputs)
+        if step.reference:
+            with torch.no_grad():
+                (self.ref_model or self.model)(**_forwarded(inputs))
+        if step.hold:
+            self.held.append(bytearray(b"\1") * step.hold)
+        time.sleep(step.train_s)
+        return torch.tensor(step.value)
+
+    def evaluate(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            self._forward(_batch(FakeStep(real=1000, padded=1000, loss=1000)))
+        time.sleep(self.eval_s)
+        self._tell("on_log", logs={"eval_loss": 2.0, "eval_runtime": self.eval_s})
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        raise NotImplementedError("the harness saves itself")
+
+    def _forward(self, batch: Mapping[str, Any]) -> None:
+        self.model(**_forwarded(batch))
+
+    def _load(self) -> Iterator[Mapping[str, Any]]:
+        for step in self.steps:
+            time.sleep(step.load_s)
+            yield _batch(step)
+
+    def _tell(self, event: str, **extra: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self.args, self.state, self.control, **extra)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeMethod:
+    """Says of a `FakeTrainer`'s batches what a `harness.methods.Method` says of TRL's."""
+
+    name: str = "fake"
+    reference: bool = False
+
+    def loss_tokens(self, batch: Mapping[str, Any], trainer: Any) -> Any:
+        return (batch["labels"] != -100).sum()
+
+    def samples(self, batch: Mapping[str, Any]) -> int:
+        return 1
+
+
+def fake_model() -> Any:
+    """A torch module of 10 weights, 4 of them frozen, that forwards nothing."""
+    import torch
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trained = torch.nn.Parameter(torch.zeros(6))
+            self.frozen = torch.nn.Parameter(torch.zeros(4), requires_grad=False)
+            self.config = SimpleNamespace(_attn_implementation="none")
+
+        def forward(self, input_ids: Any, attention_mask: Any = None) -> None:
+            return None
+
+    return Model()
+
+
+def _batch(step: FakeStep) -> dict[str, Any]:
+    import torch
+
+    labels = torch.full((1, step.padded), -100)
+    labels[0, : step.loss] = 1
+    mask = torch.zeros(1, step.padded, dtype=torch.long)
+    mask[0, : step.real] = 1
+    return {
+        "input_ids": torch.ones(1, step.padded, dtype=torch.long),
+        "attention_mask": mask,
+        "labels": labels,
+        "step": step,
+    }
+
+
+def _forwarded(batch: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+
+@dataclass
+class FakeNvml:
+    """An NVML whose devices use what it is told, by UUID; `broken` makes it fail as a lost driver does."""
+
+    now: dict[str, int]
+    broken: bool = False
+
+    def used(self) -> Mapping[str, int]:
+        if self.broken:
+            raise RuntimeError("Driver/library version mismatch")
+        return dict(self.now)
+
+
+@dataclass
+class FakeAllocator:
+    """torch.cuda's memory figures as told; `up` says whether CUDA is initialised."""
+
+    device: str
+    up: bool = True
+    allocated: int = 0
+    peak: int = 0
+    reserved: int = 0
+    on_reset: Callable[[], None] = lambda: None
+
+    def ready(self) -> bool:
+        return self.up
+
+    def uuid(self) -> str:
+        return self.device
+
+    def figures(self) -> dict[str, int]:
+        return {
+            "device_allocated": self.allocated,
+            "device_allocated_peak": self.peak,
+            "device_reserved_peak": self.reserved,
+        }
+
+    def reset_peaks(self) -> None:
+        self.peak = self.allocated
+        self.on_reset()
