@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -47,15 +48,41 @@ def opened(path: Path, *, write: bool, patience_s: float) -> Iterator[duckdb.Duc
         )
     connection = None
     try:
-        new = not path.exists()
+        if not path.exists():
+            _create(path)
         connection = _connect(path, write=write, patience_s=patience_s)
-        _check(connection, path, create=write and new)
+        _check(connection, path)
         yield connection
     except duckdb.Error as error:
         raise translated(error, path) from error
     finally:
         if connection is not None:
             _close(connection)
+
+
+def _create(path: Path) -> None:
+    """Makes the file with its schema beside, then gives it its name, so that nobody ever opens half of it."""
+    import duckdb
+
+    beside = path.with_name(f".{path.name}.new-{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(str(beside)) as connection:
+            connection.begin()
+            connection.execute(resources.files("harness.store").joinpath("schema.sql").read_text(encoding="utf-8"))
+            connection.commit()
+        _name(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _name(made: Path, path: Path) -> None:
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        return  # another process was faster, and its file is as good
+    except OSError:  # a file system without hard links
+        made.replace(path)
 
 
 def _connect(path: Path, *, write: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
@@ -86,13 +113,8 @@ def _close(connection: duckdb.DuckDBPyConnection) -> None:
         return
 
 
-def _check(connection: duckdb.DuckDBPyConnection, path: Path, *, create: bool) -> None:
+def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if create and not tables:
-        connection.begin()
-        connection.execute(resources.files("harness.store").joinpath("schema.sql").read_text(encoding="utf-8"))
-        connection.commit()
-        return
     found = (
         connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         if "meta" in tables
@@ -113,6 +135,16 @@ def _check(connection: duckdb.DuckDBPyConnection, path: Path, *, create: bool) -
             why=f"its schema is version {found[0]}, this harness writes version {SCHEMA_VERSION}",
             hint=REBUILD,
         )
+
+
+def read_everything(connection: duckdb.DuckDBPyConnection) -> None:
+    """Reads every block of every table, as their checksums are looked at only then.
+
+    Raises:
+        duckdb.Error: some block is damaged.
+    """
+    for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        connection.execute(f'SELECT bit_xor(hash(held)) FROM "{name}" AS held').fetchall()
 
 
 def translated(error: Exception, path: Path) -> StoreError:

@@ -12,7 +12,7 @@ from harness.errors import StoreError
 from harness.records.results import SuiteResults
 from harness.records.run_folder import RunFolder, run_folders
 from harness.store import answers
-from harness.store.connection import Unusable, opened
+from harness.store.connection import Unusable, opened, read_everything
 from harness.store.ingested import Ingested
 from harness.store.reading import Known, Reading, known_of
 from harness.store.table import Table
@@ -105,9 +105,11 @@ class Store:
             return
         try:
             # Held while it is replaced, so that no other process is in the middle of writing to it. The checkpoint
-            # empties its write-ahead log, which would be taken for the new file's.
+            # empties its write-ahead log, which would be taken for the new file's. Damage may lie where opening does
+            # not look; such a file is kept too.
             with opened(self.path, write=True, patience_s=self.patience_s) as connection:
                 connection.execute("CHECKPOINT")
+                read_everything(connection)
                 new.replace(self.path)
         except Unusable:
             _set_aside(self.path)
