@@ -14,7 +14,6 @@ from harness.records.suite import Axis, Suite
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST = 100
-_CUT = 30  # names made from values are cut somewhere above this
 
 Token = tuple[str, str]
 """What a level adds to a name: in short (may be empty), and in full."""
@@ -33,36 +32,11 @@ def level_tokens(suite: Suite) -> dict[str, dict[str, Token]]:
 
 def _tokens_of_axis(axis: Axis, labels: Mapping[str, str]) -> dict[str, Token]:
     path = axis.field
-    if path is None or any(set(level.sets) != {path} or _named(level.name, level.sets[path]) for level in axis.levels):
+    if path is None or axis.named:
         return {level.name: (slug(level.name), slug(level.name)) for level in axis.levels}
     tokens = {level.name: token(path, level.sets[path], labels[path]) for level in axis.levels}
     shared = {short for short, count in Counter(short for short, _ in tokens.values()).items() if count > 1}
     return {name: (full if short in shared else short, full) for name, (short, full) in tokens.items()}
-
-
-def _named(name: str, value: Any) -> bool:
-    """Whether a level's name was chosen by the suite's author, rather than made from its value.
-
-    Names made from values spell them out (`none`, `true`, `8`, `r8` for {r: 8}); numbers may be spelled in many ways.
-    """
-    if value is None:
-        return name not in {"none", "null"}
-    if isinstance(value, int | float):
-        return re.sub(r"[0-9eE.+_-]|true|false|inf|nan", "", name) != ""
-    if isinstance(value, Mapping):
-        return not all(_spelled(key, inner, name) for key, inner in value.items())
-    return not all(_spelled("", inner, name) for inner in (value if isinstance(value, list) else [value]))
-
-
-def _spelled(key: str, value: Any, name: str) -> bool:
-    """Whether a name made from the value would have it in it; such names are cut when they become long."""
-    if len(name) >= _CUT:
-        return True
-    if isinstance(value, str):
-        return slug(_last(value) or "") in name
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return re.search(rf"{re.escape(slug(key)) if key else ''}[0-9.+-]", name) is not None
-    return slug(key) in name if key else True
 
 
 def _labels(paths: Sequence[str]) -> dict[str, str]:

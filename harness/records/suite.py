@@ -166,6 +166,7 @@ class Axis(Frozen):
 
     name: str
     field: str | None = None
+    named: bool = False  # the author named the levels; else names are made from values
     levels: tuple[Level, ...] = Field(min_length=1)
 
 

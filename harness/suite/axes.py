@@ -86,7 +86,7 @@ def _field_axis(ctx: Context, path: str, levels: Node, place: Place) -> Axis | N
         found.append(Level(name=choice.name, sets={path: choice.node.plain()}))
         if not check(ctx, Setting(path, choice.node, place), ctx.methods) and _points_at(ctx, place):
             break  # the path itself is wrong; once is enough
-    return Axis(name=path, field=path, levels=tuple(found)) if found else None
+    return Axis(name=path, field=path, named=levels.is_mapping, levels=tuple(found)) if found else None
 
 
 def _points_at(ctx: Context, place: Place) -> bool:
@@ -168,7 +168,7 @@ def _set_axis(ctx: Context, name: str, levels: Node, place: Place) -> Axis | Non
     for choice in _mapped(ctx, name, levels):
         sets = read_sets(ctx, choice.node, f"level {choice.name!r}")
         found.append(Level(name=choice.name, sets={setting.path: setting.node.plain() for setting in sets}))
-    return Axis(name=name, levels=tuple(found)) if found else None
+    return Axis(name=name, named=True, levels=tuple(found)) if found else None
 
 
 def read_sets(ctx: Context, node: Node, label: str) -> list[Setting]:

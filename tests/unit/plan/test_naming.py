@@ -62,12 +62,14 @@ def test_names_that_the_author_gave_to_levels_stand() -> None:
     lora = Axis(
         name="lora",
         field="lora",
+        named=True,
         levels=(Level(name="full", sets={"lora": None}), Level(name="small", sets={"lora": {"r": 8}})),
     )
     assert names(lora, PACKING) == ["sft-full", "sft-full-packing", "sft-small", "sft-small-packing"]
     speed = Axis(
         name="train.learning_rate",
         field="train.learning_rate",
+        named=True,
         levels=(
             Level(name="slow", sets={"train.learning_rate": 1e-6}),
             Level(name="fast", sets={"train.learning_rate": 1e-2}),
