@@ -42,3 +42,15 @@ def test_a_trial_that_takes_longer_than_expected_never_counts_negative(trial_of:
 def test_the_first_trial_of_all_is_foretold_from_its_steps(trial_of: MakeTrial) -> None:
     running = Live(trial=trial_of("a"), attempt=1, phase="train", step=50, max_steps=200, elapsed_s=10)
     assert Durations().remaining([], [running]) == pytest.approx(30)
+
+
+def test_the_first_training_foretells_those_after_it(trial_of: MakeTrial) -> None:
+    running = Live(trial=trial_of("a"), attempt=1, phase="train", step=50, max_steps=200, elapsed_s=10)
+    assert Durations().remaining([trial_of("b", "dpo")], [running]) == pytest.approx(30 + 40)
+
+
+def test_an_untrained_floor_foretells_no_training(trial_of: MakeTrial) -> None:
+    durations = Durations()
+    durations.add(trial_of("floor", None), 1)
+    assert durations.remaining([trial_of("a")], []) is None
+    assert durations.expected(trial_of("floor", None)) == 1
