@@ -172,7 +172,8 @@ def _from_shape(model: Mapping[str, Any], device: str) -> tuple[Any, Any]:
     config = shape_config(model, tokenizer)
     kernel = _kernel(model.get("attn_implementation"))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(model.get("seed", 0)))
+        # The CPU's generator alone: `torch.manual_seed` would reseed the devices too, which nobody puts back.
+        torch.default_generator.manual_seed(int(model.get("seed", 0)))
         try:
             made = AutoModelForCausalLM.from_config(config, dtype=_dtype(model.get("dtype", "float32")), **kernel)
         except (ValueError, TypeError, ImportError, RuntimeError) as error:
