@@ -23,8 +23,10 @@ _DOCUMENTS = 100
 
 
 def is_debug(folder: RunFolder) -> bool:
-    """Whether the checkpoint was made by the debug engine."""
-    return (folder.checkpoint / MARKER).is_file()
+    """Whether the checkpoint is the debug engine's, or was before it was dropped."""
+    if folder.checkpoint.is_dir():
+        return (folder.checkpoint / MARKER).is_file()
+    return any(folder.scores.glob("*.debug"))
 
 
 def debug_score(

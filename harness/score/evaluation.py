@@ -55,7 +55,7 @@ class Evaluator:
         Raises:
             Exception: whatever the task's or the model's own code raises.
         """
-        task = self._task(name)
+        task = self.task(name)
         _seed()
         task.set_fewshot_seed(seed=SEED)  # every checkpoint sees the same examples
         with _Cuts() as cuts:
@@ -69,9 +69,10 @@ class Evaluator:
                 apply_chat_template=self._flags["apply_chat_template"],
                 fewshot_as_multiturn=True,
             )
-        return _evaluated(answer, name, [*self._notes(task), *cuts.notes()])
+        return _evaluated(answer, name, [*self.notes(task), *cuts.notes()])
 
-    def _task(self, name: str) -> Any:
+    def task(self, name: str) -> Any:
+        """lm-eval's task object, loaded when first asked for, with the number of examples that was asked for."""
         if name in self._loaded:
             return self._loaded[name]
         tasks = self._manager.load([self._paths[name]])["tasks"]
@@ -84,7 +85,8 @@ class Evaluator:
         self._loaded[name] = task
         return task
 
-    def _notes(self, task: Any) -> list[str]:
+    def notes(self, task: Any) -> list[str]:
+        """What of the flags the task does not follow. lm-eval lets a task that says 0 examples have its way."""
         used, asked = task.get_config("num_fewshot"), self._flags["num_fewshot"]
         if asked is None or asked == used:
             return []

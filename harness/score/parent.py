@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from harness import models
 from harness.errors import FolderError, HarnessError
 from harness.records import suite
-from harness.records.fingerprint import of_file
 from harness.records.progress import Observer
 from harness.records.run_folder import RunFolder
 from harness.score import debug
@@ -143,10 +142,8 @@ def _missing(
 
 
 def _weights(folder: RunFolder) -> str | None:
-    """The hash of the weights that lie there; of those that lay there, where the checkpoint has been dropped."""
-    if debug.is_debug(folder):
-        return of_file(folder.checkpoint / debug.MARKER)
-    if folder.checkpoint.is_dir():
+    """The hash of the weights that lie there; what training recorded, where none do (dropped, or made up)."""
+    if folder.checkpoint.is_dir() and not debug.is_debug(folder):
         return models.weights_hash(folder.checkpoint)
     outcome = folder.outcome()
     return outcome.weights_hash if outcome else None

@@ -131,12 +131,15 @@ def _score_task(
 
 def _failed(teller: Teller, folder: str, task: str, error: Exception) -> None:
     traceback.print_exception(error)  # stderr is the log
+    teller.tell("failed", folder=folder, task=task, cause=cause_of(error))
+
+
+def cause_of(error: Exception) -> str:
+    """What went wrong in one line."""
     if isinstance(error, HarnessError):
-        cause = "; ".join(problem.what + (f": {problem.why}" if problem.why else "") for problem in error.problems)
-    else:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        cause = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    teller.tell("failed", folder=folder, task=task, cause=cause)
+        return "; ".join(problem.what + (f": {problem.why}" if problem.why else "") for problem in error.problems)
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _versions() -> dict[str, str]:

@@ -36,7 +36,7 @@ def run_folder(tmp_path: Path) -> MakeFolder:
             (folder.checkpoint / "model.safetensors").write_bytes(weights)
         spec = {"name": name, "trial_id": name, "cell_id": cell or name, "kind": kind}
         folder.spec_file.write_text(json.dumps(spec))
-        known = None if weights is None else models.weights_hash(folder.checkpoint)
+        known = f"weights of {name}" if weights is None else models.weights_hash(folder.checkpoint)
         folder.new_attempt().close(
             Outcome(outcome=outcome, attempt=1, started_at="", ended_at="", duration_s=1.0, weights_hash=known)
         )

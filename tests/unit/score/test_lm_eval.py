@@ -97,6 +97,7 @@ def _make_checkpoints(root: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
+    torch.set_num_threads(1)  # small models are no faster on more, and much slower on a busy machine
     base = {"model": MODEL, "root": root, "start": None}
     model, tokenizer = models.load(MODEL, root=root, device="cpu")
     _keep(root, "whole", model, tokenizer, None)
@@ -297,3 +298,52 @@ def _job(scored: Scored) -> Job:
             JobCheckpoint(folder=str(scored.folder("whole").path), weights_hash=None, tasks=("arithmetic_mc",)),
         ),
     )
+
+
+class _FakeModel:
+    """Tells what was done to it."""
+
+    def __init__(self) -> None:
+        self.floated = False
+
+    def float(self) -> _FakeModel:
+        self.floated = True
+        return self
+
+    def num_parameters(self) -> int:
+        return 10**9
+
+
+@pytest.mark.parametrize(("gpu", "device", "floated"), [(True, "cuda", False), (False, "cpu", True)])
+def test_a_gpu_is_used_with_the_dtype_of_training(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, device: str, floated: bool
+) -> None:
+    from harness.score import hf
+
+    model, emptied = _FakeModel(), []
+    asked: list[str] = []
+
+    def open_checkpoint(folder: Path, *, device: str) -> tuple[_FakeModel, str]:
+        asked.append(device)
+        return model, "tokenizer"
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
+    monkeypatch.setattr(models, "open_checkpoint", open_checkpoint)
+    monkeypatch.setattr(hf, "_Model", lambda **given: given)
+    job = Job(backend="hf", opener="", flags={"batch_size": 4}, tasks=(), checkpoints=())
+    with hf.HfOpener(job).lm(Path("x")) as lm:
+        assert lm == {"pretrained": model, "tokenizer": "tokenizer", "backend": "causal", "batch_size": 4}
+    assert (asked, model.floated, bool(emptied)) == ([device], floated, gpu)
+
+
+def test_a_task_that_fixes_its_examples_is_noted(scored: Scored) -> None:
+    from harness.score.evaluation import Evaluator
+
+    (scored.root / "zero.yaml").write_text(CHOICE.format(name="zero") + "num_fewshot: 0\n")
+    tasks = [JobTask(name=name, path=str(scored.root / f"{name}.yaml"), hash="h") for name in ("zero", "shots")]
+    flags = {"limit": None, "num_fewshot": 3, "apply_chat_template": False, "batch_size": 4}
+    evaluator = Evaluator(tasks, flags)
+    assert evaluator.notes(evaluator.task("zero")) == ["the task fixes num_fewshot at 0; 3 was asked for"]
+    assert evaluator.notes(evaluator.task("shots")) == []
+    assert evaluator.task("shots").get_config("num_fewshot") == 3

@@ -122,8 +122,9 @@ def test_a_trial_that_did_not_end_well_is_not_scored(run_folder: MakeFolder, out
 
 
 @pytest.mark.usefixtures("fake")
-def test_scores_of_a_dropped_checkpoint_stay(run_folder: MakeFolder) -> None:
-    folder = run_folder("a", weights=b"fine")
+@pytest.mark.parametrize("weights", [b"fine", None])
+def test_scores_of_a_dropped_checkpoint_stay(run_folder: MakeFolder, weights: bytes | None) -> None:
+    folder = run_folder("a", weights=weights)
     _score([folder], suite.Score(tasks=["arithmetic_mc"]))
     shutil.rmtree(folder.checkpoint)
     report = _score([folder], force=True)
