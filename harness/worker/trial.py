@@ -139,7 +139,8 @@ class _Trial:
         if self._start is None:
             return load(self.spec.model, root=self._root, device=device)
         kept = {name: self.spec.model.get(name) for name in ("dtype", "attn_implementation")}
-        return load_checkpoint(self._start, device=device, **kept)
+        model, tokenizer = load_checkpoint(self._start, device=device, **kept)
+        return model.requires_grad_(True), tokenizer  # PEFT leaves the base of a merged adapter frozen
 
     def _environment(self) -> None:
         captured = environment.capture()
