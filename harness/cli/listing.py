@@ -50,7 +50,8 @@ def list_(
     if as_json:
         print_json(rows)
     elif rows:
-        table(list(rows[0]), [list(row.values()) for row in rows], right=_FIGURES)
+        heads = [_HEADS.get(name, name) for name in rows[0]]
+        table(heads, [list(row.values()) for row in rows], right=_FIGURES)
     else:
         typer.echo("no suites here; make one: harness init suite.yaml", err=True)
 
@@ -150,4 +151,5 @@ def _sources() -> list[dict[str, Any]]:
 
 
 _NAMES = {"tasks": _tasks, "methods": _methods, "shapes": _shapes, "sources": _sources}
-_FIGURES = ("trials", "ok", "seed", "attempts", "loss", "tokens_per_second", "parameters", "layers", "hidden", "chance")
+_HEADS = {"tokens_per_second": "tokens/s"}
+_FIGURES = ("trials", "ok", "seed", "attempts", "loss", "tokens/s", "parameters", "layers", "hidden", "chance")

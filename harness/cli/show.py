@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from harness.cli.trials import Found
     from harness.records.outcome import Outcome
 
+_MANY = 20
+"""A mapping with more values than this is a whole config of TRL, which hides what one looks for."""
+
 _NAMES = ("suite", "kind", "method", "seed", "levels", "start")
 
 
@@ -177,6 +180,8 @@ def _print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and len(value) > _MANY:
+        return f"{len(value)} values: see --json"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_text(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name}={_text(inner)}" for name, inner in value.items()) or "{}"
     return str(value)

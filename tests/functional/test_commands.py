@@ -108,6 +108,13 @@ def test_status_counts_what_has_run(ran: Path, harness: Harness) -> None:
     assert one["holder"] is None
 
 
+def test_watching_ends_when_nothing_runs(ran: Path, harness: Harness) -> None:
+    answer = harness("status", "--watch", timeout=30)
+    assert answer.returncode == 0, answer.stderr
+    assert "3/3 trials done" in answer.stdout
+    assert harness("status", "--watch", "--json").returncode == 2
+
+
 def test_status_of_an_unknown_suite_names_the_known_ones(ran: Path, harness: Harness) -> None:
     answer = harness("status", "tinny")
     assert answer.returncode == 2
