@@ -6,7 +6,7 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
     step     step, wall_s, data_s, real_tokens, padded_tokens, loss_tokens, reference_tokens, samples, measured
              one optimizer step; `measured` is false during warm-up; tokens are those of the forward batches
     log      step, values                           TRL's own log: loss, grad_norm, learning_rate, rewards/…, eval_loss
-    memory   step, values                           bytes by metric name: host_uss, device_allocated, …
+    memory   step, values, phase?                   bytes by name: host_uss, device_allocated, …; at the end of `phase`
     active   values                                 the resolved configuration and what was really active
     note     level ("info"|"warning"), text         something a reader of the result should know
 """
