@@ -72,5 +72,6 @@ def _broken(cell: CellSummary, bounds: dict[str, Bound]) -> str:
             continue
         worst = spread.high if bound.operator.startswith("<") else spread.low
         if not bound.holds(worst):
-            reasons.append(f"{title(name)} {said(name, worst)} is not {bound}")
+            figure, words = said(name, worst), title(name)
+            reasons.append(f"{figure if figure.endswith(words) else f'{words} {figure}'} is not {bound}")
     return "; ".join(reasons)

@@ -107,9 +107,9 @@ def whole(steps: int = 60) -> tuple[Plan, SuiteResults]:
     cells += [cell(name) for name in ("sft", "sft-lora8", "dpo", "dpo-lora8", "orpo", "orpo-lora8")]
     excluded = [Excluded(name="dpo-packing", levels={"recipe": "dpo"}, reason="TRL has no packing for DPO")]
     made = plan(cells, excluded=excluded)
-    chance = random.Random(7)
     found, curves = [], []
     for trial in made.trials:
+        chance = random.Random(trial.name)
         method, lora = trial.cell.config["method"], "lora" in trial.cell.name
         if trial.name == "orpo-s1":
             changes = {"phase": "train", "cause": "out of memory: 1.50 GiB asked for | 0.2 GiB free"}

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from harness.compare import answer
+from harness.records.results import SuiteResults, TrialResult
+from tests.unit.compare.made import ACC, ENVIRONMENT, cell, figures_of, plan, result, results
+
+
+def changed(found: SuiteResults, name: str, **changes: Any) -> SuiteResults:
+    trials = tuple(dataclasses.replace(trial, **changes) if trial.name == name else trial for trial in found.trials)
+    return dataclasses.replace(found, trials=trials)
+
+
+def findings(found: SuiteResults, values: dict[str, list[float]] | None = None) -> str:
+    made, _ = figures_of(values or {"a": [0.9, 0.9], "b": [0.8, 0.8]})
+    return "\n".join(answer(found, made).findings)
+
+
+@pytest.fixture
+def fine() -> SuiteResults:
+    return figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})[1]
+
+
+def test_nothing_to_find(fine: SuiteResults) -> None:
+    assert findings(fine) == ""
+
+
+def test_failed_and_missing_trials_are_found(fine: SuiteResults) -> None:
+    found = dataclasses.replace(
+        changed(fine, "a-s0", outcome="oom"), trials=changed(fine, "a-s0", outcome="oom").trials[:-1]
+    )
+
+    said = findings(found)
+
+    assert "1 of 4 trials did not end well (1 oom); their figures are left out." in said
+    assert "Not finished yet: b-s1." in said
+    assert "Fewer seeds than planned: a (1 of 2), b (1 of 2)." in said
+
+
+def test_mixed_environments_are_found_with_what_differs(fine: SuiteResults) -> None:
+    other = {**ENVIRONMENT, "hash": "e2", "packages": {"torch": "2.14.0", "transformers": "5.19.0"}, "python": "3.12.1"}
+    found = dataclasses.replace(changed(fine, "b-s1", environment="e2"), environments={"e1": ENVIRONMENT, "e2": other})
+
+    (said,) = findings(found).splitlines()
+
+    assert said.startswith("Results of 2 environments are mixed (3, 1 trials); they differ in ")
+    assert "torch (2.13.0, 2.14.0)" in said
+    assert "trl (1.16.0, none)" in said
+
+
+def test_made_up_trials_are_found_first(fine: SuiteResults) -> None:
+    found = dataclasses.replace(fine, environments={"e1": {"engine": "debug"}}, score_backends=("debug", "hf"))
+
+    said = findings(found).splitlines()
+
+    assert said[0] == "MADE UP: the debug engine trained nothing in a-s0, a-s1, b-s0, b-s1; its figures mean nothing."
+    assert said[1].startswith("MADE UP: scores of the debug backend")
+    assert "several backends (debug, hf)" in said[2]
+
+
+def test_trials_without_a_score_are_found(fine: SuiteResults) -> None:
+    assert "Without a score: a-s1." in findings(changed(fine, "a-s1", metrics={}))
+
+
+def test_repeated_attempts_are_found(fine: SuiteResults) -> None:
+    assert "More than one attempt was needed: b-s0 (3)." in findings(changed(fine, "b-s0", attempts=3))
+
+
+def test_notes_are_told_once_with_who_said_them(fine: SuiteResults) -> None:
+    found = changed(changed(fine, "a-s0", notes=("cut off.", "cut off.", "rare")), "b-s1", notes=("cut off.",))
+
+    assert findings(found).splitlines() == ["a-s0, b-s1: cut off.", "a-s0: rare."]
+
+
+def test_results_outside_the_plan_are_left_out_and_found(fine: SuiteResults) -> None:
+    stranger = plan([cell("old")], seeds=1).trials[0]
+    found = dataclasses.replace(fine, trials=(*fine.trials, result(stranger, {ACC: 1.0})))
+    made, _ = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+
+    got = answer(found, made)
+
+    assert "old" not in {trial.cell_name for trial in got.trials}
+    assert any(finding.startswith("1 trial of this suite's folder is not in this plan") for finding in got.findings)
+
+
+def test_unpinned_revisions_are_found() -> None:
+    loose = cell("a", model={"hub": "org/model"}, data={"hub": "org/data", "revision": "abc"})
+    made = plan([loose], seeds=2)
+    found: list[TrialResult] = [result(trial, {ACC: 0.5}) for trial in made.trials]
+
+    (said,) = answer(results(found), made).findings
+
+    assert said.startswith("No revision is pinned for org/model:")
+
+
+def test_one_seed_is_found() -> None:
+    made, found = figures_of({"a": [0.9], "b": [0.8]})
+
+    assert answer(found, made).findings == ("One seed per cell: nothing here tells chance from effect.",)

@@ -1,0 +1,189 @@
+"""Charts by their structure: what they name, how many lines they draw, and that text stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.compare import answer
+from harness.records.results import Answer, Curve
+from harness.report.charts import COST, LOSS, MARGINS, draw
+from harness.report.curves import POINTS, mean_line, thinned
+from harness.report.emphasis import emphasise
+from harness.report.style import COLOURS
+from tests.unit.compare import made
+from tests.unit.compare.made import ACC, cell, plan, result, results, whole
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def quickstart() -> Answer:
+    planned, found = whole()
+    return answer(found, planned)
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def lines(svg: str, colour: str) -> int:
+    """Curves of a colour: paths that are stroked with it inside a panel, legend handles left out."""
+    count = 0
+    for group in ElementTree.fromstring(svg).iter(f"{SVG}g"):
+        if not group.get("id", "").startswith("axes"):
+            continue
+        for line in group.findall(f"{SVG}g"):
+            if line.get("id", "").startswith("line2d"):
+                paths = line.findall(f"{SVG}path")
+                count += sum(1 for path in paths if f"stroke: {colour.lower()}" in path.get("style", ""))
+    return count
+
+
+def test_the_charts_of_a_whole_report(quickstart: Answer) -> None:
+    assert list(draw(quickstart)) == [LOSS, MARGINS, COST]
+
+
+def test_one_panel_per_stage_and_method_and_one_colour_per_cell(quickstart: Answer) -> None:
+    svg = draw(quickstart)[LOSS]
+
+    said = texts(svg)
+    for word in ("stage base", "sft", "dpo", "orpo", "sft-lora8", "optimizer step", "loss"):
+        assert word in said
+    assert said.count("optimizer step") == 4
+    colours = emphasise(quickstart).colours
+    assert lines(svg, colours["dpo"]) == 3  # two seeds and their mean
+    assert lines(svg, colours["orpo"]) == 1  # one seed: its line is the mean
+
+
+def test_only_preference_methods_have_margins(quickstart: Answer) -> None:
+    said = texts(draw(quickstart)[MARGINS])
+
+    assert {"dpo", "orpo"} < set(said)
+    assert "sft" not in said
+    assert "stage base" not in said
+
+
+def test_a_failed_trial_is_drawn_dashed_and_not_averaged() -> None:
+    planned = plan([cell("dpo")], seeds=2)
+    good, bad = planned.trials
+    curves = [
+        Curve(trial_id=trial.id, cell_name="dpo", seed=trial.seed, metric="loss", steps=(1, 2), values=(1.0, 2.0))
+        for trial in (good, bad)
+    ]
+    found = results([result(good, {}), result(bad, {}, outcome="diverged")], curves=curves)
+
+    svg = draw(answer(found, planned))[LOSS]
+
+    assert lines(svg, COLOURS[0]) == 2
+    assert svg.count("stroke-dasharray") == 1
+
+
+def test_labels_of_the_cost_chart_stay_apart(quickstart: Answer) -> None:
+    svg = draw(quickstart)[COST]
+    boxes = []
+    for element in ElementTree.fromstring(svg).iter(f"{SVG}text"):
+        name = element.text or ""
+        if re.fullmatch(r"(sft|dpo|orpo)(-lora8)?|stage base", name):
+            x, y = float(element.get("x", 0)), float(element.get("y", 0))
+            shift = re.match(r"translate\(([-\d.]+) ([-\d.]+)\)", element.get("transform", ""))
+            if shift:
+                x, y = float(shift[1]), float(shift[2])
+            boxes.append((x, y - 8, x + 4.0 * len(name), y))
+
+    assert len(boxes) == 2 * 7
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1 :]:
+            across = min(one[2], other[2]) - max(one[0], other[0])
+            up = min(one[3], other[3]) - max(one[1], other[1])
+            assert across <= 0 or up <= 0, (one, other)
+
+
+def test_the_cost_chart_names_axes_and_floor(quickstart: Answer) -> None:
+    said = texts(draw(quickstart)[COST])
+
+    assert {"arithmetic_mc acc", "train time, s", "peak host memory, MiB", "floor: 0.259"} < set(said)
+
+
+def test_a_floor_near_the_cells_is_a_line() -> None:
+    planned = plan([cell("floor", kind="floor"), cell("a"), cell("b")], seeds=1)
+    values = {"floor": 0.50, "a": 0.52, "b": 0.55}
+    found = [
+        result(trial, {ACC: values[trial.cell.name], "train_seconds": 1.0 + values[trial.cell.name]})
+        for trial in planned.trials
+    ]
+
+    svg = draw(answer(results(found), planned))[COST]
+
+    assert "floor" in texts(svg)
+    assert "stroke-dasharray" in svg
+
+
+def test_of_many_cells_the_best_are_shown_and_the_others_grey() -> None:
+    planned = plan([cell(f"dpo-{number}") for number in range(30)], seeds=2)
+    chance = random.Random(1)
+    found, curves = [], []
+    for trial in planned.trials:
+        quality = int(trial.cell.name.partition("-")[2]) / 30
+        found.append(result(trial, {ACC: quality, "train_seconds": chance.uniform(1, 2)}))
+        curves += made._curves(trial, 20, chance, preference=True, slow=False)
+    got = answer(results(found, curves=tuple(curves)), planned)
+
+    emphasis = emphasise(got)
+    svg = draw(got)[LOSS]
+
+    assert list(emphasis.colours) == [f"dpo-{number}" for number in range(22, 30)]
+    assert emphasis.others == 22
+    assert "22 other cells" in texts(svg)
+    assert "dpo-29" in texts(svg)
+    assert "dpo-3" not in texts(svg)
+
+
+@pytest.mark.parametrize("values", [{}, {ACC: 0.5}, {"train_seconds": 3.0}, {ACC: float("nan"), "train_seconds": 1.0}])
+def test_without_two_costs_there_is_no_cost_chart(values: dict[str, float]) -> None:
+    planned = plan([cell("a"), cell("b")], seeds=1)
+    found = results([result(trial, values) for trial in planned.trials])
+
+    assert draw(answer(found, planned)) == {}
+
+
+def test_values_that_are_not_finite_leave_gaps(quickstart: Answer) -> None:
+    broken = [
+        dataclasses.replace(curve, values=(float("nan"), float("inf"), *curve.values[2:]))
+        for curve in quickstart.curves
+    ]
+
+    svg = draw(dataclasses.replace(quickstart, curves=broken))[LOSS]
+
+    assert "nan" not in svg.lower().replace("dominant", "")
+    assert lines(svg, COLOURS[2]) == 3
+
+
+def test_charts_are_white_and_carry_no_date(quickstart: Answer) -> None:
+    for svg in draw(quickstart).values():
+        assert "fill: #ffffff" in svg
+        assert "<dc:date>" not in svg
+        assert len(svg) < 400_000
+
+
+def curve(values: list[float]) -> Curve:
+    steps = list(range(1, len(values) + 1))
+    return Curve(trial_id="t", cell_name="c", seed=0, metric="loss", steps=steps, values=values)
+
+
+@pytest.mark.parametrize("size", [1, 2, POINTS, POINTS + 1, 1000, 12_345])
+def test_thinning_keeps_the_mean_and_the_ends(size: int) -> None:
+    steps, values = thinned(curve([float(step) for step in range(1, size + 1)]))
+
+    assert len(steps) == len(values) <= POINTS
+    assert list(steps) == list(values)  # the value is the step, so each point stands for its neighbours
+    assert steps[0] <= 1 + size / POINTS
+    assert steps[-1] >= size - size / POINTS - 1
+
+
+def test_the_mean_line_has_only_steps_that_all_have() -> None:
+    assert mean_line([([1, 2, 3], [1.0, 2.0, 3.0]), ([2, 3, 4], [4.0, 5.0, 6.0])]) == ([2, 3], [3.0, 4.0])

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.records.figures import alike, number, said, scale, title
+from harness.records.results import Spread
+from harness.report.format import figure, quoted, shortened, shown_path, text
+from harness.report.tables import table, width
+
+
+def spread(mean: float, sd: float | None = None) -> Spread:
+    return Spread(n=1 if sd is None else 2, mean=mean, sd=sd, low=mean, high=mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("score.arithmetic_mc.acc", 0.98512, "0.985"),
+        ("score.arithmetic_mc.acc", 0.0, "0.000"),
+        ("score.wiki.perplexity", 123.4, "123"),
+        ("tokens_per_second", 12345.6, "12,346 tokens/s"),
+        ("samples_per_second", 1.234, "1.23 samples/s"),
+        ("peak_host_memory", 600 * 2**20, "600 MiB"),
+        ("peak_device_memory", 24 * 2**30, "24 GiB"),
+        ("train_seconds", 72.0, "1m 12s"),
+        ("final_loss", 1.2345, "1.23"),
+        ("final_loss", 0.0000123, "1.23e-05"),
+        ("final_reward_margin", -1.234, "−1.23"),
+        ("final_loss", math.nan, "NaN"),
+        ("peak_host_memory", math.inf, "∞"),
+        ("trainable_parameters", 1_234_567, "1,234,567 parameters"),
+        ("unheard_of", 3.14159, "3.14"),
+    ],
+)
+def test_figures_in_sentences(name: str, value: float, expected: str) -> None:
+    assert said(name, value).replace("∞ bytes", "∞") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("score.a.acc", spread(0.98512, 0.0071), "0.985 ± 0.007"),
+        ("score.a.acc", spread(0.98512), "0.985"),
+        ("tokens_per_second", spread(12345.6, 78.9), "12,346 ± 79"),
+        ("peak_host_memory", spread(600 * 2**20, 2**20), "600 ± 1"),
+        ("train_seconds", spread(8.123, 0.456), "8.12 ± 0.46"),
+        ("final_loss", spread(-0.0001, 0.00002), "−1.00e-04 ± 2.00e-05"),
+        ("final_loss", spread(math.nan, math.nan), "NaN ± NaN"),
+        ("final_loss", spread(-0.0, 0.0), "0.00 ± 0.00"),
+    ],
+)
+def test_figures_in_tables(name: str, value: Spread, expected: str) -> None:
+    assert figure(value, scale(name, value.mean)) == expected
+
+
+def test_a_missing_figure_is_a_dash() -> None:
+    assert figure(None, scale("final_loss", 1)) == "—"
+
+
+@given(st.floats(min_value=1e-12, max_value=1e15))
+def test_three_digits_are_never_wrong_by_more_than_half_a_percent(value: float) -> None:
+    written = number(value, scale("final_loss", value)).replace(",", "")
+
+    assert float(written) == pytest.approx(value, rel=0.0051)
+    assert alike("final_loss", value, float(written))
+
+
+def test_titles() -> None:
+    assert title("score.arithmetic_gen.exact_match@strict") == "arithmetic_gen exact_match@strict"
+    assert title("score.my.task.acc") == "my.task acc"
+    assert title("peak_host_memory") == "peak host memory"
+    assert title("final_reward_margin") == "reward margin"
+
+
+NASTY = st.text(alphabet=st.sampled_from(["|", "\\", "*", "`", "<", "[", "]", "\n", "a", " ", "é", "表", "\u0301"]))
+
+
+@given(st.lists(st.tuples(NASTY, NASTY), min_size=1, max_size=4))
+def test_any_text_makes_a_whole_table(rows: list[tuple[str, str]]) -> None:
+    made = table(["one", "two"], [[text(cell) for cell in row] for row in rows], ["left", "right"])
+
+    lines = made.split("\n")
+    assert len(lines) == 2 + len(rows)
+    assert len({width(line) for line in lines}) == 1
+    for line in lines:
+        bare = line.replace("\\\\", "")
+        assert bare.count("|") - bare.count("\\|") == 3
+
+
+def test_wide_and_combining_characters_have_their_width() -> None:
+    assert width("表") == 2
+    assert width("e\u0301") == 1
+
+
+def test_long_text_is_cut() -> None:
+    assert shortened("a\nb   c", 10) == "a b c"
+    assert shortened("abcdefghij", 5) == "abcd…"
+
+
+def test_shell_words_are_quoted() -> None:
+    assert quoted("dpo-*") == "'dpo-*'"
+    assert quoted("it's") == "'it'\\''s'"
+
+
+def test_paths_below_the_working_directory_are_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert shown_path(str(tmp_path / "suites" / "quick.yaml")) == "suites/quick.yaml"
+    assert shown_path("suites/quick.yaml") == "suites/quick.yaml"
+    assert shown_path("/elsewhere/quick.yaml") == "/elsewhere/quick.yaml"

@@ -1,0 +1,143 @@
+"""The report against golden files, and what holds for any report.
+
+`HARNESS_GOLDEN=write pytest tests/unit/report` writes the golden files anew; look at their diff before committing it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.compare import answer
+from harness.records.plan import Excluded
+from harness.records.results import Answer
+from harness.records.suite import Decide
+from harness.report import render
+from tests.unit.compare.made import ACC, ENVIRONMENT, cell, plan, result, results, suite, whole
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def like_the_quickstart() -> Answer:
+    made, found = whole()
+    return answer(found, made)
+
+
+def nothing_ran() -> Answer:
+    return answer(results([], environments={}, score_backends=()), plan([cell("dpo"), cell("orpo")]))
+
+
+def all_failed() -> Answer:
+    made = plan([cell("dpo")], seeds=2)
+    cause = "RuntimeError: " + "a very long story, told by a library that knows no end, " * 5
+    return answer(
+        results(
+            [result(trial, {}, outcome="crashed", phase="model", cause=cause, attempts=2) for trial in made.trials]
+        ),
+        made,
+    )
+
+
+def one_cell() -> Answer:
+    made = plan([cell("sft")], of=suite(tasks=(), seeds=1), seeds=1)
+    metrics = {"tokens_per_second": 12345.6, "final_loss": 0.00001234, "peak_device_memory": 21.5 * 2**30}
+    return answer(results([result(made.trials[0], metrics | {"train_seconds": 4321.0})], score_backends=()), made)
+
+
+def mixed_and_odd() -> Answer:
+    """Two environments, bounds, names that Markdown and shells would take for something else."""
+    decide = Decide(maximise="tokens_per_second", keep={"peak_host_memory": "<= 1 GiB"})
+    cells = [cell("dpo-a|b"), cell("dpo-it's"), cell("dpo-<c>*")]
+    excluded = [Excluded(name="dpo-x", levels={}, reason="excluded by `exclude[0]`\nof the suite")]
+    made = plan(cells, of=suite(decide=decide), excluded=excluded)
+    made = dataclasses.replace(made, suite=made.suite.model_copy(update={"question": "Which of [these] is *fast*?"}))
+    found = []
+    for number, trial in enumerate(made.trials):
+        metrics = {"tokens_per_second": 1000.0 + 10 * number, "peak_host_memory": (0.8 + 0.1 * number) * 2**30}
+        changes = {"environment": "e2" if number == 0 else "e1", "notes": ("8-bit AdamW | was `asked` for",)}
+        found.append(result(trial, metrics | {ACC: 0.5 - number / 100, "final_loss": -0.5}, **changes))
+    other: dict[str, Any] = {**ENVIRONMENT, "hash": "e2", "device": {"name": "H200", "count": 2, "driver": "575.1"}}
+    other["editable"] = {"trl-harness": {"commit": "0123456789abcdef", "dirty": True}}
+    return answer(results(found, environments={"e1": ENVIRONMENT, "e2": other}), made)
+
+
+ANSWERS: dict[str, Callable[[], Answer]] = {
+    made.__name__: made for made in (like_the_quickstart, nothing_ran, all_failed, one_cell, mixed_and_odd)
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_report_is_the_golden_one(name: str, tmp_path: Path) -> None:
+    text = render(ANSWERS[name](), tmp_path).read_text(encoding="utf-8")
+
+    golden = GOLDEN / f"{name}.md"
+    if os.environ.get("HARNESS_GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_picture_lies_beside_and_no_other(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "quick"
+
+    report = render(ANSWERS[name](), folder)
+
+    assert report == folder / "report.md"
+    pictures = set(re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report.read_text(encoding="utf-8")))
+    assert {path.name for path in folder.iterdir()} == {"report.md"} | pictures
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_tables_are_aligned_in_the_source_and_whole(name: str, tmp_path: Path) -> None:
+    lines = render(ANSWERS[name](), tmp_path).read_text(encoding="utf-8").splitlines()
+
+    tables: list[list[str]] = [[]]
+    for line in lines:
+        if line.startswith("|"):
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    for table in tables:
+        assert len({len(line) for line in table}) <= 1
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) <= 1
+    # Prose wraps wherever it is read; what a pager cannot wrap well is tables.
+    assert max(len(line) for table in tables for line in table or [""]) <= 200
+
+
+def test_a_second_rendering_replaces_the_first(tmp_path: Path) -> None:
+    first = render(like_the_quickstart(), tmp_path).read_text(encoding="utf-8")
+    assert (tmp_path / "loss.svg").exists()
+
+    second = render(nothing_ran(), tmp_path).read_text(encoding="utf-8")
+
+    assert first != second
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_the_same_answer_gives_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        render(like_the_quickstart(), tmp_path / folder)
+
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["cost.svg", "loss.svg", "report.md", "reward-margins.svg"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_old_report(tmp_path: Path) -> None:
+    render(nothing_ran(), tmp_path)
+    before = (tmp_path / "report.md").read_bytes()
+    (tmp_path / "loss.svg").mkdir()
+
+    with pytest.raises(OSError, match=r"loss\.svg"):
+        render(like_the_quickstart(), tmp_path)
+
+    assert (tmp_path / "report.md").read_bytes() == before
+    assert not list(tmp_path.glob(".*.tmp"))
