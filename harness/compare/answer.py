@@ -39,6 +39,6 @@ def answer(results: SuiteResults, plan: Plan) -> Answer:
         curves=tuple(curve for curve in results.curves if curve.trial_id in known),
         excluded=plan.excluded,
         environments={key: value for key, value in results.environments.items() if key in shown},
-        findings=findings_of(plan, results, trials, cells, columns),
+        findings=findings_of(plan, results, trials, cells, columns, decision),
         score_backends=results.score_backends,
     )

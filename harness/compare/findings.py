@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.compare.columns import methods
 from harness.records.plan import Plan
-from harness.records.results import CellSummary, SuiteResults, TrialResult
+from harness.records.results import CellSummary, Decision, SuiteResults, TrialResult
 
 _MOST_NAMES = 4
 _MOST_NOTES = 10
@@ -20,11 +20,13 @@ def findings_of(
     trials: Sequence[TrialResult],
     cells: Sequence[CellSummary],
     columns: Sequence[str],
+    decision: Decision | None,
 ) -> tuple[str, ...]:
     """Every finding; none where there is nothing to tell."""
     return (
         *_made_up(results, trials),
         *_failed(trials),
+        *_out_of_bounds(decision),
         *_environments(results, trials),
         *_backends(results),
         *_few_seeds(cells),
@@ -54,6 +56,12 @@ def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
     missing = [trial.name for trial in trials if trial.outcome is None]
     if missing:
         yield f"Not finished yet: {_named(missing, len(trials))}."
+
+
+def _out_of_bounds(decision: Decision | None) -> Iterable[str]:
+    if decision is not None:
+        for name, why in decision.out_of_bounds.items():
+            yield f"Out of bounds: {name}: {why}."
 
 
 def _environments(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
@@ -88,7 +96,7 @@ def _few_seeds(cells: Sequence[CellSummary]) -> Iterable[str]:
     short = [
         f"{cell.name} ({cell.outcomes.get('ok', 0)} of {len(cell.seeds)})"
         for cell in matrix
-        if cell.outcomes.get("ok", 0) < len(cell.seeds)
+        if 0 < cell.outcomes.get("ok", 0) < len(cell.seeds)
     ]
     if short:
         yield f"Fewer seeds than planned: {_named(short, len(matrix), 'cells')}."

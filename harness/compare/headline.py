@@ -46,11 +46,12 @@ def _lead(cells: Sequence[CellSummary], decision: Decision, value: Spread) -> st
     if name.startswith("score."):
         task, _, kind = name.removeprefix("score.").rpartition(".")
         text = f"{decision.winner} scores {plus_minus(name, value)} on {task} ({'; '.join([kind, *around])})"
-    elif metric(name):
-        text = f"{decision.winner} has the {'highest' if decision.better == 'higher' else 'lowest'} {title(name)}: "
-        text += plus_minus(name, value)
+    elif decision.runner_up is None and not decision.out_of_bounds:
+        figure = plus_minus(name, value)
+        text = f"{decision.winner}: {figure if figure.endswith(title(name)) else f'{title(name)} {figure}'}"
     else:
-        text = f"{decision.winner} has {title(name)} {plus_minus(name, value)}"
+        text = f"{decision.winner} has the {'highest' if decision.better == 'higher' else 'lowest'} {title(name)}"
+        text += f"{' within the bounds' if decision.out_of_bounds else ''}: {plus_minus(name, value)}"
     if decision.runner_up is None or decision.difference is None:
         return text + "."
     second = _spread(cells, decision.runner_up, name)

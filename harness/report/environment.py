@@ -20,7 +20,7 @@ def environment_table(answer: Answer) -> str:
     keys = sorted(answer.environments, key=lambda key: (-trials[key], key))
     if not keys:
         return ""
-    columns = [_parts(answer.environments[key]) | {"trials": str(trials[key])} for key in keys]
+    columns = [{"trials": str(trials[key])} | _parts(answer.environments[key]) for key in keys]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [[name, *(text(column.get(name, NONE)) for column in columns)] for name in names]
     return table(["", *(f"`{key[:10]}`" for key in keys)], rows, ["left"] * (len(keys) + 1))

@@ -41,7 +41,7 @@ def figure(spread: Spread | None, how: Scale) -> str:
 def text(value: str) -> str:
     """Anybody's text as Markdown that shows it as it is, on one line."""
     escaped = re.sub(r"([\\`*|\[\]])", r"\\\1", " ".join(value.split()))
-    return escaped.replace("<", "&lt;")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
 
 
 def shortened(value: str, most: int) -> str:

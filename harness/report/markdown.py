@@ -10,7 +10,7 @@ from harness.report.environment import environment_table
 from harness.report.format import column_scale, figure, heading, quoted, shortened, shown_path, text
 from harness.report.tables import Align, table
 
-_CAUSE_CHARACTERS = 160
+_CAUSE_CHARACTERS = 110
 
 
 def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
@@ -49,7 +49,7 @@ def _results(answer: Answer) -> str:
         return ""
     align: list[Align] = ["left", "left"]
     align += ["right"] * len(answer.columns)
-    return "## Results\n\n" + table(header, rows, align) + "\n\n" + _legend(answer)
+    return ("## Results\n\n" + table(header, rows, align) + "\n\n" + _legend(answer)).rstrip()
 
 
 def _row_name(cell: CellSummary) -> str:
@@ -123,7 +123,7 @@ def _reproduce(answer: Answer) -> str:
     one = next((trial for trial in answer.trials if trial.kind == "cell"), answer.trials[0] if answer.trials else None)
     alone = (
         "\n\nEach run folder holds `command.sh`, which replays its trial alone, e.g. "
-        f"`sh results/{answer.suite}/{one.trial_id}/command.sh` ({text(one.name)})."
+        f"`sh {_word(f'results/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."
         if one
         else ""
     )

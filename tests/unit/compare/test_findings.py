@@ -7,6 +7,7 @@ import pytest
 
 from harness.compare import answer
 from harness.records.results import SuiteResults, TrialResult
+from harness.records.suite import Decide
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, figures_of, plan, result, results
 
 
@@ -95,6 +96,14 @@ def test_unpinned_revisions_are_found() -> None:
     (said,) = answer(results(found), made).findings
 
     assert said.startswith("No revision is pinned for org/model:")
+
+
+def test_what_is_out_of_bounds_is_found() -> None:
+    made, found = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+    decide = Decide(maximise=ACC, keep={ACC: "<= 0.85"})
+    bounded = dataclasses.replace(made, suite=made.suite.model_copy(update={"decide": decide}))
+
+    assert answer(found, bounded).findings == ("Out of bounds: a: arithmetic_mc acc 0.900 is not <= 0.85.",)
 
 
 def test_one_seed_is_found() -> None:
