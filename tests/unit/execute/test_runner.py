@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import FolderError, HeldError, InputError, Interrupted
-from harness.execute import DebugEngine, Engine, Handle, holder, lock
+from harness.errors import FolderError, HeldError, InputError, Interrupted, StoreError
+from harness.execute import DebugEngine, Engine, Handle, execute, holder, lock
 from harness.records.outcome import Outcome
 from harness.records.progress import Live, Silent
 from harness.records.run_folder import Attempt, RunFolder, read_json
@@ -317,6 +317,20 @@ def test_an_error_of_who_watches_leaves_the_suite_resumable(bench: Bench) -> Non
         bench.run(observer=Broken())
     assert holder(bench.results, "bench") is None
     assert names(bench.run()) == {"a": "ok"}
+
+
+def test_an_error_of_the_store_ends_the_run_and_the_finished_trial_stays_finished(bench: Bench) -> None:
+    bench.trial("a")
+    bench.trial("b")
+
+    def locked(folder: RunFolder) -> None:
+        raise StoreError.of("the database is locked")
+
+    with pytest.raises(StoreError, match="locked"):
+        execute(bench.plan, bench.specs, bench.results, engine=DebugEngine(), observer=Silent(), on_finished=locked)
+    engine = DebugEngine()
+    assert names(bench.run(engine)) == {"a": "ok", "b": "ok"}
+    assert engine.started == ["b"]
 
 
 def remove(folder: Path) -> None:

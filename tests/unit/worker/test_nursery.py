@@ -182,3 +182,14 @@ def wait_until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_the_training_stack_is_safe_to_fork_once_imported() -> None:
+    """No Python thread, no CUDA; the few native threads are those of libraries that prepare for forks."""
+    spoken = begin("--preload=default", "--train=harness.worker.trial:run_trial")
+    assert select.select([spoken.replies], [], [], 120)[0], "it did not import in time"
+    ready = spoken.reply()
+    spoken.process.communicate()
+    assert ready["warning"] is None
+    assert ready["threads"] <= 1 + 3 * (os.cpu_count() or 1)
