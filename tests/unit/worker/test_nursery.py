@@ -19,7 +19,7 @@ import pytest
 
 from harness.records.run_folder import RunFolder, write_json
 
-HELD_S = 5.0
+HELD_S = 20.0
 
 
 @dataclass
