@@ -17,7 +17,7 @@ HARNESS_DEFAULTS: Mapping[str, Any] = {
     "disable_tqdm": True,  # progress comes from events.jsonl
     "logging_nan_inf_filter": False,  # Hugging Face would log the last finite loss in place of NaN
 }
-"""What the harness sets for every method where the suite is silent."""
+"""What the harness sets for every method; of these a suite may set what `harness.methods.OWNED` does not name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,13 +34,13 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
     Raises:
         SuiteError: the trial asks for what TRL does not do for this method.
     """
-    refused = method.refused(_given(spec), lora=spec.lora is not None)
+    refused = method.refused(spec.train, lora=spec.lora is not None)
     if refused:
         raise SuiteError.of(
             "; ".join(f"train.{name}: {reason}" for name, reason in refused.items()),
             hint=f"leave it out for {method.name}, or exclude the combination",
         )
-    given = method.accepted(_given(spec))
+    given = method.accepted(spec.train)
     kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}
     kwargs.update(output_dir=str(scratch), seed=spec.seed)
     notes: list[str] = []
@@ -50,14 +50,6 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
         notes.append("evaluation during training is off: the data has no rows for it (data.eval_fraction)")
         kwargs["eval_strategy"] = "no"
     return Resolved(kwargs=kwargs, notes=tuple(notes))
-
-
-def _given(spec: Spec) -> dict[str, Any]:
-    """`spec.train` without what the harness sets itself to the very same value."""
-    return {name: value for name, value in spec.train.items() if HARNESS_DEFAULTS.get(name, _NOTHING) != value}
-
-
-_NOTHING = object()
 
 
 def _without_cuda(kwargs: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
