@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.compare.columns import best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
-from harness.compare.findings import findings_of
+from harness.compare.findings import findings_of, made_up
 from harness.compare.headline import headline_of
 from harness.compare.summary import measured, summarise
 from harness.records.plan import Plan
@@ -29,7 +29,7 @@ def answer(results: SuiteResults, plan: Plan) -> Answer:
         suite=plan.suite.name,
         question=plan.suite.question,
         suite_file=str(plan.suite.file),
-        headline=headline_of(plan, cells, decision, goal),
+        headline=headline_of(cells, decision, goal, made_up=any(made_up(results, trials))),
         decision=decision,
         columns=columns,
         directions=directions,

@@ -24,7 +24,7 @@ def findings_of(
 ) -> tuple[str, ...]:
     """Every finding; none where there is nothing to tell."""
     return (
-        *_made_up(results, trials),
+        *made_up(results, trials),
         *_failed(trials),
         *_out_of_bounds(decision),
         *_environments(results, trials),
@@ -39,9 +39,10 @@ def findings_of(
     )
 
 
-def _made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
-    made_up = {key for key, content in results.environments.items() if content.get("engine") == "debug"}
-    names = [trial.name for trial in trials if trial.environment in made_up]
+def made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
+    """What in these results comes from the debug engine or the debug scoring, in words; empty where nothing does."""
+    debug = {key for key, content in results.environments.items() if content.get("engine") == "debug"}
+    names = [trial.name for trial in trials if trial.environment in debug]
     if names:
         yield f"MADE UP: the debug engine trained nothing in {_named(names, len(trials))}; its figures mean nothing."
     if "debug" in results.score_backends:

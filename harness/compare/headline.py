@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from harness.compare.columns import Goal
 from harness.records.figures import alike, decimals, number, said, scale, title
 from harness.records.metrics import metric
-from harness.records.plan import Plan
 from harness.records.results import CellSummary, Decision, Spread
 
 
-def headline_of(plan: Plan, cells: Sequence[CellSummary], decision: Decision | None, goal: Goal) -> str:
-    """Who leads on the goal's metric, by how much over whom, against which floor, and whether the lead is clear."""
+def headline_of(cells: Sequence[CellSummary], decision: Decision | None, goal: Goal, *, made_up: bool) -> str:
+    """Who leads on the goal's metric, by how much over whom, against which floor, and whether the lead is clear.
+
+    Where figures are `made_up`, it says so before anything else: headlines are read alone.
+    """
     if decision is None:
-        return _nothing(plan, cells, goal)
-    if decision.winner is None or decision.value is None:
-        return _out_of_bounds(decision)
-    sentences = [_lead(cells, decision, decision.value), *_doubts(cells, decision, decision.value)]
-    return " ".join(sentences)
+        said = _nothing(cells, goal)
+    elif decision.winner is None or decision.value is None:
+        said = _out_of_bounds(decision)
+    else:
+        said = " ".join([_lead(cells, decision, decision.value), *_doubts(cells, decision, decision.value)])
+    return f"MADE UP, not measured: {said}" if made_up else said
 
 
-def _nothing(plan: Plan, cells: Sequence[CellSummary], goal: Goal) -> str:
+def _nothing(cells: Sequence[CellSummary], goal: Goal) -> str:
     matrix = [cell for cell in cells if cell.kind == "cell"]
     planned = sum(len(cell.seeds) for cell in matrix)
     done = sum(cell.outcomes.get("ok", 0) for cell in matrix)
@@ -103,6 +106,10 @@ def _doubts(cells: Sequence[CellSummary], decision: Decision, value: Spread) -> 
     floor = max((spread.mean for cell in cells if (spread := _floor(cell, decision))), default=None)
     if floor is not None and decision.better == "higher" and value.mean <= floor:
         sentences.append("That is no better than the untrained model.")
+    matrix = [cell for cell in cells if cell.kind == "cell"]
+    without = sum(1 for cell in matrix if decision.metric not in cell.metrics)
+    if without:
+        sentences.append(f"{without} of {_cells(len(matrix))} {'has' if without == 1 else 'have'} no such figure.")
     if decision.out_of_bounds:
         count = len(decision.out_of_bounds)
         sentences.append(f"{_cells(count)} {'is' if count == 1 else 'are'} out of bounds and not counted.")

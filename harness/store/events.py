@@ -13,7 +13,7 @@ RENAMED = {"wall_s": "step_seconds", "data_s": "data_seconds"}
 """Fields of a step event whose name as a metric says what they are; the others keep their own."""
 
 _NOT_FIELDS = ("kind", "t", "step")
-_Moment = tuple[Any, Any, dict[str, Any]]  # step, t, values by field
+_Entry = tuple[dict[str, Any], dict[str, Any]]  # the event, its values by field
 
 
 @dataclass(slots=True)
@@ -54,57 +54,57 @@ def read(path: Path) -> Events:
         return found
     parsed = lines.parse(raw, may_be_torn=True)
     found.unreadable, found.first_unreadable = parsed.unreadable, parsed.first_unreadable
-    groups: dict[tuple[str, ...], list[_Moment]] = {}
+    groups: dict[tuple[str, int], list[_Entry]] = {}
     for event in parsed.objects:
         kind = event.get("kind")
         values = event if kind == "step" else event.get("values") if kind in ("log", "memory") else None
-        if isinstance(values, dict):
-            groups.setdefault(tuple(values), []).append((event.get("step"), event.get("t"), values))
+        if isinstance(kind, str) and isinstance(values, dict):
+            groups.setdefault((kind, len(values)), []).append((event, values))
         else:
             _apart(found, event)
-    for names, moments in groups.items():
-        _add_group(found.columns, names, moments)
+    for (kind, _), entries in groups.items():
+        _add_group(found.columns, entries, of_steps=kind == "step")
     found.columns = {name: column for name, column in found.columns.items() if column.values}
     return found
 
 
-def _add_group(columns: dict[str, Column], names: tuple[str, ...], moments: list[_Moment]) -> None:
-    """Adds events that have the same fields: whole columns at a time, which is what makes reading fast."""
+def _add_group(columns: dict[str, Column], entries: list[_Entry], *, of_steps: bool) -> None:
+    """Adds events with equally many fields: whole columns at a time, which is what makes reading fast."""
+    names = [name for name in entries[0][1] if not (of_steps and name in _NOT_FIELDS)]
     try:
-        steps = array("q", [step for step, _, _ in moments])
-        times = array("d", [t for _, t, _ in moments])
+        # Where every event has all fields of the first and no more, they have the same ones.
+        by_name = {name: [values[name] for _, values in entries] for name in names}
+    except KeyError:
+        same: dict[tuple[str, ...], list[_Entry]] = {}
+        for entry in entries:
+            same.setdefault(tuple(entry[1]), []).append(entry)
+        for alike in same.values():
+            _add_group(columns, alike, of_steps=of_steps)
+        return
+    steps, times = [event.get("step") for event, _ in entries], [event.get("t") for event, _ in entries]
+    for name, values in by_name.items():
+        _add(columns.setdefault(RENAMED.get(name, name) if of_steps else name, Column()), steps, times, values)
+
+
+def _add(column: Column, steps: list[Any], times: list[Any], values: list[Any]) -> None:
+    try:
+        added = array("q", steps), array("d", times), array("d", values)
     except (TypeError, OverflowError):
-        moments = [(step, _time(t), values) for step, t, values in moments if plain.integer(step) is not None]
-        steps = array("q", [step for step, _, _ in moments])
-        times = array("d", [t for _, t, _ in moments])
-    step_event = "kind" in names
-    for name in names:
-        if step_event and name in _NOT_FIELDS:
-            continue
-        column = columns.setdefault(RENAMED.get(name, name) if step_event else name, Column())
-        try:
-            values = array("d", [values[name] for _, _, values in moments])
-        except (TypeError, OverflowError):
-            _add_numbers(column, steps, times, [values[name] for _, _, values in moments])
-            continue
-        column.steps.extend(steps)
-        column.times.extend(times)
-        column.values.extend(values)
+        _add_numbers(column, steps, times, values)
+        return
+    column.steps.extend(added[0])
+    column.times.extend(added[1])
+    column.values.extend(added[2])
 
 
-def _add_numbers(column: Column, steps: array[int], times: array[float], values: list[Any]) -> None:
-    """The same for a field that is not a number everywhere: TRL logs strings and lists too."""
+def _add_numbers(column: Column, steps: list[Any], times: list[Any], values: list[Any]) -> None:
+    """The same where something is not a number: TRL logs strings and lists too. What has no step is left out."""
     for step, t, value in zip(steps, times, values, strict=True):
-        figure = plain.figure(value)
-        if figure is not None:
+        figure, moment = plain.figure(value), plain.figure(t)
+        if figure is not None and plain.integer(step) is not None:
             column.steps.append(step)
-            column.times.append(t)
+            column.times.append(float("nan") if moment is None else moment)
             column.values.append(figure)
-
-
-def _time(value: Any) -> float:
-    moment = plain.figure(value)
-    return float("nan") if moment is None else moment
 
 
 def _apart(found: Events, event: dict[str, Any]) -> None:

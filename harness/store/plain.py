@@ -12,7 +12,10 @@ _SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 def text(value: Any) -> str | None:
     """As text; None stays None. Lone surrogates, legal only in JSON's escapes, become question marks."""
-    return None if value is None else str(value).encode("utf-8", "replace").decode()
+    if value is None:
+        return None
+    said = value if isinstance(value, str) else str(value)
+    return said if said.isascii() else said.encode("utf-8", "replace").decode()
 
 
 def integer(value: Any) -> int | None:

@@ -159,6 +159,10 @@ def test_nobody_keeps_the_bounds() -> None:
             "With one seed of dpo and orpo nothing tells how much of this is chance, so the lead is not clear.",
         ),
         ({"dpo": [0.98, 0.96]}, "dpo scores 0.970 ± 0.014 on arithmetic_mc (acc)."),
+        (
+            {"dpo": [0.98, 0.96], "orpo": []},
+            "dpo scores 0.970 ± 0.014 on arithmetic_mc (acc). 1 of 2 cells has no such figure.",
+        ),
     ],
 )
 def test_headlines(values: dict[str, list[float]], headline: str) -> None:

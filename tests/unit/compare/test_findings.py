@@ -63,6 +63,13 @@ def test_made_up_trials_are_found_first(fine: SuiteResults) -> None:
     assert "several backends (debug, hf)" in said[2]
 
 
+def test_a_made_up_answer_says_so_in_its_headline(fine: SuiteResults) -> None:
+    made, _ = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+    found = dataclasses.replace(fine, environments={"e1": {"engine": "debug"}})
+
+    assert answer(found, made).headline.startswith("MADE UP, not measured: a scores 0.900")
+
+
 def test_trials_without_a_score_are_found(fine: SuiteResults) -> None:
     assert "Without a score: a-s1." in findings(changed(fine, "a-s1", metrics={}))
 

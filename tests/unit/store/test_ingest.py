@@ -319,6 +319,23 @@ def test_events_of_an_odd_shape_are_passed_over(store: Store, results: Path, eve
     assert one(store, "SELECT count(*) FROM samples") == 2 * 13 + 8
 
 
+def test_events_with_equally_many_but_other_fields_keep_apart(store: Store, results: Path) -> None:
+    logs = [{"loss": 1.0, "lr": 0.1}, {"eval_loss": 2.0, "lr": 0.2}, {"lr": 0.3, "loss": 3.0}, {"kind": 4.0, "t": 5.0}]
+    events = [{"t": 0.1 * n, "kind": "log", "step": n, "values": values} for n, values in enumerate(logs)]
+    store.ingest([write_folder(results, spec_of(), events=events)])
+
+    found: dict[str, list[tuple[int, float]]] = {}
+    for metric, step, value in store.query("SELECT metric, step, value FROM samples ORDER BY metric, step").rows:
+        found.setdefault(metric, []).append((step, value))
+    assert found == {
+        "loss": [(0, 1.0), (2, 3.0)],
+        "eval_loss": [(1, 2.0)],
+        "lr": [(0, 0.1), (1, 0.2), (2, 0.3)],
+        "kind": [(3, 4.0)],
+        "t": [(3, 5.0)],
+    }
+
+
 def test_a_time_that_is_none_is_null(store: Store, results: Path) -> None:
     events = [
         {"kind": "log", "step": 1, "values": {"loss": 1.0}},
