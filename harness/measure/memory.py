@@ -20,7 +20,7 @@ from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
 
-SAMPLE_SECONDS = 1.0
+SAMPLE_SECONDS = 2.0
 """Steps sample at most so often; what peaks in between is not lost."""
 COST_SHARE = 0.003
 """And so rarely that sampling takes no more than this share of the time."""
@@ -70,7 +70,7 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 class Memory(Probe):
-    """Samples at step ends, once a second at most, and at the end of every phase."""
+    """Samples at step ends, every two seconds at most, and at the end of every phase."""
 
     def __init__(
         self, recorder: Recorder, *, host: HostMemory | None = None, device: DeviceMemory | None = None
