@@ -84,9 +84,7 @@ class HarnessError(Exception):
         return "\n".join(problem.render() for problem in self.problems)
 
     @classmethod
-    def of(
-        cls, what: str, *, why: str | None = None, hint: str | None = None, where: Location | None = None
-    ) -> Self:
+    def of(cls, what: str, *, why: str | None = None, hint: str | None = None, where: Location | None = None) -> Self:
         """The error for a single problem; subclasses give their own class and exit code."""
         return cls(problems=(Problem(what=what, why=why, hint=hint, where=where),))
 

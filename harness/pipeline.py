@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,15 +61,16 @@ class Finished:
         return [trial for trial, outcome in self.outcomes.items() if outcome.outcome != "ok"]
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ingesting:
-    """Takes each finished run folder into the store at once, so that queries see it while the suite runs."""
+    """Takes run folders into the store and tells the observer what in them could not be read."""
 
     store: Store
-    problems: list[Problem] = field(default_factory=list)
+    observer: Observer
 
-    def __call__(self, folder: RunFolder) -> None:
-        self.problems.extend(self.store.ingest([folder]).problems)
+    def __call__(self, *folders: RunFolder) -> None:
+        for problem in self.store.ingest(folders).problems:
+            self.observer.message(problem.render("warning"))
 
 
 def planned(file: Path, choice: Choice) -> Plan:
@@ -78,8 +79,7 @@ def planned(file: Path, choice: Choice) -> Plan:
     Raises:
         SuiteError, SelectionError, DataError, ModelError: whatever is wrong with it, before anything runs.
     """
-    declared = suite.load(file)
-    plan = planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
+    plan = planning.select(planning.expand(suite.load(file), catalog.load()), choice.only, choice.skip)
     problems = unready(plan)
     if problems:
         raise InputError(problems=problems)
@@ -106,8 +106,7 @@ def unready(plan: Plan) -> list[Problem]:
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
     """How each trial of the plan ended so far, by trial id; trials without an outcome are left out."""
-    here = suite_folder(places.results, plan.suite.name)
-    found = {trial.id: RunFolder(here / trial.id).outcome() for trial in plan.trials}
+    found = {folder.path.name: folder.outcome() for folder in _folders(plan, places)}
     return {trial: outcome for trial, outcome in found.items() if outcome is not None}
 
 
@@ -119,10 +118,12 @@ def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]
 def run(
     file: Path, choice: Choice, places: Places, *, engine: execute.Engine, observer: Observer, scoring: bool = True
 ) -> Finished:
-    """Trains what is not finished, scores it, and reports."""
-    plan = planned(file, choice)
-    known = catalog.load()
-    specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
+    """Trains what is not finished, scores it, and reports on the whole suite, chosen trials and others alike."""
+    whole = planned(file, Choice())
+    plan = planning.select(whole, choice.only, choice.skip)
+    specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
+    ingest = Ingesting(store=places.store, observer=observer)
+    ingest(*run_folders(places.results, plan.suite.name))  # a store that cannot be used shows before hours of training
     outcomes = execute.execute(
         plan,
         specs,
@@ -131,10 +132,12 @@ def run(
         observer=observer,
         retry=choice.retry,
         force=choice.force,
-        on_finished=Ingesting(store=places.store),
+        on_finished=ingest,
     )
     scores = score_plan(plan, places, observer, force=choice.force) if scoring else None
-    answer, rendered = report_plan(plan, places)
+    if scoring:
+        drop_checkpoints(plan, places, scores)
+    answer, rendered = report_plan(whole, places, observer)
     return Finished(plan=plan, outcomes=outcomes, scores=scores, answer=answer, report=rendered)
 
 
@@ -143,16 +146,27 @@ def score_plan(plan: Plan, places: Places, observer: Observer, *, force: bool = 
     wanted = plan.suite.score
     if wanted is None:
         return None
-    here = suite_folder(places.results, plan.suite.name)
-    folders = [RunFolder(here / trial.id) for trial in plan.trials]
-    return score.score(folders, wanted, observer=observer, root=plan.suite.file.parent, force=force)
+    return score.score(_folders(plan, places), wanted, observer=observer, root=plan.suite.file.parent, force=force)
 
 
-def report_plan(plan: Plan, places: Places) -> tuple[Answer, Path]:
+def drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | None) -> None:
+    """Deletes the checkpoints that the suite wants dropped, except those whose scoring failed."""
+    unscored = {failure.folder for failure in scores.failed} if scores else set()
+    for trial, folder in zip(plan.trials, _folders(plan, places), strict=True):
+        if trial.cell.config["checkpoint"] == "drop" and folder.path not in unscored:
+            folder.drop_checkpoint()
+
+
+def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer, Path]:
     """Brings the store up to date with the run folders, computes the answer, and renders it."""
-    places.store.ingest(run_folders(places.results, plan.suite.name))
+    Ingesting(store=places.store, observer=observer)(*run_folders(places.results, plan.suite.name))
     answer = compare.answer(places.store.results(plan.suite.name), plan)
     return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def _folders(plan: Plan, places: Places) -> list[RunFolder]:
+    here = suite_folder(places.results, plan.suite.name)
+    return [RunFolder(here / trial.id) for trial in plan.trials]
 
 
 def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None) -> list[dict[str, Any]]:

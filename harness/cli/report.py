@@ -27,9 +27,10 @@ def report(
     """
     from harness import pipeline
     from harness.cli.output import print_json
+    from harness.cli.plain import PlainLines
 
     planned = pipeline.planned(suite, options.choice(only, skip))
-    answer, path = pipeline.report_plan(planned, options.places(results, reports))
+    answer, path = pipeline.report_plan(planned, options.places(results, reports), PlainLines())
     if as_json:
         print_json({"report": path, **_fields(answer)})
     elif shown:

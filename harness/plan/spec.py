@@ -24,6 +24,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
     return Spec(
         suite=plan.suite.name,
         suite_file=str(plan.suite.file),
+        question=plan.suite.question,
         trial_id=trial.id,
         cell_id=trial.cell.id,
         name=trial.name,
@@ -55,8 +56,8 @@ def _placed(part: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def _defaults(method: str | None, train: Mapping[str, Any], catalog: Catalog | None) -> dict[str, Any]:
+    """TRL's declared defaults of the fields that neither the suite nor the harness sets."""
     if catalog is None or method is None:
         return {}
-    """TRL's declared defaults of the fields that neither the suite nor the harness sets."""
     fields = catalog.methods[method]
     return {name: known.default for name, known in fields.items() if name not in train and owned(name) is None}

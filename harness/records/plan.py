@@ -10,7 +10,7 @@ from harness.errors import Problem
 from harness.records.suite import Suite
 
 Kind = Literal["cell", "stage", "floor"]
-"""`cell`: of the matrix; `stage`: a shared training that cells start from; `floor`: the model as it comes, untrained."""
+"""`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

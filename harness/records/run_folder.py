@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,6 +107,10 @@ class RunFolder:
     def scores(self) -> Path:
         return self.path / "scores"
 
+    def drop_checkpoint(self) -> None:
+        """Deletes the checkpoint; outcome and scores keep the hash of its weights."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
     def spec(self) -> dict[str, Any] | None:
         """The resolved trial, or None when the folder holds none."""
         return read_json(self.spec_file)
@@ -125,7 +130,7 @@ class RunFolder:
         folder = self.path / "attempts"
         if not folder.is_dir():
             return []
-        numbers = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+        numbers = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit())
         return [Attempt(folder / str(number), number) for number in numbers]
 
     def last_attempt(self) -> Attempt | None:

@@ -71,6 +71,7 @@ def _create(path: Path) -> None:
             connection.begin()
             connection.execute(resources.files("harness.store").joinpath("schema.sql").read_text(encoding="utf-8"))
             connection.commit()
+            connection.execute("CHECKPOINT")  # else the contents lie in a log that keeps the temporary name
         _name(beside, path)
     finally:
         beside.unlink(missing_ok=True)

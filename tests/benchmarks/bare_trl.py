@@ -33,14 +33,14 @@ def main(spec_file: str, out: str, *flags: str) -> None:
     folder = Path(spec_file).parent
     set_seed(spec["seed"])
     if spec["start"]:
-        model, tokenizer = models.load_checkpoint((folder / spec["start"]).resolve())
+        model, tokenizer = models.load_checkpoint((folder / spec["start"]).resolve(), device="cpu")
     else:
         model, tokenizer = models.load(spec["model"], root=folder, device="cpu")
     prepared = data.load(spec["data"], formats=METHODS[spec["method"]].formats, root=folder)
     classes = {"sft": (SFTConfig, SFTTrainer), "dpo": (DPOConfig, DPOTrainer), "orpo": (ORPOConfig, ORPOTrainer)}
     config_class, trainer_class = classes[spec["method"]]
     on_cpu = not torch.cuda.is_available()
-    arguments = {"use_cpu": on_cpu, "bf16": not on_cpu, "dataloader_pin_memory": not on_cpu}
+    arguments: dict[str, Any] = {"use_cpu": on_cpu, "bf16": not on_cpu, "dataloader_pin_memory": not on_cpu}
     arguments |= {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "output_dir": out}
     began: list[float] = []
 

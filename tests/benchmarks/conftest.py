@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -12,13 +12,13 @@ Tell = Callable[[str, str, str], None]
 
 
 @pytest.fixture
-def tell() -> Iterator[Tell]:
+def tell() -> Tell:
     """tell(figure, measured, bound): one line of the summary that `make bench` ends with."""
 
     def remember(figure: str, measured: str, bound: str) -> None:
         _told.append(f"{figure:<52} {measured:<44} must reach: {bound}")
 
-    yield remember
+    return remember
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -34,5 +34,5 @@ def test_help_takes_no_more_than_fifteen_bare_interpreters(benchmark: BenchmarkF
     benchmark.extra_info.update(
         ratio=round(ratio, 2), bare_s=round(statistics.median(empty), 4), help_s=round(statistics.median(full), 4)
     )
-    benchmark.pedantic(_seconds, args=(helped,), rounds=3)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(_seconds, args=(helped,), rounds=3)
     assert ratio <= _MOST, f"`harness --help` takes {ratio:.1f} times a bare interpreter"

@@ -75,7 +75,7 @@ def test_plan_of_a_large_matrix(
     counts = json.loads(_plan(file, "--json").printed)["counts"]  # also reads TRL's fields, once per version
     assert (counts["cells"], counts["excluded"]) == (cells - 1, 1)
     taken: list[_Taken] = []
-    benchmark.pedantic(lambda: taken.append(_plan(file)), rounds=_ROUNDS)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(lambda: taken.append(_plan(file)), rounds=_ROUNDS)
     cpu = statistics.median(one.cpu for one in taken)
     wall = min(one.wall for one in taken)
     tell(f"harness plan of {cells:,} cells", f"{cpu:.2f} s of CPU, {wall:.2f} s of wall at best", f"≤ {most:g} s")

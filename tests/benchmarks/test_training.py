@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 from scipy import stats
 
 from harness import execute, pipeline, plan
@@ -67,7 +66,7 @@ def until_training(engine: execute.LocalEngine, spec: Spec, folder: RunFolder) -
             pass
 
 
-def test_a_trial_starts_in_a_fifth_of_a_cold_process(tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell) -> None:
+def test_a_trial_starts_in_a_fifth_of_a_cold_process(tmp_path: Path, benchmark: Any, tell: Tell) -> None:
     spec = next(spec for spec in specs_of(QUICKSTART).values() if spec.method == "sft" and not spec.start)
     folder = RunFolder(tmp_path / spec.trial_id)
     write_json(folder.spec_file, spec.to_json())
@@ -85,9 +84,7 @@ def test_a_trial_starts_in_a_fifth_of_a_cold_process(tmp_path: Path, benchmark: 
     assert ratio <= 0.2
 
 
-def test_the_quickstart_trains_in_half_the_time_of_scripts(
-    tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell
-) -> None:
+def test_the_quickstart_trains_in_half_the_time_of_scripts(tmp_path: Path, benchmark: Any, tell: Tell) -> None:
     places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
 
     def train() -> None:
@@ -112,7 +109,7 @@ def test_the_quickstart_trains_in_half_the_time_of_scripts(
     assert ours / scripts <= 0.5
 
 
-def test_probes_cost_less_than_a_hundredth(tmp_path: Path, benchmark: BenchmarkFixture, tell: Tell) -> None:
+def test_probes_cost_less_than_a_hundredth(tmp_path: Path, benchmark: Any, tell: Tell) -> None:
     spec = next(spec for spec in specs_of(QUICKSTART).values() if spec.method == "sft" and not spec.start)
     steps, pairs = 60, 8
     throughput: dict[bool, list[float]] = {True: [], False: []}
