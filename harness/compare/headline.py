@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.compare.columns import Goal
-from harness.records.figures import alike, decimals, number, said, scale, title
+from harness.records.figures import alike, called, decimals, number, said, scale, title
 from harness.records.metrics import metric
 from harness.records.results import CellSummary, Decision, Spread
 
@@ -90,7 +90,7 @@ def _around(cells: Sequence[CellSummary], decision: Decision) -> list[str]:
     for cell in (*own[:1], *(cell for cell in cells if cell.kind == "stage")):
         spread = cell.metrics.get(decision.metric)
         if spread is not None:
-            label = "floor" if cell.kind == "floor" else f"stage {cell.name}"
+            label = "floor" if cell.kind == "floor" else called(cell.kind, cell.name)
             text.append(f"{label} {number(spread.mean, scale(decision.metric, spread.high))}")
     return text
 

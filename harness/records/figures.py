@@ -100,3 +100,8 @@ def alike(name: str, one: float, other: float) -> bool:
     """Whether two figures read the same once they are rounded for a reader."""
     how = scale(name, max(abs(one), abs(other)))
     return number(one, how) == number(other, how)
+
+
+def called(kind: str, name: str) -> str:
+    """A cell in a sentence or on a chart: stages are said to be stages, once (the plan names them `stage-base`)."""
+    return f"stage {name.removeprefix('stage-')}" if kind == "stage" else name

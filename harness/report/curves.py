@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.records.figures import called
 from harness.records.results import Answer, CellSummary, Curve
 from harness.report.emphasis import Emphasis
 from harness.report.style import FAINT, GREY, INK, figure, styled, svg
@@ -34,9 +35,9 @@ class Drawn:
 
 
 def draw(answer: Answer, emphasis: Emphasis, metric: str, label: str) -> str | None:
-    """The metric's curves as SVG; None where no trial has any."""
+    """The metric's curves as SVG; None where no trial has more than a single point, which the table says already."""
     panels = _panels(answer, metric)
-    if not panels:
+    if not any(len(line[0]) > 1 for cells in panels.values() for cell in cells for line in (*cell.fine, *cell.failed)):
         return None
     columns = 2 if len(panels) == 4 else min(_PANELS_PER_ROW, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -71,7 +72,7 @@ def _panels(answer: Answer, metric: str) -> dict[str, list[Drawn]]:
 
 
 def _title(cell: CellSummary) -> str:
-    return f"stage {cell.name}" if cell.kind == "stage" else str(cell.config.get("method") or "untrained")
+    return called(cell.kind, cell.name) if cell.kind == "stage" else str(cell.config.get("method") or "untrained")
 
 
 def thinned(curve: Curve, most: int = POINTS) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.records.figures import called
 from harness.records.results import Answer, CellSummary
 from harness.report.charts import Chart
 from harness.report.environment import environment_table
@@ -53,8 +54,8 @@ def _results(answer: Answer) -> str:
 
 
 def _row_name(cell: CellSummary) -> str:
-    label = {"floor": " (untrained)", "stage": " (stage)", "cell": ""}[cell.kind]
-    return text(cell.name) + label
+    label = " (untrained)" if cell.kind == "floor" else ""
+    return text(called(cell.kind, cell.name)) + label
 
 
 def _seeds(cell: CellSummary) -> str:

@@ -21,6 +21,13 @@ _QUIET = {
     "TQDM_DISABLE": "1",  # progress comes from events.jsonl; bars would fill worker.log
 }
 
+_SPINS = "2000"
+"""How often a waiting OpenMP thread looks again before it sleeps (libgomp's own: 300,000, some milliseconds).
+
+Small models wait thousands of times a second. When anything else runs on the machine, spinning threads keep the core
+from the very thread they wait for, and training gets up to a hundred times slower; see docs/measuring.md.
+"""
+
 
 class Stopped(BaseException):
     """A signal asked this worker to stop.
@@ -63,9 +70,11 @@ class StopRequest:
 
 
 def quiet_environment() -> None:
-    """Sets what the training stack reads at import, where the user has not set it; threads stay at torch's default."""
+    """Sets what the training stack reads at import, where the user has not set it; as many threads as torch takes."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
