@@ -26,7 +26,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/harness run suites/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
