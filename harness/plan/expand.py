@@ -18,6 +18,7 @@ from harness.plan.naming import candidates, give_names
 from harness.plan.order import first_stages, in_order
 from harness.plan.parts import Parts
 from harness.plan.resolve import base_config
+from harness.plan.selectors import rule_of
 from harness.plan.stages import Stages, check_stages
 from harness.plan.training import Training
 from harness.records.plan import Plan
@@ -72,7 +73,16 @@ def expand(suite: Suite, catalog: Catalog | None = None, *, limit: int = 100_000
         trials=trials,
         excluded=tuple(cells.excluded),
         warnings=(*cells.warnings, *_said_otherwise(suite), *kept),
+        baseline=_baseline(suite, cells.running, checks),
     )
+
+
+def _baseline(suite: Suite, cells: Sequence[Draft], checks: Checks) -> tuple[str, ...]:
+    """Ids of the cells that others are compared with."""
+    if suite.baseline is None:
+        return ()
+    rule = rule_of(suite.baseline, checks.parts)
+    return tuple(draft.id for draft in cells if rule.matches(draft, checks.training))
 
 
 def _keep_shared(suite: Suite, stages: Sequence[Draft], cells: Sequence[Draft]) -> list[Problem]:

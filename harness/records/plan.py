@@ -58,3 +58,4 @@ class Plan:
     trials: tuple[Trial, ...]
     excluded: tuple[Excluded, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    baseline: tuple[str, ...] = ()  # ids of the cells that the suite's `baseline` chooses, in the matrix's order
