@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
 from harness.compare.findings import findings_of, made_up
@@ -11,11 +12,12 @@ from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults
 
 
-def answer(results: SuiteResults, plan: Plan) -> Answer:
+def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Answer:
     """The answer to the suite's question, from the trials of the plan.
 
     Results of trials that the plan does not have (an older state of the suite, or not chosen) are left out, and a
-    finding says so. Cells come as the plan has them: floors first, then stages, then the matrix.
+    finding says so. Cells come as the plan has them: floors first, then stages, then the matrix. `folder` is where the
+    run folders lie, for the commands a reader may copy.
     """
     trials = measured(results, plan)
     cells = summarise(trials, plan)
@@ -23,13 +25,15 @@ def answer(results: SuiteResults, plan: Plan) -> Answer:
     columns = columns_of(plan.suite, cells, goal)
     directions = directions_of(columns, cells, goal)
     decision = decide(plan.suite, cells, goal)
+    baseline = baseline_of(plan, cells)
+    beside = against(cells, baseline, columns, goal)
     known = {trial.trial_id for trial in trials}
     shown = {environment for trial in trials if (environment := trial.environment)}
     return Answer(
         suite=plan.suite.name,
         question=plan.suite.question,
         suite_file=str(plan.suite.file),
-        headline=headline_of(cells, decision, goal, made_up=any(made_up(results, trials))),
+        headline=headline_of(cells, decision, goal, beside, made_up=any(made_up(results, trials))),
         decision=decision,
         columns=columns,
         directions=directions,
@@ -41,4 +45,7 @@ def answer(results: SuiteResults, plan: Plan) -> Answer:
         environments={key: value for key, value in results.environments.items() if key in shown},
         findings=findings_of(plan, results, trials, cells, columns, decision),
         score_backends=results.score_backends,
+        baseline=tuple(cell.name for cell in baseline),
+        against=beside,
+        results=folder,
     )

@@ -15,7 +15,7 @@ from harness.records.suite import Suite
 _MAIN = ("acc", "exact_match", "acc_norm", "f1", "word_f1", "bleu", "rouge1", "word_perplexity", "perplexity")
 """lm-eval metrics by how much one of them says for a task that reports several; others follow by name."""
 
-_OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_reward_margin")
+OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_reward_margin")
 """Each method's own quantity: DPO's loss and ORPO's are different functions, so none is better across methods."""
 
 
@@ -65,11 +65,11 @@ def _rank(kind: str) -> tuple[int, str]:
 
 
 def columns_of(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> tuple[str, ...]:
-    """Scores, reward margin, loss, speed, memory and time: those that some cell has, and all that `decide` names."""
+    """Scores, reward margin, loss, speed, memory, time and start-up: those there are, and all that `decide` names."""
     present = {name for cell in cells for name in cell.metrics}
     named = (goal.metric, *(suite.decide.keep if suite.decide else ()))
     memory = "peak_device_memory" if "peak_device_memory" in present else "peak_host_memory"
-    usual = ("final_reward_margin", "final_loss", "tokens_per_second", memory, "train_seconds")
+    usual = ("final_reward_margin", "final_loss", "tokens_per_second", memory, "train_seconds", "startup_seconds")
     scores = score_columns(suite, cells, named)
     chosen = [*scores, *(name for name in named if name not in usual and name not in scores), *usual]
     return tuple(dict.fromkeys(name for name in chosen if name in present))
@@ -81,7 +81,7 @@ def directions_of(columns: Sequence[str], cells: Sequence[CellSummary], goal: Go
     directions: dict[str, Direction] = {}
     for name in columns:
         known = metric(name)
-        directions[name] = "none" if several and name in _OF_A_METHOD else known.better if known else "none"
+        directions[name] = "none" if several and name in OF_A_METHOD else known.better if known else "none"
     if goal.stated and goal.metric in directions:
         directions[goal.metric] = goal.better
     return directions

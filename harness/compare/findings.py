@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
 from harness.records.plan import Plan
 from harness.records.results import CellSummary, Decision, SuiteResults, TrialResult
@@ -29,9 +30,11 @@ def findings_of(
         *_out_of_bounds(decision),
         *_environments(results, trials),
         *_backends(results),
+        *_baseline(plan, cells),
         *_few_seeds(cells),
         *_scores(plan, trials),
         *_methods(cells, columns),
+        *_ended_badly(trials),
         *_attempts(trials),
         *_unpinned(cells),
         *_others(plan, results),
@@ -92,6 +95,17 @@ def _backends(results: SuiteResults) -> Iterable[str]:
         yield f"Scores come from several backends ({backends}); small differences may be theirs."
 
 
+def _baseline(plan: Plan, cells: Sequence[CellSummary]) -> Iterable[str]:
+    if plan.suite.baseline is None:
+        return
+    baseline = baseline_of(plan, cells)
+    if not baseline:
+        yield "The baseline is not among the chosen trials: nothing is compared with it."
+    bare = [cell.name for cell in baseline if not cell.metrics]
+    if bare:
+        yield f"No figures of the baseline: {_named(bare, len(baseline), 'cells')}; nothing is compared with it."
+
+
 def _few_seeds(cells: Sequence[CellSummary]) -> Iterable[str]:
     matrix = [cell for cell in cells if cell.kind == "cell"]
     short = [
@@ -125,8 +139,20 @@ def _methods(cells: Sequence[CellSummary], columns: Sequence[str]) -> Iterable[s
         )
 
 
+def _ended_badly(trials: Sequence[TrialResult]) -> Iterable[str]:
+    """Trials that were run again and failed: their figures are true, but of an earlier attempt than one may think."""
+    for trial in trials:
+        if _failed_since(trial):
+            said = f"{trial.name}: its last attempt ended {trial.last_outcome}"
+            yield f"{said}; figures are of attempt {trial.counted}." if trial.counted else f"{said}."
+
+
+def _failed_since(trial: TrialResult) -> bool:
+    return trial.outcome == "ok" and trial.last_outcome not in (None, "ok")
+
+
 def _attempts(trials: Sequence[TrialResult]) -> Iterable[str]:
-    again = [f"{trial.name} ({trial.attempts})" for trial in trials if trial.attempts > 1]
+    again = [f"{trial.name} ({trial.attempts})" for trial in trials if trial.attempts > 1 and not _failed_since(trial)]
     if again:
         yield f"More than one attempt was needed: {_named(again, len(trials))}."
 
@@ -161,8 +187,11 @@ def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
             if "made up" not in note:  # said above, once
                 who.setdefault(note, []).append(trial.name)
     ranked = sorted(who.items(), key=lambda entry: -len(entry[1]))
+    trained = {trial.name for trial in trials if trial.kind != "floor" and trial.outcome not in (None, "skipped")}
     for note, names in ranked[:_MOST_NOTES]:
-        yield f"{_named(names, len(trials))}: {note.rstrip('.')}."
+        all_of_them = len(trained) > 1 and set(names) == trained
+        said = f"all {len(trained)} trainings" if all_of_them else _named(names, len(trials))
+        yield f"{said}: {note.rstrip('.')}."
     if len(ranked) > _MOST_NOTES:
         yield f"{len(ranked) - _MOST_NOTES} more notes of the workers are in the store's table notes."
 

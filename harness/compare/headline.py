@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.compare.columns import Goal
-from harness.records.figures import alike, called, decimals, number, said, scale, title
+from harness.records.figures import alike, called, changed, decimals, number, said, scale, title
 from harness.records.metrics import metric
-from harness.records.results import CellSummary, Decision, Spread
+from harness.records.results import Against, CellSummary, Decision, Spread
 
 
-def headline_of(cells: Sequence[CellSummary], decision: Decision | None, goal: Goal, *, made_up: bool) -> str:
-    """Who leads on the goal's metric, by how much over whom, against which floor, and whether the lead is clear.
+def headline_of(
+    cells: Sequence[CellSummary], decision: Decision | None, goal: Goal, against: Sequence[Against], *, made_up: bool
+) -> str:
+    """Who leads on the goal's metric, by how much over whom and the baseline, and whether the lead is clear.
 
     Where figures are `made_up`, it says so before anything else: headlines are read alone.
     """
@@ -20,7 +22,8 @@ def headline_of(cells: Sequence[CellSummary], decision: Decision | None, goal: G
     elif decision.winner is None or decision.value is None:
         said = _out_of_bounds(decision)
     else:
-        said = " ".join([_lead(cells, decision, decision.value), *_doubts(cells, decision, decision.value)])
+        lead = _lead(cells, decision, decision.value)
+        said = " ".join([lead, *_against(decision, against), *_doubts(cells, decision, decision.value)])
     return f"MADE UP, not measured: {said}" if made_up else said
 
 
@@ -79,6 +82,18 @@ def _difference(name: str, difference: float, value: Spread) -> str:
     if second > 0:
         return f"{abs(difference) / second:.1%} {'above' if difference >= 0 else 'below'}"
     return f"{said(name, abs(difference))} {'above' if difference >= 0 else 'below'}"
+
+
+def _against(decision: Decision, against: Sequence[Against]) -> list[str]:
+    """The winner beside its baseline, or that it is the baseline; nothing where the two have no such figure."""
+    mine = next((one for one in against if one.cell == decision.winner), None)
+    if mine is None:
+        return [f"{decision.winner} is the baseline."] if against else []
+    change = mine.changes.get(decision.metric)
+    if change is None:
+        return []
+    over = f"the {title(decision.metric)} of" if change.kind == "ratio" else "against"
+    return [f"That is {changed(decision.metric, change)} {over} the baseline, {mine.baseline}."]
 
 
 def _around(cells: Sequence[CellSummary], decision: Decision) -> list[str]:

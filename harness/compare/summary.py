@@ -6,6 +6,8 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.results import CellSummary, Spread, SuiteResults, TrialResult
@@ -25,25 +27,20 @@ def measured(results: SuiteResults, plan: Plan) -> tuple[TrialResult, ...]:
 
 def _of_trial(trial: Trial, found: TrialResult | None) -> TrialResult:
     cell = trial.cell
-    return TrialResult(
-        trial_id=trial.id,
-        cell_id=cell.id,
-        name=trial.name,
-        cell_name=cell.name,
-        kind=cell.kind,
-        levels=cell.levels,
-        seed=trial.seed,
-        method=cell.config.get("method"),
-        outcome=found.outcome if found else None,
-        phase=found.phase if found else None,
-        cause=found.cause if found else None,
-        attempts=found.attempts if found else 0,
-        environment=found.environment if found else None,
-        metrics=found.metrics if found else {},
-        stderr=found.stderr if found else {},
-        config=found.config if found else {},
-        notes=found.notes if found else (),
-    )
+    planned: dict[str, Any] = {
+        "trial_id": trial.id,
+        "cell_id": cell.id,
+        "name": trial.name,
+        "cell_name": cell.name,
+        "kind": cell.kind,
+        "levels": cell.levels,
+        "seed": trial.seed,
+        "method": cell.config.get("method"),
+    }
+    if found is not None:
+        return replace(found, **planned)
+    never: dict[str, Any] = dict.fromkeys(("outcome", "phase", "cause", "environment"))
+    return TrialResult(**planned, **never, attempts=0, metrics={})
 
 
 def summarise(trials: Sequence[TrialResult], plan: Plan) -> tuple[CellSummary, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.records.metrics import Direction
 from harness.records.plan import Excluded, Kind
@@ -31,6 +31,8 @@ class TrialResult:
     stderr: Mapping[str, float] = field(default_factory=dict)  # of `score.…` metrics
     config: Mapping[str, Any] = field(default_factory=dict)  # spec.json
     notes: Sequence[str] = ()
+    counted: int | None = None  # number of the attempt whose outcome and figures these are
+    last_outcome: str | None = None  # of the latest attempt that ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +100,30 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One metric's mean beside the baseline's: what was seen, without a verdict.
+
+    `value` is the mean less the baseline's (`points`: of a hundred; `difference`: in the metric's unit), or the mean
+    over the baseline's (`ratio`). `n` and `baseline_n` are the seeds behind the two means.
+    """
+
+    kind: Literal["points", "difference", "ratio"]
+    value: float
+    n: int
+    baseline_n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Against:
+    """One cell of the matrix beside the baseline cell it is compared with; both by name."""
+
+    cell: str
+    baseline: str
+    seeds: tuple[int, int]  # finished trials of the cell, and of the baseline cell
+    changes: Mapping[str, Change]  # by metric; without those that one of the two lacks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """A whole report, computed: rendering adds nothing to it."""
 
@@ -116,3 +142,6 @@ class Answer:
     environments: Mapping[str, Mapping[str, Any]]
     findings: Sequence[str] = ()  # sentences: things a reader must know (mixed environments, few seeds, …)
     score_backends: Sequence[str] = ()
+    baseline: Sequence[str] = ()  # names of the cells that the others are compared with
+    against: Sequence[Against] = ()  # the other cells of the matrix, in its order; empty without a baseline
+    results: str = "results"  # folder of the run folders

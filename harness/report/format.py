@@ -12,6 +12,11 @@ from harness.records.metrics import Direction
 from harness.records.results import CellSummary, Spread
 
 NONE = "—"
+_SHORT = {
+    "peak_host_memory": "host memory",
+    "peak_device_memory": "device memory",
+    "startup_seconds": "start-up",
+}
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
 
@@ -21,9 +26,14 @@ def column_scale(name: str, cells: Sequence[CellSummary]) -> Scale:
     return scale(name, max(means, default=0.0))
 
 
+def short_title(name: str) -> str:
+    """A metric's title where columns are narrow."""
+    return _SHORT.get(name, title(name))
+
+
 def heading(name: str, how: Scale, better: Direction) -> str:
-    """`peak host memory, MiB ↓`."""
-    return f"{title(name)}{', ' if how.unit else ''}{how.unit}{_ARROWS[better]}"
+    """`host memory, MiB ↓`."""
+    return f"{short_title(name)}{', ' if how.unit else ''}{how.unit}{_ARROWS[better]}"
 
 
 def figure(spread: Spread | None, how: Scale) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.records.figures import called
-from harness.records.results import Answer, CellSummary
+from harness.records.results import Answer
 from harness.report.charts import Chart
 from harness.report.environment import environment_table
-from harness.report.format import column_scale, figure, heading, quoted, shortened, shown_path, text
-from harness.report.tables import Align, table
+from harness.report.format import quoted, shortened, shown_path, text
+from harness.report.results import baseline, results
+from harness.report.tables import table
 
 _CAUSE_CHARACTERS = 110
+_RESULTS = "results"
 
 
 def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
     """The whole report; `charts` are those drawn, in their order."""
     sections = [
         _top(answer),
-        _results(answer),
+        results(answer),
+        baseline(answer),
         _findings(answer),
         *(_chart(chart) for chart in charts),
         _failed(answer),
@@ -33,48 +35,6 @@ def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
 def _top(answer: Answer) -> str:
     question = f"*{text(answer.question)}*\n\n" if answer.question.strip() else ""
     return f"# {text(answer.suite)}\n\n{question}**{text(answer.headline)}**"
-
-
-def _results(answer: Answer) -> str:
-    scales = {name: column_scale(name, answer.cells) for name in answer.columns}
-    header = ["cell", "seeds", *(heading(name, scales[name], answer.directions[name]) for name in answer.columns)]
-    rows = []
-    for cell in answer.cells:
-        figures = []
-        for name in answer.columns:
-            said = figure(cell.metrics.get(name), scales[name])
-            best = cell.kind == "cell" and cell.name in answer.best.get(name, ())
-            figures.append(f"**{said}**" if best else said)
-        rows.append([_row_name(cell), _seeds(cell), *figures])
-    if not rows:
-        return ""
-    align: list[Align] = ["left", "left"]
-    align += ["right"] * len(answer.columns)
-    return ("## Results\n\n" + table(header, rows, align) + "\n\n" + _legend(answer)).rstrip()
-
-
-def _row_name(cell: CellSummary) -> str:
-    label = " (untrained)" if cell.kind == "floor" else ""
-    return text(called(cell.kind, cell.name)) + label
-
-
-def _seeds(cell: CellSummary) -> str:
-    fine = cell.outcomes.get("ok", 0)
-    return str(fine) if fine == len(cell.seeds) else f"{fine} of {len(cell.seeds)}"
-
-
-def _legend(answer: Answer) -> str:
-    lines = []
-    if any(spread.sd is not None for cell in answer.cells for spread in cell.metrics.values()):
-        lines.append("Mean ± sample standard deviation over seeds.")
-    arrows = {answer.directions[name] for name in answer.columns} - {"none"}
-    if arrows:
-        lines.append(
-            ", ".join(f"{'↑ more' if way == 'higher' else '↓ less'} is better" for way in sorted(arrows)) + "."
-        )
-    if answer.best:
-        lines.append("**Bold** is the best mean of the matrix, or all that read the same.")
-    return "\n".join(lines)
 
 
 def _findings(answer: Answer) -> str:
@@ -99,7 +59,10 @@ def _failed(answer: Answer) -> str:
     if not rows:
         return ""
     made = table(["trial", "outcome", "in phase", "why"], rows, ["left"] * 4)
-    return f"## What failed\n\n{made}\n\n`harness show <trial>` tells more; `harness run --retry failed` tries again."
+    more = (
+        f"`harness show{_where(answer)} <trial>` tells more; `harness run{_where(answer)} --retry failed` tries again."
+    )
+    return f"## What failed\n\n{made}\n\n{more}"
 
 
 def _excluded(answer: Answer) -> str:
@@ -120,11 +83,12 @@ def _reproduce(answer: Answer) -> str:
     if not answer.cells:
         return ""
     file = shown_path(answer.suite_file)
-    commands = [f"harness run {_word(file)} --only {quoted(cell.name)}" for cell in answer.cells]
+    run = f"harness run {_word(file)}{_where(answer)}"
+    commands = [f"{run} --only {quoted(cell.name)}" for cell in answer.cells]
     one = next((trial for trial in answer.trials if trial.kind == "cell"), answer.trials[0] if answer.trials else None)
     alone = (
         "\n\nEach run folder holds `command.sh`, which replays its trial alone, e.g. "
-        f"`sh {_word(f'results/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."
+        f"`sh {_word(f'{shown_path(answer.results)}/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."
         if one
         else ""
     )
@@ -134,6 +98,12 @@ def _reproduce(answer: Answer) -> str:
     )
 
 
+def _where(answer: Answer) -> str:
+    """The option that finds the run folders, where they do not lie in the usual place."""
+    folder = shown_path(answer.results)
+    return "" if folder == _RESULTS else f" --results {_word(folder)}"
+
+
 def _word(value: str) -> str:
     plain = all(c.isalnum() or c in "/._-+=" for c in value)
     return value if plain and value else quoted(value)
@@ -141,10 +111,11 @@ def _word(value: str) -> str:
 
 def _query(answer: Answer) -> str:
     suite = answer.suite.replace("'", "''")
+    query = f"harness query{_where(answer)}"
     return (
         "## Ask more\n\nEverything measured is in the store; `docs/store.md` describes its tables.\n\n"
         "```sh\n"
-        f"harness query \"SELECT * FROM method_comparison WHERE suite = '{suite}' ORDER BY metric, mean DESC\"\n"
-        f"harness query \"SELECT name, outcome, cause FROM trial_summary WHERE suite = '{suite}'\"\n"
+        f"{query} \"SELECT * FROM method_comparison WHERE suite = '{suite}' ORDER BY metric, mean DESC\"\n"
+        f"{query} \"SELECT name, outcome, cause FROM trial_summary WHERE suite = '{suite}'\"\n"
         "```"
     )

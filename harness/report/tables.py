@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 Align = Literal["left", "right"]
+
+WIDEST = 100
+"""Characters of a line that a terminal of usual size shows unwrapped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A heading and its cells, Markdown already."""
+
+    heading: str
+    cells: Sequence[str]
+    align: Align = "right"
 
 
 def width(text: str) -> int:
@@ -20,6 +33,28 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[
     rule = ["-" * (size - 1) + ":" if side == "right" else "-" * size for size, side in zip(widths, align, strict=True)]
     lines = [_line(header, widths, align), "| " + " | ".join(rule) + " |"]
     return "\n".join([*lines, *(_line(row, widths, align) for row in rows)])
+
+
+def tables(first: Column, columns: Sequence[Column], *, widest: int = WIDEST) -> str:
+    """The columns in as few tables as keep within `widest` characters, each beginning with `first`.
+
+    A single column is never divided, however wide it is.
+    """
+    groups: list[list[Column]] = [[first]]
+    for column in columns:
+        if len(groups[-1]) > 1 and _wide([*groups[-1], column]) > widest:
+            groups.append([first])
+        groups[-1].append(column)
+    return "\n\n".join(_of_columns(group) for group in groups)
+
+
+def _wide(columns: Sequence[Column]) -> int:
+    return sum(max(3, *(width(text) for text in (column.heading, *column.cells))) + 3 for column in columns) + 1
+
+
+def _of_columns(columns: Sequence[Column]) -> str:
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    return table([column.heading for column in columns], rows, [column.align for column in columns])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], align: Sequence[Align]) -> str:

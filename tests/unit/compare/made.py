@@ -133,6 +133,7 @@ def _metrics(trial: Trial, chance: random.Random) -> dict[str, float]:
         "tokens_per_second": 21000 / slow * (1.15 if lora else 1) * chance.uniform(0.97, 1.03),
         "peak_host_memory": (620 + 90 * slow - 110 * lora) * 2**20 * chance.uniform(0.995, 1.005),
         "train_seconds": 9.5 * slow * (0.9 if lora else 1) * chance.uniform(0.97, 1.03),
+        "startup_seconds": 0.6 + 0.1 * slow,
     }
     if slow > 1:
         metrics["final_reward_margin"] = 1.2 * slow * chance.uniform(0.9, 1.1)

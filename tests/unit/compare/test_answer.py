@@ -27,6 +27,7 @@ def test_the_whole_answer_of_something_like_the_quickstart() -> None:
         "tokens_per_second",
         "peak_host_memory",
         "train_seconds",
+        "startup_seconds",
     )
     assert got.best[ACC] == ("dpo",)
     assert got.decision is not None

@@ -78,6 +78,30 @@ def test_repeated_attempts_are_found(fine: SuiteResults) -> None:
     assert "More than one attempt was needed: b-s0 (3)." in findings(changed(fine, "b-s0", attempts=3))
 
 
+def test_a_last_attempt_that_ended_badly_is_found_though_an_earlier_one_counts(fine: SuiteResults) -> None:
+    found = changed(fine, "b-s0", attempts=2, counted=1, last_outcome="oom")
+
+    assert findings(found).splitlines() == ["b-s0: its last attempt ended oom; figures are of attempt 1."]
+
+
+def test_a_last_attempt_that_counts_is_no_finding(fine: SuiteResults) -> None:
+    assert findings(changed(fine, "b-s0", attempts=1, counted=1, last_outcome="ok")) == ""
+
+
+def test_a_note_of_every_training_is_said_of_all(fine: SuiteResults) -> None:
+    floor = cell("floor", kind="floor")
+    _, two = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+    made = plan([floor, cell("a"), cell("b")])
+    untrained = result(made.trials[0], {ACC: 0.2})
+    trained = [dataclasses.replace(trial, notes=("bf16 is off.",)) for trial in two.trials]
+
+    said = answer(results([untrained, *trained]), made).findings
+    some = answer(results([untrained, *trained[:-1], two.trials[-1]]), made).findings
+
+    assert said == ("all 4 trainings: bf16 is off.",)
+    assert some == ("a-s0, a-s1, b-s0: bf16 is off.",)
+
+
 def test_notes_are_told_once_with_who_said_them(fine: SuiteResults) -> None:
     found = changed(changed(fine, "a-s0", notes=("cut off.", "cut off.", "rare")), "b-s1", notes=("cut off.",))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.records.figures import alike, number, said, scale, title
 from harness.records.results import Spread
 from harness.report.format import figure, quoted, shortened, shown_path, text
-from harness.report.tables import table, width
+from harness.report.tables import WIDEST, Column, table, tables, width
 
 
 def spread(mean: float, sd: float | None = None) -> Spread:
@@ -90,6 +90,24 @@ def test_any_text_makes_a_whole_table(rows: list[tuple[str, str]]) -> None:
     for line in lines:
         bare = line.replace("\\\\", "")
         assert bare.count("|") - bare.count("\\|") == 3
+
+
+COLUMNS = st.lists(st.integers(min_value=1, max_value=70), min_size=0, max_size=9)
+
+
+@given(COLUMNS)
+def test_columns_are_divided_over_tables_that_fit_and_none_is_lost(sizes: list[int]) -> None:
+    first = Column(heading="cell", cells=["dpo-lora8"], align="left")
+    columns = [Column(heading=f"{number}" + "x" * (size - 1), cells=["1"]) for number, size in enumerate(sizes)]
+
+    made = tables(first, columns).split("\n\n")
+
+    headers = [one.splitlines()[0] for one in made]
+    assert all(header.startswith("| cell ") for header in headers)
+    assert [name for header in headers for name in header.strip("| ").split()[1:] if name != "|"] == [
+        column.heading for column in columns
+    ]
+    assert all(width(line) <= WIDEST for one in made for line in one.splitlines())
 
 
 def test_wide_and_combining_characters_have_their_width() -> None:

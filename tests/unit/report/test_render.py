@@ -17,8 +17,9 @@ import pytest
 from harness.compare import answer
 from harness.records.plan import Excluded
 from harness.records.results import Answer
-from harness.records.suite import Decide
+from harness.records.suite import Decide, Selector
 from harness.report import render
+from harness.report.tables import WIDEST
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, plan, result, results, suite, whole
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,6 +28,37 @@ GOLDEN = Path(__file__).parent / "golden"
 def like_the_quickstart() -> Answer:
     made, found = whole()
     return answer(found, made)
+
+
+def with_a_baseline() -> Answer:
+    """The same with a baseline, in a folder of results of its own, one trial run again and failed."""
+    made, found = whole()
+    chosen = tuple(one.id for one in made.cells if one.name == "sft")
+    said = made.suite.model_copy(update={"baseline": Selector(levels={"recipe": ("sft",)})})
+    trials = tuple(
+        dataclasses.replace(trial, attempts=2, counted=1, last_outcome="oom") if trial.name == "dpo-s0" else trial
+        for trial in found.trials
+    )
+    return answer(
+        dataclasses.replace(found, trials=trials),
+        dataclasses.replace(made, suite=said, baseline=chosen),
+        folder="some where/results",
+    )
+
+
+def several_baselines() -> Answer:
+    """Two baseline cells, one of which lacks a seed."""
+    made, found = whole()
+    cells = [dataclasses.replace(one, levels=_two_axes(one.name)) for one in made.cells]
+    made = plan(cells)
+    chosen = tuple(one.id for one in cells if one.name in ("orpo", "orpo-lora8"))
+    said = made.suite.model_copy(update={"baseline": Selector(levels={"recipe": ("orpo",)})})
+    return answer(found, dataclasses.replace(made, suite=said, baseline=chosen))
+
+
+def _two_axes(name: str) -> dict[str, str]:
+    recipe, _, weights = name.partition("-")
+    return {"recipe": recipe, "weights": weights or "full"}
 
 
 def nothing_ran() -> Answer:
@@ -68,7 +100,16 @@ def mixed_and_odd() -> Answer:
 
 
 ANSWERS: dict[str, Callable[[], Answer]] = {
-    made.__name__: made for made in (like_the_quickstart, nothing_ran, all_failed, one_cell, mixed_and_odd)
+    made.__name__: made
+    for made in (
+        like_the_quickstart,
+        with_a_baseline,
+        several_baselines,
+        nothing_ran,
+        all_failed,
+        one_cell,
+        mixed_and_odd,
+    )
 }
 
 
@@ -107,8 +148,35 @@ def test_tables_are_aligned_in_the_source_and_whole(name: str, tmp_path: Path) -
     for table in tables:
         assert len({len(line) for line in table}) <= 1
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) <= 1
-    # Prose wraps wherever it is read; what a pager cannot wrap well is tables.
+    # Prose wraps wherever it is read; what a pager cannot wrap well is tables of figures.
+    figures = [line for table in tables for line in table if table[0].startswith("| cell ")]
+    assert max(map(len, figures)) <= WIDEST
     assert max(len(line) for table in tables for line in table or [""]) <= 200
+
+
+def test_rows_of_the_baseline_are_marked_and_not_set_beside_themselves(tmp_path: Path) -> None:
+    text = render(with_a_baseline(), tmp_path).read_text(encoding="utf-8")
+
+    results_, _, rest = text.partition("## Against the baseline")
+    assert "| sft (baseline) " in results_
+    assert "sft-lora8 (baseline)" not in results_
+    table = rest.partition("##")[0]
+    assert "| dpo-lora8 " in table
+    assert "| sft " not in table
+
+
+def test_without_a_baseline_nothing_is_said_of_one(tmp_path: Path) -> None:
+    assert "baseline" not in render(like_the_quickstart(), tmp_path).read_text(encoding="utf-8")
+
+
+def test_commands_name_the_folder_of_results_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
+    text = render(with_a_baseline(), tmp_path).read_text(encoding="utf-8")
+
+    assert "harness run suites/quick.yaml --results 'some where/results' --only 'dpo'" in text
+    assert "harness query --results 'some where/results' \"SELECT" in text
+    assert "`harness show --results 'some where/results' <trial>`" in text
+    assert "sh 'some where/results/quick/" in text
+    assert "--results" not in render(like_the_quickstart(), tmp_path).read_text(encoding="utf-8")
 
 
 def test_a_second_rendering_replaces_the_first(tmp_path: Path) -> None:

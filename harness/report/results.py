@@ -1,0 +1,117 @@
+"""The figures of every cell: what it reaches, what it costs, and how that stands against the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.records.figures import called, changed
+from harness.records.metrics import metric
+from harness.records.results import Against, Answer, CellSummary
+from harness.report.format import NONE, column_scale, figure, heading, short_title, text
+from harness.report.tables import Column, tables
+
+_QUALITY = ("score", "nats", "")
+"""Units of what a cell reaches; every other figure is what it costs."""
+
+
+def results(answer: Answer) -> str:
+    """The section of figures, in a table for quality and one for cost; empty without cells."""
+    if not answer.cells:
+        return ""
+    names = Column(heading="cell", cells=[_row_name(answer, cell) for cell in answer.cells], align="left")
+    seeds = Column(heading="seeds", cells=[_seeds(cell) for cell in answer.cells], align="left")
+    parts = {"Quality": _columns(answer, quality=True), "Cost": _columns(answer, quality=False)}
+    found = {title: columns for title, columns in parts.items() if columns}
+    if len(found) < 2:
+        made = [tables(names, [seeds, *(column for columns in found.values() for column in columns)])]
+    else:
+        made = [
+            f"### {title}\n\n{tables(names, [seeds, *columns] if title == 'Quality' else columns)}"
+            for title, columns in found.items()
+        ]
+    return "\n\n".join(part for part in ("## Results", *made, _legend(answer)) if part)
+
+
+def _row_name(answer: Answer, cell: CellSummary) -> str:
+    label = " (untrained)" if cell.kind == "floor" else ""
+    if cell.kind == "cell" and cell.name in answer.baseline:
+        label = " (baseline)"
+    return text(called(cell.kind, cell.name)) + label
+
+
+def _seeds(cell: CellSummary) -> str:
+    fine = cell.outcomes.get("ok", 0)
+    return str(fine) if fine == len(cell.seeds) else f"{fine} of {len(cell.seeds)}"
+
+
+def _columns(answer: Answer, *, quality: bool) -> list[Column]:
+    chosen = [name for name in answer.columns if (_unit(name) in _QUALITY) == quality]
+    return [_column(answer, name) for name in chosen]
+
+
+def _unit(name: str) -> str:
+    known = metric(name)
+    return known.unit if known else ""
+
+
+def _column(answer: Answer, name: str) -> Column:
+    how = column_scale(name, answer.cells)
+    cells = []
+    for cell in answer.cells:
+        said = figure(cell.metrics.get(name), how)
+        best = cell.kind == "cell" and cell.name in answer.best.get(name, ())
+        cells.append(f"**{said}**" if best else said)
+    return Column(heading=heading(name, how, answer.directions[name]), cells=cells)
+
+
+def _legend(answer: Answer) -> str:
+    lines = []
+    if any(spread.sd is not None for cell in answer.cells for spread in cell.metrics.values()):
+        lines.append("Mean ± sample standard deviation over seeds.")
+    arrows = {answer.directions[name] for name in answer.columns} - {"none"}
+    if arrows:
+        lines.append(
+            ", ".join(f"{'↑ more' if way == 'higher' else '↓ less'} is better" for way in sorted(arrows)) + "."
+        )
+    if answer.best:
+        lines.append("**Bold** is the best mean of the matrix, or all that read the same.")
+    if any(_unit(name) == "bytes" for name in answer.columns):
+        lines.append("Memory is the most that was in use at once.")
+    return "\n".join(lines)
+
+
+def baseline(answer: Answer) -> str:
+    """The section that sets the other cells beside the baseline; empty where nothing can be."""
+    rows = answer.against
+    compared = [name for name in answer.columns if any(name in row.changes for row in rows)]
+    if not compared:
+        return ""
+    first = Column(heading="cell", cells=[text(row.cell) for row in rows], align="left")
+    columns = [Column(heading="seeds", cells=[f"{row.seeds[0]} vs {row.seeds[1]}" for row in rows], align="left")]
+    if len({row.baseline for row in rows}) > 1:
+        columns.insert(0, Column(heading="against", cells=[text(row.baseline) for row in rows], align="left"))
+    columns += [Column(heading=short_title(name), cells=[_change(row, name) for row in rows]) for name in compared]
+    return f"## Against the baseline\n\n{tables(first, columns)}\n\n{_said(rows, compared)}"
+
+
+def _change(row: Against, name: str) -> str:
+    change = row.changes.get(name)
+    if change is None:
+        return NONE
+    own = (change.n, change.baseline_n)
+    return changed(name, change) + (f" ({own[0]} vs {own[1]})" if own != row.seeds else "")
+
+
+def _said(rows: Sequence[Against], compared: Sequence[str]) -> str:
+    names = list(dict.fromkeys(row.baseline for row in rows))
+    whose = f"{text(names[0])}, the baseline" if len(names) == 1 else "the baseline cell that differs least"
+    kinds = {row.changes[name].kind for row in rows for name in compared if name in row.changes}
+    ways = {
+        "points": "scores as differences, in percentage points",
+        "ratio": "rates, times and sizes as ratios",
+        "difference": "other figures as differences",
+    }
+    return (
+        f"Means beside those of {whose}: {'; '.join(said for kind, said in ways.items() if kind in kinds)}.\n"
+        "Seeds are the cell's and the baseline's. No verdict: whether a difference is more than chance is not judged."
+    )
