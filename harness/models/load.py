@@ -64,7 +64,7 @@ def load_checkpoint(
 ) -> tuple[Any, Any]:
     """Whole weights from a checkpoint: a saved model, or an adapter merged into its base; and the tokenizer.
 
-    Without `dtype` and `attn_implementation` they are the ones it was trained with.
+    Without `dtype` and `attn_implementation` they are the ones it was trained with. All weights can be trained on.
 
     Raises:
         ModelError: no checkpoint there, or an adapter whose base is gone or has changed since.
@@ -133,7 +133,8 @@ def _merged(folder: Path, device: str, dtype: str | None, kernel: str | None) ->
         adapted = PeftModel.from_pretrained(base, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError.of(f"the adapter in {folder} does not fit its base", why=_beginning(error)) from error
-    return adapted.merge_and_unload(), _own_tokenizer(folder) or tokenizer
+    merged = adapted.merge_and_unload().requires_grad_(True)  # PEFT leaves the base frozen
+    return merged, _own_tokenizer(folder) or tokenizer
 
 
 def _adapter_base(folder: Path, device: str, dtype: str | None, kernel: str | None) -> tuple[Any, Any]:

@@ -139,8 +139,7 @@ class _Trial:
         if self._start is None:
             return load(self.spec.model, root=self._root, device=device)
         kept = {name: self.spec.model.get(name) for name in ("dtype", "attn_implementation")}
-        model, tokenizer = load_checkpoint(self._start, device=device, **kept)
-        return model.requires_grad_(True), tokenizer  # PEFT leaves the base of a merged adapter frozen
+        return load_checkpoint(self._start, device=device, **kept)
 
     def _environment(self) -> None:
         captured = environment.capture()
