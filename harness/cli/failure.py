@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 
+from harness.cli.output import width, wrapped
 from harness.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK, HarnessError, Problem
+from harness.records.refusal import REFUSALS
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program without a handler would end
 BUG = 70  # EX_SOFTWARE of sysexits.h
-
-_KEPT = "what finished is kept: run the same command again and it goes on from there"
-_REASONS: dict[int, tuple[str, str]] = {
-    errno.ENOSPC: ("the disk is full", f"free some space, or choose another folder with --results; {_KEPT}"),
-    errno.EDQUOT: ("your disk quota is used up", f"free some space, or choose another folder with --results; {_KEPT}"),
-    errno.EFBIG: ("the file would grow past what this process may write", "raise the file size limit (ulimit -f)"),
-    errno.EROFS: ("the file system is read-only", "choose a folder you can write to with --results and --reports"),
-    errno.EACCES: ("permission denied", "choose a folder you can write to with --results and --reports"),
-    errno.EPERM: ("the operation is not permitted", "choose a folder you can write to with --results and --reports"),
-    errno.ENOENT: ("no such file or folder", "check the path"),
-    errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another folder with --results or --reports"),
-    errno.EISDIR: ("this is a folder, not a file", "name a file"),
-    errno.EEXIST: ("it exists already and is not what is needed here", "move it away, or choose another folder"),
-    errno.ENAMETOOLONG: ("the name is too long for this file system", "use a shorter path or name"),
-    errno.EMFILE: ("too many open files", "raise the limit (ulimit -n)"),
-    errno.ENOMEM: ("this machine is out of memory", "close other programs, or run fewer at once"),
-    errno.EIO: ("the disk reported an error", "check the disk"),
-}
 
 
 def of_problems(error: HarnessError) -> int:
@@ -41,8 +25,24 @@ def of_problems(error: HarnessError) -> int:
 def print_problems(problems: Sequence[Problem], severity: str = "error") -> None:
     """Problems on stderr, an empty line between those that take several lines."""
     rendered = [problem.render(severity) for problem in problems]
+    if sys.stderr.isatty():
+        rendered = [laid_out(text) for text in rendered]
     gap = "\n\n" if any("\n" in text for text in rendered) else "\n"
     _say(gap.join(rendered))
+
+
+def laid_out(text: str) -> str:
+    """A rendered problem for a terminal: long lines broken between words and hung under where their text begins.
+
+    Lines quoted from a file and words longer than a line stay whole, so that places and paths can be copied.
+    """
+    return "\n".join(_hung(line) for line in text.split("\n"))
+
+
+def _hung(line: str) -> str:
+    if len(line) <= width() or re.match(r" *\d* \| ", line):
+        return line
+    return wrapped(line, indent=7 if line.startswith(("  why: ", "  try: ")) else 2)
 
 
 def of_exit(stop: SystemExit) -> int:
@@ -67,7 +67,7 @@ def of_interrupt() -> int:
 
 def of_system(error: OSError) -> int:
     """What the machine refused: full disk, no permission, read-only, …; anything unknown is a bug."""
-    known = _REASONS.get(error.errno or 0)
+    known = REFUSALS.get(error.errno or 0)
     if known is None:
         return of_bug(error, sys.argv[1:])
     if _debugging():

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli import words
-from harness.cli.eta import Durations
 from harness.cli.output import number
+from harness.cli.tally import Tally
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
 from harness.records.progress import Live
@@ -32,10 +32,8 @@ class LiveTable:
         self._console = console or Console(stderr=True, highlight=False)
         self._lock = threading.Lock()  # the display draws from a thread of its own
         self._since = time.monotonic()
-        self._waiting: dict[str, Trial] = {}
         self._running: dict[str, tuple[Live, float]] = {}  # the state, and when it came
-        self._durations = Durations()
-        self._total = self._done = self._failed = 0
+        self._tally = Tally()
         self._doing = ""
         self._display = Display(
             self, console=self._console, refresh_per_second=_REFRESH_PER_SECOND, redirect_stdout=False, transient=True
@@ -52,18 +50,10 @@ class LiveTable:
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         with self._lock:
-            self._total = len(trials)
-            for trial in trials:
-                outcome = finished.get(trial.id)
-                if outcome is None:
-                    self._waiting[trial.id] = trial
-                    continue
-                self._done += 1
-                self._failed += outcome.outcome != "ok"
-                if outcome.outcome == "ok":
-                    self._durations.add(trial, outcome.duration_s)
-        if self._done:
-            self._print(Text(f"{self._done} of {self._total} trials are finished already; {len(self._waiting)} to run"))
+            self._tally.planned(trials, finished)
+            resumed = self._tally.resumed()
+        if resumed:
+            self._print(Text(resumed))
 
     def message(self, text: str) -> None:
         with self._lock:
@@ -73,7 +63,7 @@ class LiveTable:
     def started(self, trial: Trial, attempt: int) -> None:
         with self._lock:
             self._doing = ""
-            self._waiting.pop(trial.id, None)
+            self._tally.waiting.pop(trial.id, None)
             self._running[trial.id] = (Live(trial=trial, attempt=attempt, phase="starting"), time.monotonic())
 
     def live(self, state: Live) -> None:
@@ -84,14 +74,7 @@ class LiveTable:
     def finished(self, trial: Trial, outcome: Outcome, *, will_retry: bool) -> None:
         with self._lock:
             self._running.pop(trial.id, None)
-            if will_retry:
-                self._waiting[trial.id] = trial
-            else:
-                self._waiting.pop(trial.id, None)
-                self._done += 1
-                self._failed += outcome.outcome != "ok"
-            if outcome.outcome == "ok":
-                self._durations.add(trial, outcome.duration_s)
+            self._tally.ended(trial, outcome, will_retry=will_retry)
         colour = "yellow" if will_retry else _COLOURS.get(outcome.outcome, "red")
         line = Text(words.ended(trial, outcome, will_retry=will_retry))
         line.stylize(colour, len(trial.name) + 2, len(trial.name) + 2 + len(outcome.outcome))
@@ -126,11 +109,12 @@ class LiveTable:
         return table
 
     def _bottom_line(self, running: Sequence[Live], now: float) -> Text:
-        left = self._durations.remaining(list(self._waiting.values()), running)
-        parts = [f"{self._done}/{self._total} done"] if self._total else []
-        parts += [f"{self._failed} failed"] if self._failed else []
+        tally = self._tally
+        left = tally.durations.remaining(list(tally.waiting.values()), running)
+        parts = [f"{tally.done}/{tally.total} done"] if tally.total else []
+        parts += [f"{tally.failed} failed"] if tally.failed else []
         parts += [f"{_clock(now - self._since)} elapsed"]
-        parts += [f"ETA {format_duration(left)}"] if left and (self._waiting or running) else []
+        parts += [f"ETA {format_duration(left)}"] if left and (tally.waiting or running) else []
         parts += [self._doing] if self._doing and not running else []
         line = Text(f"{self._suite}  ", style="bold", no_wrap=True, overflow="ellipsis")
         return line.append(" · ".join(parts), style="not bold")

@@ -24,6 +24,27 @@ def width() -> int:
     return shutil.get_terminal_size().columns
 
 
+def wrapped(text: str, *, indent: int = 0) -> str:
+    """One line as several that fit the terminal, all but the first indented; words are never cut."""
+    import textwrap
+
+    start = len(text) - len(text.lstrip())
+    lines = textwrap.wrap(
+        text.strip(),
+        max(width(), indent + 20),
+        initial_indent=" " * start,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def many(count: int, what: str) -> str:
+    """`1 cell`, `1,000 cells`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """Exactly one JSON document; NaN and infinities are the strings "NaN", "Infinity", "-Infinity"."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -9,16 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import FolderError, Problem
-
-_HINTS = {
-    errno.ENOSPC: "free some space there (checkpoints are the largest files), then run the same command again: "
-    "it resumes, and nothing finished is lost",
-    errno.EDQUOT: "your quota there is used up; free some of it, then run the same command again",
-    errno.EROFS: "choose another folder with --results",
-    errno.EACCES: "make it writable for this user, or choose another folder with --results",
-    errno.ENOTDIR: "a part of this path is a file; choose another folder with --results",
-    errno.EEXIST: "a part of this path is a file; choose another folder with --results",
-}
+from harness.records.refusal import REFUSALS
 
 
 @contextlib.contextmanager
@@ -33,7 +24,9 @@ def writing(path: Path) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> FolderError:
     """The FolderError for a path that could not be written."""
     what = "the disk is full" if error.errno == errno.ENOSPC else "results cannot be written"
-    hint = _HINTS.get(error.errno or 0, "choose another folder with --results")
+    _, hint = REFUSALS.get(error.errno or 0, ("", ""))
+    if "--results" not in hint:
+        hint = "choose another folder with --results"
     return FolderError(problems=(Problem(what=f"{what}: {path}", why=error.strerror or str(error), hint=hint),))
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.execute import disk
 from harness.measure.summarise import summarise
-from harness.records.events import Event, last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder, write_atomic, write_json
 from harness.records.spec import Spec
@@ -28,10 +27,19 @@ def prepare(folder: RunFolder, spec: Spec) -> Attempt:
         FolderError: one of them could not be written.
     """
     with disk.writing(folder.path):
-        write_json(folder.spec_file, spec.to_json())
-        write_atomic(folder.command_file, _command())
-        folder.command_file.chmod(0o755)
+        write_spec(folder, spec)
         return folder.new_attempt()
+
+
+def write_spec(folder: RunFolder, spec: Spec) -> None:
+    """Writes spec.json, and command.sh, which replays it.
+
+    Raises:
+        OSError: one of them could not be written.
+    """
+    write_json(folder.spec_file, spec.to_json())
+    write_atomic(folder.command_file, _command())
+    folder.command_file.chmod(0o755)
 
 
 def _command() -> str:
@@ -56,26 +64,16 @@ def ended(
 
     `at_least` are maxima that the parent saw itself; the larger of both counts.
     """
-    events = _events(attempt)
+    events = attempt.readable_events()
     summary = dict(summarise(events)) if events else {}
     for metric, value in (at_least or {}).items():
         summary[metric] = max(summary.get(metric, 0.0), value)
-    return Outcome(
-        outcome=name,
-        attempt=attempt.number,
-        started_at=started.isoformat(timespec="milliseconds"),
-        ended_at=(started + timedelta(seconds=duration_s)).isoformat(timespec="milliseconds"),
-        duration_s=duration_s,
-        phase=last_phase(events),
-        cause=cause,
-        summary=summary,
-        environment=RunFolder(attempt.path.parent.parent).environment_since(started),
-    )
+    return attempt.ended(name, cause, started=started, duration_s=duration_s, summary=summary)
 
 
 def abandoned(attempt: Attempt) -> Outcome:
     """The outcome of an attempt that nobody closed: its times are those of the last thing it wrote."""
-    events = _events(attempt)
+    events = attempt.readable_events()
     duration = float(events[-1].get("t", 0.0)) if events else 0.0
     written = [path.stat().st_mtime for path in (attempt.events, attempt.log, attempt.path) if path.exists()]
     last = datetime.fromtimestamp(max(written), UTC)
@@ -120,10 +118,3 @@ def log_end(log: Path, lines: int = 3, most: int = 400) -> str:
         return ""
     said = [line.strip() for line in text.splitlines() if line.strip()]
     return " · ".join(said[-lines:])[-most:]
-
-
-def _events(attempt: Attempt) -> list[Event]:
-    try:
-        return list(read_events(attempt.events))
-    except (OSError, ValueError):
-        return []

@@ -35,10 +35,6 @@ class HostMemory:
         self._resets = True
         self._reset_peak()
 
-    def available(self) -> bool:
-        """Whether this system tells a process's unique pages."""
-        return (self._proc / "smaps_rollup").exists()
-
     def sample(self) -> tuple[int, int]:
         """(USS now, peak USS since the last sample), bytes.
 

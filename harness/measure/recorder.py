@@ -46,11 +46,6 @@ class Recorder:
         """Seconds since the attempt's start."""
         return self._clock() - self._started
 
-    @property
-    def phase_name(self) -> str | None:
-        """The innermost phase that is open."""
-        return self._phases[-1] if self._phases else None
-
     def add(self, kind: str, /, **fields: Any) -> Event:
         """Records one event and returns it; the caller may complete its fields until the next flush."""
         return self.add_event({"kind": kind, **fields})

@@ -14,11 +14,12 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.records.outcome import Outcome
+from harness.records.events import Event, last_phase, read_events
+from harness.records.outcome import Outcome, OutcomeName
 
 _CLOCK_TICK_S = 0.02
 """Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
@@ -75,6 +76,29 @@ class Attempt:
         """How it ended; None while it runs or when whoever ran it was killed."""
         value = read_json(self.outcome_file)
         return Outcome.from_json(value) if value and "outcome" in value else None
+
+    def readable_events(self) -> list[Event]:
+        """Its events so far; none where the log is missing or damaged."""
+        try:
+            return list(read_events(self.events))
+        except (OSError, ValueError):
+            return []
+
+    def ended(
+        self, name: OutcomeName, cause: str, *, started: datetime, duration_s: float, summary: Mapping[str, float]
+    ) -> Outcome:
+        """The outcome of an attempt that the training could not make itself; `summary` is of its readable events."""
+        return Outcome(
+            outcome=name,
+            attempt=self.number,
+            started_at=started.isoformat(timespec="milliseconds"),
+            ended_at=(started + timedelta(seconds=duration_s)).isoformat(timespec="milliseconds"),
+            duration_s=duration_s,
+            phase=last_phase(self.readable_events()),
+            cause=cause,
+            summary=summary,
+            environment=RunFolder(self.path.parent.parent).environment_since(started),
+        )
 
     def close(self, outcome: Outcome) -> None:
         """Writes outcome.json, the last act of an attempt."""

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from harness.records.events import last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.guard import Stopped, StopRequest
@@ -78,32 +77,12 @@ class _Clock:
         self._monotonic = time.monotonic()
 
     def ended(self, attempt: Attempt, name: OutcomeName, cause: str) -> Outcome:
-        events = _events(attempt)
-        return Outcome(
-            outcome=name,
-            attempt=attempt.number,
-            started_at=self._at.isoformat(timespec="milliseconds"),
-            ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            duration_s=time.monotonic() - self._monotonic,
-            phase=last_phase(events),
-            cause=cause,
-            summary=_summary(events),
-            environment=RunFolder(attempt.path.parent.parent).environment_since(self._at),
-        )
+        from harness.measure.summarise import summarise
 
-
-def _events(attempt: Attempt) -> list[dict[str, object]]:
-    try:
-        return list(read_events(attempt.events))
-    except (OSError, ValueError):
-        return []
-
-
-def _summary(events: list[dict[str, object]]) -> dict[str, float]:
-    """What was measured until then; nothing when not even that can be read."""
-    from harness.measure.summarise import summarise
-
-    return dict(summarise(events)) if events else {}
+        duration = time.monotonic() - self._monotonic
+        events = attempt.readable_events()
+        summary = dict(summarise(events)) if events else {}
+        return attempt.ended(name, cause, started=self._at, duration_s=duration, summary=summary)
 
 
 def describe(error: BaseException) -> str:

@@ -76,3 +76,23 @@ def _raised() -> ZeroDivisionError:
         raise ZeroDivisionError("a long\nmessage " + "x" * 1000)
     except ZeroDivisionError as error:
         return error
+
+
+def test_long_lines_are_hung_under_their_beginning_and_quotes_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    where = Location(file=Path("s.yaml"), line=2, column=3, text="  a: " + "1 " * 40)
+    problem = Problem(what="wrong", where=where, why="one two three " * 5, hint="see /" + "x" * 50 + " and more of it")
+    laid = failure.laid_out(problem.render()).splitlines()
+    assert f"    2 | {where.text}".rstrip() in [line.rstrip() for line in laid]
+    why = laid[laid.index(next(line for line in laid if line.startswith("  why: "))) :]
+    assert why[1].startswith("       one") or why[1].startswith("       t")
+    assert "       /" + "x" * 50 in laid
+    assert all(len(line) <= 40 for line in laid if "x" * 50 not in line and " | " not in line)
+
+
+def test_what_is_no_terminal_gets_whole_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    failure.print_problems([Problem(what="it is wrong", why="word " * 40 + "end")])
+    assert capsys.readouterr().err.splitlines()[1] == "  why: " + "word " * 40 + "end"
