@@ -37,7 +37,7 @@ def query(
         raise InputError.of("--csv and --json exclude each other", hint="give one of them")
     asked = sys.stdin.read() if sql == "-" else sql
     if not asked.strip():
-        raise InputError.of("the query is empty", hint='try: harness query "show tables"')
+        raise InputError.of("the query is empty", hint='harness query "show tables"')
     answer = options.places(results).store.query(asked)
     if as_csv:
         _print_csv(answer)

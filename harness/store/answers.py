@@ -24,15 +24,18 @@ _PLACE = re.compile(r"^LINE (?P<line>\d+): (?P<shown>.*)\n(?P<before> *)\^", re.
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Table:
-    """The rows of one statement.
+    """The rows of one statement; nothing for none.
 
     Raises:
-        StoreError: the statement is wrong, or wants to write.
+        StoreError: the statement is wrong, or wants to write, or there are several.
         duckdb.Error: the database itself fails.
     """
     import duckdb
 
     try:
+        statements = connection.extract_statements(sql)
+        if len(statements) > 1:
+            raise _several(len(statements))
         cursor = connection.execute(sql)
         if cursor is None or cursor.description is None:
             return Table(columns=(), types=(), rows=())
@@ -42,6 +45,14 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Table:
         raise _query_error(connection, sql, error) from error
     return Table(
         columns=tuple(column[0] for column in described), types=tuple(str(column[1]) for column in described), rows=rows
+    )
+
+
+def _several(count: int) -> StoreError:
+    return StoreError.of(
+        f"these are {count} statements",
+        why="only the last one's rows would be shown",
+        hint="ask one at a time, or join them (WITH, UNION ALL, a subquery)",
     )
 
 
@@ -127,9 +138,13 @@ def _trials(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialRes
         "SELECT DISTINCT trial_id, task FROM scores ANTI JOIN trial_scores USING (suite, trial_id, task) "
         "WHERE suite = ? ORDER BY ALL"
     )
+    last = grouped(
+        "SELECT trial_id, arg_max(outcome, attempt) FROM attempts WHERE suite = ? AND outcome IS NOT NULL GROUP BY ALL"
+    )
     summary = connection.execute(
         "SELECT s.trial_id, s.cell_id, s.name, s.cell_name, s.kind, s.levels, s.seed, s.method, s.outcome, s.phase, "
-        "s.cause, s.attempts, s.environment, t.spec FROM trial_summary AS s JOIN trials AS t USING (suite, trial_id) "
+        "s.cause, s.attempts, s.environment, s.attempt, t.spec "
+        "FROM trial_summary AS s JOIN trials AS t USING (suite, trial_id) "
         "WHERE suite = ? ORDER BY s.name, s.trial_id",
         [suite],
     ).fetchall()
@@ -140,6 +155,7 @@ def _trials(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialRes
             stderr[row[0]],
             [text for (text,) in notes[row[0]]],
             [task for (task,) in stale[row[0]]],
+            next((outcome for (outcome,) in last[row[0]]), None),
         )
         for row in summary
     )
@@ -151,6 +167,7 @@ def _trial(
     stderr: Sequence[tuple[Any, ...]],
     notes: Sequence[str],
     stale: Sequence[str],
+    last_outcome: str | None,
 ) -> TrialResult:
     (
         trial_id,
@@ -166,6 +183,7 @@ def _trial(
         cause,
         attempts,
         environment,
+        counted,
         spec,
     ) = row
     old = [f"its score of {task} is of other weights than it has now, and was left out" for task in stale]
@@ -187,6 +205,8 @@ def _trial(
         stderr=dict(stderr),
         config=json.loads(spec),
         notes=(*notes, *old),
+        counted=counted,
+        last_outcome=last_outcome,
     )
 
 

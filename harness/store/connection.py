@@ -28,6 +28,10 @@ class Unusable(StoreError):
     """The file is no database of this harness's schema: damaged, foreign, or of another version."""
 
 
+class Held(StoreError):
+    """Another process has the file open, and had for longer than was waited."""
+
+
 @contextmanager
 def opened(path: Path, *, write: bool, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the body; a writer creates the file and its schema where there is none.
@@ -35,11 +39,16 @@ def opened(path: Path, *, write: bool, patience_s: float) -> Iterator[duckdb.Duc
     Readers can change nothing: neither the database nor, through it, any file.
 
     Raises:
-        StoreError: missing (readers), locked for longer than `patience_s` seconds, or the disk is full.
+        StoreError: missing (readers), in a place that cannot be, or the disk is full.
+        Held: locked for longer than `patience_s` seconds.
         Unusable: damaged, not a harness database, or of another schema version.
     """
     import duckdb
 
+    if path.parent.exists() and not path.parent.is_dir():
+        raise StoreError.of(
+            f"there is no database in {path.parent}", why="it is not a folder", hint="name a folder with --results"
+        )
     if not write and not path.exists():
         raise StoreError.of(
             f"there is no database at {path}",
@@ -155,9 +164,9 @@ def translated(error: Exception, path: Path) -> StoreError:
         holder = _HOLDER.search(said)
         who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"
         end = f", or end that process (kill {holder['pid']})" if holder else ""
-        return StoreError.of(
+        return Held.of(
             f"{path} is held by {who}",
-            why="while one process writes to the database no other can open it",
+            why="a writer keeps everybody else out, and a reader keeps writers out",
             hint=f"try again in a moment{end}",
         )
     if any(sign in said for sign in _FULL):

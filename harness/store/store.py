@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import InputError, StoreError
 from harness.records.results import SuiteResults
 from harness.records.run_folder import RunFolder, run_folders
 from harness.store import answers
@@ -49,8 +49,12 @@ class Store:
         A damaged file, or one that is no harness database, is moved aside to `<name>.damaged-<n>`, never deleted.
 
         Raises:
+            InputError: `results` is no folder.
             StoreError: another process holds the database, or the disk is full; the old file stays as it was.
         """
+        if not results.is_dir():
+            why = "it is not a folder" if results.exists() else "there is no such folder"
+            raise InputError.of(f"no results in {results}", why=why, hint="name the folder of results with --results")
         self._make_folder()
         new = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         _remove(new)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import InputError, StoreError
 from harness.store import Store
 from tests.unit.store.made_up import spec_of, write_folder
 
@@ -93,3 +93,31 @@ def test_a_write_is_refused_in_words(store: Store) -> None:
         store.query("DELETE FROM trials")
 
     assert "a query can only read" in str(error.value)
+
+
+@pytest.mark.parametrize("sql", ["select 1; select 2", "select 1;\n-- two\nselect 2;", "select 1; drop table trials"])
+def test_several_statements_are_refused(store: Store, sql: str) -> None:
+    with pytest.raises(StoreError, match="these are 2 statements") as error:
+        store.query(sql)
+    assert "one at a time" in str(error.value)
+
+
+@pytest.mark.parametrize("sql", ["select 1;", "select 'a;b'", "-- a remark; with a semicolon\nselect 1"])
+def test_one_statement_may_hold_semicolons(store: Store, sql: str) -> None:
+    assert len(store.query(sql).rows) == 1
+
+
+def test_a_store_in_something_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=f"no database in {tmp_path / 'file'}\n  why: it is not a folder"):
+        Store(tmp_path / "file" / "harness.duckdb").query("select 1")
+
+
+def test_a_rebuild_from_nowhere_makes_nothing(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(InputError, match="there is no such folder"):
+        Store(nowhere / "harness.duckdb").rebuild(nowhere)
+    assert not nowhere.exists()
+    nowhere.write_text("")
+    with pytest.raises(InputError, match="it is not a folder"):
+        Store(nowhere / "harness.duckdb").rebuild(nowhere)
