@@ -76,12 +76,16 @@ def columns_of(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> tuple[
 
 
 def directions_of(columns: Sequence[str], cells: Sequence[CellSummary], goal: Goal) -> dict[str, Direction]:
-    """Which way is better; `none` also for losses and margins of several methods, which are different quantities."""
+    """Which way is better; `none` also for losses and margins of several methods, which are different quantities.
+
+    Start-up is shown and not judged, unless the suite asks for it: a busy disk moves it more than a cell does.
+    """
     several = len(methods(cells)) > 1
     directions: dict[str, Direction] = {}
     for name in columns:
         known = metric(name)
-        directions[name] = "none" if several and name in OF_A_METHOD else known.better if known else "none"
+        judged = known is not None and name != "startup_seconds" and not (several and name in OF_A_METHOD)
+        directions[name] = known.better if known and judged else "none"
     if goal.stated and goal.metric in directions:
         directions[goal.metric] = goal.better
     return directions

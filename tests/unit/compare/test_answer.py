@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -266,6 +267,16 @@ def test_no_loss_is_best_across_methods() -> None:
     got = answer(found, one)
     assert got.best["final_loss"] == ("dpo-a",)
     assert not any("different quantities" in finding for finding in got.findings)
+
+
+def test_start_up_is_judged_only_where_the_suite_asks() -> None:
+    made, found = figures_of({"a": [1.0, 1.0], "b": [2.0, 2.0]}, "startup_seconds")
+    asked = dataclasses.replace(
+        made, suite=made.suite.model_copy(update={"decide": Decide(minimise="startup_seconds")})
+    )
+
+    assert answer(found, made).best == {}
+    assert answer(found, asked).best == {"startup_seconds": ("a",)}
 
 
 @pytest.mark.parametrize(
