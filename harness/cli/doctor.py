@@ -11,6 +11,8 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.cli.machine import Extra, Machine
 
+_INDENT = 10  # columns of what a line is about
+
 
 def doctor(results: options.Results = options.RESULTS, as_json: options.Json = False) -> None:
     """Tell what this machine can do, in one screen.
@@ -35,7 +37,13 @@ def doctor(results: options.Results = options.RESULTS, as_json: options.Json = F
 
 
 def lines(machine: Machine) -> list[str]:
-    """The screen, line by line."""
+    """The screen, line by line, none longer than the terminal is wide."""
+    from harness.cli.output import wrapped
+
+    return [part for line in _lines(machine) for part in wrapped(line, indent=_INDENT).split("\n")]
+
+
+def _lines(machine: Machine) -> list[str]:
     from harness.records.units import format_size
 
     memory = format_size(machine.memory) if machine.memory else "unknown"
@@ -50,7 +58,7 @@ def lines(machine: Machine) -> list[str]:
         f"results   {machine.results}: {writable}, {free} free",
         f"hub       {machine.hub_cache}{' (offline)' if machine.hub_offline else ''}",
         "",
-        "packages  " + _packages(machine),
+        *_packages(machine),
         "",
         *(_extra(extra) for extra in machine.extras),
         "",
@@ -80,9 +88,10 @@ def _devices(machine: Machine) -> list[str]:
     return said
 
 
-def _packages(machine: Machine) -> str:
+def _packages(machine: Machine) -> list[str]:
     named = [f"{name} {found or 'MISSING'}" for name, found in machine.packages.items()]
-    return "\n          ".join(", ".join(named[start : start + 3]) for start in range(0, len(named), 3))
+    rows = [", ".join(named[start : start + 3]) for start in range(0, len(named), 3)]
+    return [("" if number else "packages").ljust(_INDENT) + row for number, row in enumerate(rows)]
 
 
 def _extra(extra: Extra) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.cli.trials import Found
 
 _SHIPPED = Path("suites")
 
@@ -51,9 +54,14 @@ def list_(
         print_json(rows)
     elif rows:
         heads = [_HEADS.get(name, name) for name in rows[0]]
-        table(heads, [list(row.values()) for row in rows], right=_FIGURES)
+        table(heads, [[_shown(name, value) for name, value in row.items()] for row in rows], right=_FIGURES)
     else:
         typer.echo("no suites here; make one: harness init suite.yaml", err=True)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Large numbers in groups of thousands; JSON has them plain."""
+    return f"{value:,}" if name in _GROUPED and isinstance(value, int) else value
 
 
 def _suites(results: Path) -> list[dict[str, Any]]:
@@ -63,9 +71,12 @@ def _suites(results: Path) -> list[dict[str, Any]]:
     from harness.errors import HarnessError
 
     counts: dict[str, Counter[str]] = {}
+    newest: dict[str, Found] = {}
     for trial in everything(results):
         outcome = trial.folder.outcome()
         counts.setdefault(trial.suite, Counter())[outcome.outcome if outcome else "unfinished"] += 1
+        if trial.suite not in newest or _written(newest[trial.suite]) < _written(trial):
+            newest[trial.suite] = trial
     rows = []
     for file in sorted([*_SHIPPED.glob("*.yaml"), *_SHIPPED.glob("*.yml")]):
         try:
@@ -74,8 +85,17 @@ def _suites(results: Path) -> list[dict[str, Any]]:
             rows.append(_suite_row(file.stem, file, {}, f"wrong: see harness validate {file}"))
             continue
         rows.append(_suite_row(loaded.name, file, counts.pop(loaded.name, {}), loaded.question))
-    rows += [_suite_row(name, None, count, "") for name, count in sorted(counts.items())]
-    return rows
+    return rows + [_by_its_folders(newest[name], count) for name, count in sorted(counts.items())]
+
+
+def _written(trial: Found) -> float:
+    return trial.folder.spec_file.stat().st_mtime
+
+
+def _by_its_folders(newest: Found, counts: Mapping[str, int]) -> dict[str, Any]:
+    """A suite whose file is not here, told by the run folder written last."""
+    file = newest.spec.get("suite_file")
+    return _suite_row(newest.suite, Path(file) if file else None, counts, str(newest.spec.get("question") or ""))
 
 
 def _suite_row(name: str, file: Path | None, counts: Mapping[str, int], question: str) -> dict[str, Any]:
@@ -151,5 +171,6 @@ def _sources() -> list[dict[str, Any]]:
 
 
 _NAMES = {"tasks": _tasks, "methods": _methods, "shapes": _shapes, "sources": _sources}
+_GROUPED = ("parameters", "hidden", "trials", "ok")
 _HEADS = {"tokens_per_second": "tokens/s"}
 _FIGURES = ("trials", "ok", "seed", "attempts", "loss", "tokens/s", "parameters", "layers", "hidden", "chance")

@@ -34,7 +34,7 @@ def plan(
     """
     from harness import pipeline
     from harness.cli import failure
-    from harness.cli.output import print_json
+    from harness.cli.output import print_json, wrapped
     from harness.plan import counts, rows, to_json
 
     planned = pipeline.planned(suite, options.choice(only, skip))
@@ -44,7 +44,7 @@ def plan(
         return
     failure.print_problems(planned.warnings, "warning")
     most = None if everything else _MOST
-    print(f"{planned.suite.name}: {planned.suite.question}\n")
+    print(wrapped(f"{planned.suite.name}: {planned.suite.question}") + "\n")
     _print_trials(rows(planned, known), most)
     _print_excluded(planned, most)
     print("\n" + _totals(counts(planned, known)))
@@ -63,11 +63,13 @@ def _print_trials(all_rows: Sequence[Row], most: int | None) -> None:
 
 
 def _print_excluded(planned: Plan, most: int | None) -> None:
+    from harness.cli.output import wrapped
+
     if not planned.excluded:
         return
     print("\nexcluded:")
     for excluded in planned.excluded[:most]:
-        print(f"  {excluded.name}: {excluded.reason}")
+        print(wrapped(f"  {excluded.name}: {excluded.reason}", indent=4))
     _print_rest(len(planned.excluded), most, "excluded")
 
 
@@ -78,12 +80,10 @@ def _print_rest(count: int, most: int | None, what: str) -> None:
 
 def _totals(counted: Mapping[str, int]) -> str:
     """`6 cells, 1 stage, 1 floor; 14 trials: 3 finished, 11 to run`, what there is none of left out."""
-    parts = [_many(counted[name], name) for name in ("cells", "stages", "floors") if counted[name]]
+    from harness.cli.output import many
+
+    parts = [many(counted[name], name[:-1]) for name in ("cells", "stages", "floors") if counted[name]]
     states = [
         f"{counted[name]:,} {name.replace('_', ' ')}" for name in ("finished", "failed", "to_run") if counted[name]
     ]
-    return f"{', '.join(parts)}; {_many(counted['trials'], 'trials')}: {', '.join(states)}"
-
-
-def _many(count: int, name: str) -> str:
-    return f"{count:,} {name if count != 1 else name[:-1]}"
+    return f"{', '.join(parts)}; {many(counted['trials'], 'trial')}: {', '.join(states)}"

@@ -55,6 +55,7 @@ def _print_markdown(text: str) -> None:
         sys.stdout.write(text)
         return
     from rich.console import Console
-    from rich.markdown import Markdown
 
-    Console().print(Markdown(text))
+    from harness.cli.paged import Paged
+
+    Console().print(Paged(text))

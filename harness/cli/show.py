@@ -114,6 +114,8 @@ def _files(found: Found) -> list[Any]:
 
 
 def _print(told: Mapping[str, Any]) -> None:
+    from harness.cli.output import wrapped
+
     spec = told["spec"]
     print(f"{told['name']}  {told['id']}")
     _print_pairs("", {"outcome": _outcome_line(told), **{key: spec.get(key) for key in _NAMES}})
@@ -124,10 +126,10 @@ def _print(told: Mapping[str, Any]) -> None:
     _print_pairs("active", told["active"])
     print("\nattempts")
     for attempt in told["attempts"]:
-        print(f"  {attempt['number']}  {_attempt_line(attempt)}")
+        print(wrapped(f"  {attempt['number']}  {_attempt_line(attempt)}", indent=5))
     if told["notes"]:
         print("\nnotes")
-        print("\n".join(f"  {note}" for note in told["notes"]))
+        print("\n".join(wrapped(f"  {note}", indent=4) for note in told["notes"]))
     print(f"\nfiles in {told['folder']}")
     print("\n".join(f"  {name}" for name in told["files"]))
 
@@ -168,7 +170,9 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
 
 
 def _print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
-    """Name and value in two columns; mappings as `a=1, b=2`, missing values left out."""
+    """Name and value in two columns, long values wrapped; mappings as `a=1, b=2`, missing values left out."""
+    from harness.cli.output import wrapped
+
     shown = {name: _text(value) for name, value in pairs.items() if value not in (None, {}, "")}
     if not shown:
         return
@@ -176,7 +180,7 @@ def _print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
         print(f"\n{title}")
     wide = max(len(name) for name in shown)
     for name, value in shown.items():
-        print(f"  {name.ljust(wide)}  {value}")
+        print(wrapped(f"  {name.ljust(wide)}  {value}", indent=wide + 4))
 
 
 def _text(value: Any) -> str:

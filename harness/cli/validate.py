@@ -29,7 +29,7 @@ def validate(
     """
     from harness import pipeline
     from harness.cli import failure
-    from harness.cli.output import print_json
+    from harness.cli.output import many, print_json
     from harness.errors import EXIT_INPUT, HarnessError
 
     said = []
@@ -46,7 +46,7 @@ def validate(
         said.append(_fine(file, plan))
         if not as_json:
             failure.print_problems(plan.warnings, "warning")
-            print(f"{file}: ok, {len(plan.trials)} trials of {len(plan.cells)} cells")
+            print(f"{file}: ok, {many(len(plan.trials), 'trial')} of {many(len(plan.cells), 'cell')}")
     if as_json:
         print_json(said)
     if not right:

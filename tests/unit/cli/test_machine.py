@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from harness.cli.doctor import lines
 from harness.cli.machine import examine, nvml_devices, torch_devices
@@ -58,6 +61,19 @@ def test_a_machine_without_a_gpu_is_fine_and_told_in_one_screen(tmp_path: Path) 
     assert any("training runs on the CPU" in line for line in said)
     assert said[-1].startswith("ready")
     json.dumps(jsonable(machine), allow_nan=False)
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_no_line_is_longer_than_the_terminal(columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(tmp_path)
+
+    machine = examine(Path("results"), lambda: {"version": "2.13.0", "devices": []})
+    gpu = dataclasses.replace(machine, nvml=nvml_devices(FakeNvml()), torch=_GPU, python="3.11")
+    for said in (lines(dataclasses.replace(machine, python="3.11")), lines(gpu)):
+        assert max(map(len, said)) <= columns
+        assert any(line.startswith(" " * 10) for line in said)
+    assert "Liger kernels" in " ".join(" ".join(lines(gpu)).split())
 
 
 def test_a_gpu_is_named_with_its_memory(tmp_path: Path) -> None:

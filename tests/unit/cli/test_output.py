@@ -71,3 +71,23 @@ def test_numbers_are_short(value: float | None, shown: str) -> None:
 )
 def test_figures_carry_their_unit(value: float | None, unit: str, shown: str) -> None:
     assert output.figure(value, unit) == shown
+
+
+def test_long_lines_are_wrapped_with_an_indent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+
+    said = output.wrapped("  train  max_steps=40, learning_rate=0.001, bf16=False", indent=9)
+
+    assert said.splitlines() == ["  train  max_steps=40,", "         learning_rate=0.001,", "         bf16=False"]
+
+
+def test_short_lines_and_long_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+
+    assert output.wrapped("extra     gpu") == "extra     gpu"
+    assert output.wrapped("") == ""
+    assert "/a" * 40 in output.wrapped(f"file {'/a' * 40}", indent=5).splitlines()[-1]
+
+
+def test_counts_have_their_plural() -> None:
+    assert [output.many(count, "cell") for count in (0, 1, 2, 1000)] == ["0 cells", "1 cell", "2 cells", "1,000 cells"]
