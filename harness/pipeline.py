@@ -20,7 +20,7 @@ from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.results import Answer
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
-from harness.store import Ingested, Store
+from harness.store import Ingested, Ingesting, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +47,14 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """What a run came to: how every chosen trial ended, what was scored, the answer and its report."""
+    """What a run came to: how every chosen trial ended, what was scored, the answer and its report.
+
+    `counting` holds the outcomes that count: an attempt that ended `ok` counts before a later one that did not.
+    """
 
     plan: Plan
     outcomes: Mapping[str, Outcome]
+    counting: Mapping[str, Outcome]
     scores: score.ScoreReport | None
     answer: Answer
     report: Path
@@ -59,18 +63,6 @@ class Finished:
     def failed(self) -> list[str]:
         """Ids of trials that ended otherwise than `ok`."""
         return [trial for trial, outcome in self.outcomes.items() if outcome.outcome != "ok"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ingesting:
-    """Takes run folders into the store and tells the observer what in them could not be read."""
-
-    store: Store
-    observer: Observer
-
-    def __call__(self, *folders: RunFolder) -> None:
-        for problem in self.store.ingest(folders).problems:
-            self.observer.message(problem.render("warning"))
 
 
 def planned(file: Path, choice: Choice) -> Plan:
@@ -118,38 +110,77 @@ def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]
 def run(
     file: Path, choice: Choice, places: Places, *, engine: execute.Engine, observer: Observer, scoring: bool = True
 ) -> Finished:
-    """Trains what is not finished, scores it, and reports on the whole suite, chosen trials and others alike."""
+    """Trains what is not finished, scores it, and reports on the whole suite, chosen trials and others alike.
+
+    The suite is held from the first trial to the report. What else may be raised: see `execute.execute`.
+
+    Raises:
+        HeldError: another process runs or scores this suite; nothing was done.
+        Interrupted: the user stopped it; what is finished is kept, and running again goes on.
+        StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
+    """
     whole = planned(file, Choice())
     plan = planning.select(whole, choice.only, choice.skip)
     specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
-    ingest = Ingesting(store=places.store, observer=observer)
-    ingest(*run_folders(places.results, plan.suite.name))  # a store that cannot be used shows before hours of training
-    outcomes = execute.execute(
-        plan,
-        specs,
-        places.results,
-        engine=engine,
-        observer=observer,
-        retry=choice.retry,
-        force=choice.force,
-        on_finished=ingest,
+    ingest = Ingesting(places.store, observer)
+    with execute.session(places.results, plan.suite.name) as session:
+        ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
+        outcomes = execute.execute(
+            plan,
+            specs,
+            places.results,
+            engine=engine,
+            observer=observer,
+            retry=choice.retry,
+            force=choice.force,
+            on_finished=ingest.when_it_can,
+            within=session,
+        )
+        scores = _score(plan, places, observer, session, force=choice.force) if scoring else None
+        if scoring:
+            _drop_checkpoints(plan, places, scores)
+        session.check()
+        session.doing("writing the report")
+        answer, rendered = report_plan(whole, places, observer)
+    return Finished(
+        plan=plan,
+        outcomes=outcomes,
+        counting=states(plan, places),
+        scores=scores,
+        answer=answer,
+        report=rendered,
     )
-    scores = score_plan(plan, places, observer, force=choice.force) if scoring else None
-    if scoring:
-        drop_checkpoints(plan, places, scores)
-    answer, rendered = report_plan(whole, places, observer)
-    return Finished(plan=plan, outcomes=outcomes, scores=scores, answer=answer, report=rendered)
 
 
-def score_plan(plan: Plan, places: Places, observer: Observer, *, force: bool = False) -> score.ScoreReport | None:
-    """Scores every checkpoint of the plan that lacks a score; None where the suite asks for none."""
+def score_suite(file: Path, choice: Choice, places: Places, observer: Observer) -> score.ScoreReport | None:
+    """Scores what lacks a score and stores it; None where the suite asks for no scores. Raises as `run` does."""
+    plan = planned(file, choice)
+    if plan.suite.score is None:
+        return None
+    with execute.session(places.results, plan.suite.name) as session:
+        scores = _score(plan, places, observer, session, force=choice.force)
+        Ingesting(places.store, observer).now(*run_folders(places.results, plan.suite.name))
+    return scores
+
+
+def _score(
+    plan: Plan, places: Places, observer: Observer, session: execute.Session, *, force: bool
+) -> score.ScoreReport | None:
     wanted = plan.suite.score
     if wanted is None:
         return None
-    return score.score(_folders(plan, places), wanted, observer=observer, root=plan.suite.file.parent, force=force)
+    return score.score(
+        _folders(plan, places),
+        wanted,
+        observer=observer,
+        root=plan.suite.file.parent,
+        force=force,
+        doing=session.doing,
+        check=session.check,
+    )
 
 
-def drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | None) -> None:
+def _drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | None) -> None:
     """Deletes the checkpoints that the suite wants dropped, except those whose scoring failed."""
     unscored = {failure.folder for failure in scores.failed} if scores else set()
     for trial, folder in zip(plan.trials, _folders(plan, places), strict=True):
@@ -159,8 +190,8 @@ def drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | Non
 
 def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer, Path]:
     """Brings the store up to date with the run folders, computes the answer, and renders it."""
-    Ingesting(store=places.store, observer=observer)(*run_folders(places.results, plan.suite.name))
-    answer = compare.answer(places.store.results(plan.suite.name), plan)
+    Ingesting(places.store, observer).now(*run_folders(places.results, plan.suite.name))
+    answer = compare.answer(places.store.results(plan.suite.name), plan, folder=str(places.results))
     return answer, report.render(answer, places.reports / plan.suite.name)
 
 
@@ -176,19 +207,13 @@ def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None)
         DataError: the rows cannot be shown.
     """
     plan = planned(file, choice)
-    root = plan.suite.file.parent.resolve()
-    jobs: dict[str, dict[str, Any]] = {}
-    for config in (
-        cell.config for cell in plan.cells if cell.config["method"] and method in (None, cell.config["method"])
-    ):
-        shown = {name: value for name, value in config["train"].items() if name in data.SHOWN_BY}
-        job = {"data": config["data"], "method": config["method"], "model": config["model"], "train": shown}
-        jobs.setdefault(json.dumps(job, sort_keys=True, default=str), job)
-    common = {"root": root, "n": rows, "tokenizer": "harness.models.load:load_tokenizer"}
-    return [
-        {**job, **data.ask_preview({**job, **common, "formats": METHODS[job["method"]].formats})}
-        for job in jobs.values()
-    ]
+    trained = [cell.config for cell in plan.cells if cell.config["method"]]
+    return data.ask_previews(
+        [config for config in trained if method in (None, config["method"])],
+        formats={name: known.formats for name, known in METHODS.items()},
+        root=plan.suite.file.parent.resolve(),
+        rows=rows,
+    )
 
 
 def rebuild(places: Places) -> Ingested:

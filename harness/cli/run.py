@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.execute import Behaviour, Engine
     from harness.pipeline import Finished
     from harness.records.outcome import Outcome
+    from harness.records.plan import Plan
 
 
 class Retry(StrEnum):
@@ -63,12 +64,16 @@ def run(
     from harness import pipeline
     from harness.cli.output import print_json
 
+    chosen = options.choice(only, skip, retry=retry.value, force=force)
+    script = [pretended(given) for given in pretend or []]
+    if script and engine is EngineName.debug:
+        check_globs([glob for glob, _ in script], pipeline.planned(suite, chosen))
     with watch.observing(suite.stem, quiet=quiet) as observer:
         finished = pipeline.run(
             suite,
-            options.choice(only, skip, retry=retry.value, force=force),
+            chosen,
             options.places(results, reports),
-            engine=_engine(engine, pretend or []),
+            engine=_engine(engine, dict(script)),
             observer=observer,
             scoring=not no_score,
         )
@@ -77,18 +82,36 @@ def run(
     else:
         print(finished.answer.headline)
         print(f"report: {finished.report}")
-    _tell_failures(finished, suite)
+    tell_failures(finished, suite)
 
 
-def _engine(name: EngineName, pretend: Sequence[str]) -> Engine:
+def _engine(name: EngineName, script: Mapping[str, Sequence[Behaviour]]) -> Engine:
     from harness import execute
     from harness.errors import InputError
 
     if name is EngineName.debug:
-        return execute.DebugEngine(script=dict(pretended(given) for given in pretend))
-    if pretend:
+        return execute.DebugEngine(script=script)
+    if script:
         raise InputError.of("--pretend is for the debug engine", hint="add --engine debug, or leave --pretend out")
     return execute.LocalEngine()
+
+
+def check_globs(globs: Sequence[str], plan: Plan) -> None:
+    """Raises SelectionError for globs of --pretend that mean no trial of the plan."""
+    from fnmatch import fnmatchcase
+
+    from harness.errors import Problem, SelectionError, did_you_mean
+
+    names = [trial.name for trial in plan.trials]
+    unknown = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]
+    if unknown:
+        hint = "{}; `harness plan` lists them"
+        raise SelectionError(
+            problems=[
+                Problem(what=f"--pretend {glob!r} matches no trial", hint=hint.format(did_you_mean(glob, names)))
+                for glob in unknown
+            ]
+        )
 
 
 def pretended(given: str) -> tuple[str, list[Behaviour]]:
@@ -133,24 +156,53 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tell_failures(finished: Finished, suite: Path) -> None:
+def tell_failures(finished: Finished, suite: Path) -> None:
     """Raises TrialsFailed when a trial ended otherwise than ok or was not scored; by then the report is out."""
     from harness.errors import Problem, TrialsFailed
 
     problems = []
     if finished.failed:
-        names = {trial.id: trial.name for trial in finished.plan.trials}
-        told = [(names.get(trial, trial), finished.outcomes[trial]) for trial in finished.failed]
-        why = "; ".join(f"{name}: {outcome.outcome}{_because(outcome)}" for name, outcome in told[:5])
-        more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
-        hint = f"harness show '{told[0][0]}' tells more; harness run {suite} --retry failed tries them again"
-        what = f"{len(told)} of {len(finished.outcomes)} trials did not end well"
-        problems.append(Problem(what=what, why=why + more, hint=hint))
+        what = f"{len(finished.failed)} of {len(finished.outcomes)} trials did not end well"
+        problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, suite)))
     if finished.scores:
         problems += score.unscored(finished.scores)
     if problems:
         raise TrialsFailed(problems=problems)
 
 
-def _because(outcome: Outcome) -> str:
-    return f" ({outcome.cause})" if outcome.cause else ""
+def _causes(finished: Finished, most: int = 5) -> list[str]:
+    """`4 × oom (…): dpo-s0, dpo-s1, …`: one for each cause, the commonest first."""
+    names = _names(finished)
+    alike: dict[str, list[str]] = {}
+    for trial in finished.failed:
+        outcome = finished.outcomes[trial]
+        cause = f"{outcome.outcome} ({outcome.cause})" if outcome.cause else outcome.outcome
+        alike.setdefault(cause, []).append(names.get(trial, trial))
+    by_number = sorted(alike.items(), key=lambda item: -len(item[1]))
+    told = [
+        f"{f'{len(trials)} × ' if len(trials) > 1 else ''}{cause}: {score.listed(trials)}"
+        for cause, trials in by_number
+    ]
+    return told[:most] + ([f"and {len(told) - most} other causes"] if len(told) > most else [])
+
+
+def _way_on(finished: Finished, suite: Path) -> str:
+    """What to do next. Where an earlier attempt counts, `--retry failed` sees nothing that failed."""
+    names = _names(finished)
+    counted = [names[trial] for trial in finished.failed if _stands(finished, trial)]
+    hints = [f"harness show '{names[finished.failed[0]]}' tells more"]
+    if len(counted) < len(finished.failed):
+        hints.append(f"harness run {suite} --retry failed tries them again")
+    if counted:
+        only = ",".join(counted)
+        hints.append(f"an earlier attempt counts, harness run {suite} --force --only '{only}' makes another")
+    return "; ".join(hints)
+
+
+def _stands(finished: Finished, trial: str) -> bool:
+    """Whether an earlier attempt that ended well counts for the trial."""
+    return trial in finished.counting and finished.counting[trial].outcome == "ok"
+
+
+def _names(finished: Finished) -> dict[str, str]:
+    return {trial.id: trial.name for trial in finished.plan.trials}

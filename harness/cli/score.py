@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,9 +35,8 @@ def score(
     from harness.cli.output import print_json
     from harness.errors import InputError, TrialsFailed
 
-    planned = pipeline.planned(suite, options.choice(only, skip))
-    with watch.observing(planned.suite.name, quiet=quiet) as observer:
-        told = pipeline.score_plan(planned, options.places(results), observer, force=force)
+    with watch.observing(suite.stem, quiet=quiet) as observer:
+        told = pipeline.score_suite(suite, options.choice(only, skip, force=force), options.places(results), observer)
     if told is None:
         raise InputError.of(f"{suite} asks for no scores", hint="add a score section, e.g. score: {tasks: [pydoc_mc]}")
     if as_json:
@@ -50,11 +50,17 @@ def score(
         raise TrialsFailed(problems=problems)
 
 
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """`a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def unscored(told: ScoreReport) -> list[Problem]:
-    """A problem for every checkpoint and task without a score."""
+    """A problem for every cause, with the checkpoints and tasks it left without a score."""
     from harness.errors import Problem
 
-    return [
-        Problem(what=f"{failure.folder.name} could not be scored on {failure.task}", why=failure.cause)
-        for failure in told.failed
-    ]
+    by_cause: dict[str, list[str]] = {}
+    for failure in told.failed:
+        by_cause.setdefault(failure.cause, []).append(f"{failure.name} on {failure.task}")
+    return [Problem(what=f"not scored: {listed(lost)}", why=cause) for cause, lost in by_cause.items()]

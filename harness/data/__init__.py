@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from harness.data.ask import ask_preview
+from harness.data.ask import ask_previews
 from harness.data.check import check
 from harness.data.formats import detect
 from harness.data.identity import identity
 from harness.data.prepare import Prepared, load
-from harness.data.preview import SHOWN_BY
 from harness.data.source import Document, Option, Row, Source
 from harness.data.sources import SOURCES, heldout
 
 __all__ = [
-    "SHOWN_BY",
     "SOURCES",
     "Document",
     "Option",
     "Prepared",
     "Row",
     "Source",
-    "ask_preview",
+    "ask_previews",
     "check",
     "detect",
     "heldout",

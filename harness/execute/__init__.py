@@ -5,6 +5,7 @@ from harness.execute.engine import Engine, Exit, Handle
 from harness.execute.local import LocalEngine
 from harness.execute.lock import holder
 from harness.execute.runner import execute
+from harness.execute.session import Session, session
 from harness.execute.status import SuiteStatus, status, write_plan
 from harness.execute.supervise import Limits
 
@@ -16,9 +17,11 @@ __all__ = [
     "Handle",
     "Limits",
     "LocalEngine",
+    "Session",
     "SuiteStatus",
     "execute",
     "holder",
+    "session",
     "status",
     "write_plan",
 ]

@@ -10,10 +10,11 @@ from typing import Literal
 
 from harness.errors import HeldError, Problem
 from harness.execute import disk
-from harness.execute.record import abandoned
+from harness.execute.record import abandoned, write_spec
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan, Trial
 from harness.records.run_folder import Attempt, RunFolder
+from harness.records.spec import Spec
 
 Retry = Literal["none", "failed"]
 
@@ -88,6 +89,19 @@ def finished(plan: Plan, folders: Mapping[str, RunFolder], *, retry: Retry, forc
         elif trial.needs is not None:
             wanted.add(trial.needs)
     return {trial.id: kept[trial.id] for trial in plan.trials if trial.id in kept}
+
+
+def mend(folder: RunFolder, spec: Spec) -> bool:
+    """Writes spec.json anew where it is damaged, missing or of another trial; whether it was.
+
+    Raises:
+        FolderError: it could not be written.
+    """
+    if (folder.spec() or {}).get("trial_id") == spec.trial_id:
+        return False
+    with disk.writing(folder.path):
+        write_spec(folder, spec)
+    return True
 
 
 def _stands(outcome: Outcome | None, retry: Retry) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import HarnessError, Interrupted, Problem
-from harness.execute import disk, lock, record, resume
+from harness.errors import HarnessError
+from harness.execute import disk, record, resume
 from harness.execute.engine import Engine
 from harness.execute.interrupts import Interrupts
+from harness.execute.session import Session, interrupted, session
 from harness.execute.status import write_plan
 from harness.execute.supervise import Limits, Watch
 from harness.records.outcome import Outcome
@@ -32,6 +33,7 @@ def execute(
     force: bool = False,
     on_finished: Callable[[RunFolder], None] | None = None,
     limits: Limits | None = None,
+    within: Session | None = None,
 ) -> dict[str, Outcome]:
     """Trains what is not finished and returns how every trial of the plan ended, by trial id.
 
@@ -39,6 +41,7 @@ def execute(
     its trial has ended. Finished trials do not run again (see `resume.finished`); an attempt that `crashed` is
     repeated up to `spec.retries` times, no other outcome is; trials that start from a stage that failed are `skipped`.
     The engine is closed at the end, however it comes. To be called from the main thread, where signals arrive.
+    `within` is the session that holds the suite already; without one it is held for the call.
 
     Raises:
         HeldError: another process runs this suite; nothing was done.
@@ -57,7 +60,9 @@ def execute(
         changed=on_finished or (lambda folder: None),
         limits=limits or Limits(),
     )
-    with Interrupts() as run.interrupts, lock.hold(results, plan.suite.name), closing(engine):
+    held = nullcontext(within) if within else session(results, plan.suite.name)
+    with held as current, closing(engine):
+        run.interrupts = current.interrupts
         run.all(retry=retry, force=force)
     return run.outcomes
 
@@ -85,6 +90,7 @@ class _Run:
         with disk.writing(self.results):
             write_plan(self.results, self.plan)
         self.observer.planned(self.plan.trials, dict(self.outcomes))
+        self._mend_specs()
         self._tell_lost_checkpoints()
         to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]
         if to_run:
@@ -149,15 +155,14 @@ class _Run:
         if not self.interrupts.stop:
             return
         done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
-        raise Interrupted(
-            problems=(
-                Problem(
-                    what=f"stopped by the user ({self.interrupts.name})",
-                    why=f"{done} of {len(self.plan.trials)} trials have ended",
-                    hint="run the same command again to go on from here",
-                ),
-            )
-        )
+        raise interrupted(self.interrupts, f"{done} of {len(self.plan.trials)} trials have ended")
+
+    def _mend_specs(self) -> None:
+        """Finished trials whose spec.json is damaged keep what they came to; those that run get a new one anyway."""
+        for trial in self.plan.trials:
+            if trial.id in self.outcomes and resume.mend(self.folders[trial.id], self.specs[trial.id]):
+                self.observer.message(f"spec.json of {trial.name} was damaged and is written anew; its results stand")
+                self.changed(self.folders[trial.id])
 
     def _tell_lost_checkpoints(self) -> None:
         for trial in self.plan.trials:

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.execute.live import Tail
 from harness.execute.lock import holder
+from harness.execute.session import doing
 from harness.records.plan import Plan
 from harness.records.run_folder import Attempt, read_json, run_folders, suite_folder, write_json
 
@@ -43,6 +44,7 @@ class SuiteStatus:
     total: int
     outcomes: dict[str, int]  # outcome → number of trials
     running: Running | None
+    doing: str | None = None  # outside trials: "scoring 3/15 …"
 
     @property
     def done(self) -> int:
@@ -80,13 +82,14 @@ def _status(results: Path, suite: str) -> SuiteStatus:
     folders = {folder.path.name: folder for folder in run_folders(results, suite)}
     trials = names or {trial: str((folder.spec() or {}).get("name", trial)) for trial, folder in folders.items()}
     who = holder(results, suite)
+    said = doing(results, suite) if who is not None else None
     counts: dict[str, int] = {}
     running = None
     for trial, name in trials.items():
         folder = folders.get(trial)
         attempt = folder.last_attempt() if folder else None
         outcome = folder.outcome() if folder else None
-        if who and attempt and attempt.outcome() is None:
+        if who is not None and said is None and attempt and attempt.outcome() is None:
             running = _running(name, attempt)
         elif outcome:
             counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
@@ -98,6 +101,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         total=len(trials),
         outcomes=counts,
         running=running,
+        doing=said,
     )
 
 

@@ -17,6 +17,9 @@ from typing import Any, Protocol
 
 from harness.errors import InputError, Problem, did_you_mean
 
+SILENCE_S = 1800.0
+"""Generous: progress bars write to a child's log every half minute, and loading the largest models takes minutes."""
+
 
 class Opener(Protocol):
     """Lives in the child, from the first checkpoint of a job to the last."""
@@ -30,7 +33,7 @@ class Backend:
     """`opener` is None for a backend that needs no child. `missing` says why it cannot be used here, or None.
 
     `command` starts the child; a job file and options follow it. A backend with an environment of its own names that
-    environment's interpreter here.
+    environment's interpreter here. A child that shows no sign of life for `silence_s` seconds is taken to hang.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Backend:
     opener: str | None
     missing: Callable[[], str | None]
     command: tuple[str, ...] = (sys.executable, "-m", "harness.score.worker")
+    silence_s: float = SILENCE_S
 
 
 def _nothing() -> None:

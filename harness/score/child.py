@@ -1,4 +1,8 @@
-"""The parent's hold on a scoring child: start it, hear its progress, and leave nothing of it behind."""
+"""The parent's hold on a scoring child: start it, hear its progress, and leave nothing of it behind.
+
+A sign of life is a line of progress or a log that grows: lm-eval says nothing between a task's start and its end, but
+its progress bars go to the log. A child that gives none for the backend's `silence_s` is killed.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,33 @@ import select
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import FolderError
+from harness.records.units import format_duration
+from harness.score.backends import Backend
 from harness.score.jobs import Job
 
 _TAIL = 300  # characters of the log that a cause quotes
+_LOOK_S = 0.5  # between two looks at whether the child lives and whether it is to be stopped
 
 
 class Child:
-    """One process that scores one job. Use as a context manager: leaving it kills whatever still runs."""
+    """One process that scores one job. Use as a context manager: leaving it kills whatever still runs.
 
-    def __init__(self, job: Job, command: Sequence[str], log: Path) -> None:
+    `check` is called every half second while waiting; what it raises ends the waiting.
+    """
+
+    def __init__(self, job: Job, backend: Backend, log: Path, check: Callable[[], None]) -> None:
         self._job = job
-        self._command = command
+        self._command = backend.command
+        self._silence_s = backend.silence_s
         self._log = log
+        self._check = check
+        self._hung = False
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._folder = tempfile.TemporaryDirectory(prefix="harness-score-")
@@ -90,19 +104,37 @@ class Child:
         except subprocess.TimeoutExpired:  # it said nothing more, yet did not end
             os.killpg(self._process.pid, signal.SIGKILL)
             code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        if self._hung:
+            how = f"gave no sign of life for {format_duration(self._silence_s)} and was killed"
+        else:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"the scoring process {how}{self._last_words()}"
 
     def _read(self) -> bytes:
-        """The next bytes; empty when the child is gone, even if something it forked keeps the pipe open."""
+        """The next bytes; empty when the child is gone or hangs, even if something it forked keeps the pipe open."""
         assert self._process is not None
+        logged, alive_at = self._log_size(), time.monotonic()
         while True:
+            self._check()
             gone = self._process.poll() is not None
-            ready, _, _ = select.select([self._pipe], [], [], 0.0 if gone else 0.5)
+            ready, _, _ = select.select([self._pipe], [], [], 0.0 if gone else _LOOK_S)
             if ready:
                 return os.read(self._pipe, 2**16)
             if gone:
                 return b""
+            now, before, logged = time.monotonic(), logged, self._log_size()
+            alive_at = now if logged != before else alive_at
+            if now - alive_at > self._silence_s:
+                self._hung = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                return b""
+
+    def _log_size(self) -> int | None:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return None
 
     def _last_words(self) -> str:
         try:

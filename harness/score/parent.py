@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness import models
 from harness.errors import FolderError, HarnessError
@@ -22,9 +22,11 @@ from harness.score.taskfiles import TaskFile, resolve
 _HOPELESS = 3  # children in a row that died without a single score
 
 
-class Failure(NamedTuple):
-    """A checkpoint that could not be scored on a task. `folder` is the run folder, `cause` one line."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A checkpoint that could not be scored on a task. `name` is the trial's, `folder` its own, `cause` one line."""
 
+    name: str
     folder: Path
     task: str
     cause: str
@@ -56,6 +58,8 @@ class _Tally:
     """What has come out so far."""
 
     observer: Observer
+    doing: Callable[[str], None]
+    check: Callable[[], None]
     total: int = 0
     begun: int = 0
     scored: int = 0
@@ -64,34 +68,53 @@ class _Tally:
 
     def begin(self, item: _Item) -> None:
         self.begun += 1
-        self.observer.message(f"scoring {self.begun}/{self.total} {item.name} {item.task.name}")
+        self.say(f"scoring {self.begun}/{self.total} {item.name} {item.task.name}")
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        self.doing(text)
+        self.observer.message(text)
 
     def fail(self, item: _Item, cause: str) -> None:
-        self.failed.append(Failure(item.folder.path, item.task.name, cause))
+        self.failed.append(Failure(name=item.name, folder=item.folder.path, task=item.task.name, cause=cause))
         self.observer.message(f"not scored: {item.name} {item.task.name}: {cause}")
 
 
+def _nothing(*_: object) -> None:
+    """What is done by whoever need not know."""
+
+
 def score(
-    folders: Sequence[RunFolder], wanted: suite.Score, *, observer: Observer, root: Path, force: bool = False
+    folders: Sequence[RunFolder],
+    wanted: suite.Score,
+    *,
+    observer: Observer,
+    root: Path,
+    force: bool = False,
+    doing: Callable[[str], None] = _nothing,
+    check: Callable[[], None] = _nothing,
 ) -> ScoreReport:
     """Scores every finished checkpoint on every wanted task; only what is missing, unless `force`.
 
     A folder counts when its outcome is `ok`. A score is kept when it is of the same weights, task content and
     flags, by the same backend. `root` is the suite file's folder, from which task paths are taken. Task output goes to
-    `score.log` beside the first run folder that is scored.
+    `score.log` beside the first run folder that is scored. `doing` is told what is being done. `check` is called twice
+    a second, and what it raises ends the scoring.
 
     Raises:
         InputError: a task or a backend that cannot be used; nothing has been scored then.
         FolderError: the log cannot be written.
-        KeyboardInterrupt: passed on, once the child is gone; what was scored before stays.
+        Interrupted, KeyboardInterrupt: of `check`, once the child is gone; what was scored before stays.
     """
     tasks = resolve(wanted.tasks, root)
     backend, note = choose(wanted.backend)
     flags = flags_of(wanted)
-    tally = _Tally(observer=observer)
+    tally = _Tally(observer=observer, doing=doing, check=check)
+    tally.doing("looking for what is to be scored")
     made_up: list[_Item] = []
     real: list[_Item] = []
     for folder in folders:
+        check()  # the weights of each are hashed
         outcome = folder.outcome()
         if outcome is None or outcome.outcome != "ok":
             continue
@@ -151,6 +174,7 @@ def _weights(folder: RunFolder) -> str | None:
 
 def _score_made_up(items: Sequence[_Item], flags: dict[str, Any], tally: _Tally) -> None:
     for item in items:
+        tally.check()
         tally.begin(item)
         made, documents = debug.debug_score(item.folder, item.task, weights_hash=item.weights_hash, flags=flags)
         try:
@@ -172,8 +196,8 @@ def _score_in_children(items: Sequence[_Item], backend: Backend, flags: dict[str
     fruitless = 0
     while left:
         before = tally.scored
-        tally.observer.message(f"importing lm-eval ({backend.name}); its log is {log}")
-        with Child(_job(left, backend, flags), backend.command, log) as child:
+        tally.say(f"importing lm-eval ({backend.name}); its log is {log}")
+        with Child(_job(left, backend, flags), backend, log, tally.check) as child:
             at = _listen(child, left, tally)
             if not left:
                 return

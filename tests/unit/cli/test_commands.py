@@ -59,6 +59,11 @@ def test_status_of_a_running_suite_says_who_and_what() -> None:
     ]
 
 
+def test_status_of_a_suite_that_is_being_scored_says_so() -> None:
+    said = status.lines([_status(holder={"pid": 42, "host": "box"}, doing="scoring 3/15 dpo-s1 arithmetic_mc")])
+    assert said[-1] == "  scoring 3/15 dpo-s1 arithmetic_mc"
+
+
 def test_status_of_nothing_says_how_to_begin() -> None:
     assert status.lines([]) == ["no results here yet: harness run SUITE"]
 

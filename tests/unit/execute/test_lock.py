@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import FolderError, HeldError
-from harness.execute import holder
+from harness.errors import FolderError, HeldError, Interrupted
+from harness.execute import holder, session
 from harness.execute.lock import hold, lock_file
+from harness.execute.session import doing
 
 HOLD = """
 import sys, time
@@ -72,3 +74,35 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderError, match="results cannot be written"), hold(tmp_path / "file", "s"):
         pass
+
+
+def test_a_session_holds_the_suite_and_tells_what_it_does(tmp_path: Path) -> None:
+    with session(tmp_path, "s") as held:
+        held.doing("scoring 3/15 dpo-s0 arithmetic_mc")
+        with pytest.raises(HeldError), session(tmp_path, "s"):
+            pass
+        assert doing(tmp_path, "s") == "scoring 3/15 dpo-s0 arithmetic_mc", "who is refused must not disturb the holder"
+        held.check()
+    assert doing(tmp_path, "s") is None
+    assert holder(tmp_path, "s") is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_a_session_becomes_interrupted_with_the_way_on(tmp_path: Path, number: signal.Signals) -> None:
+    with session(tmp_path, "s") as held:
+        held.doing("scoring 3/15")
+        signal.raise_signal(number)
+        with pytest.raises(Interrupted) as caught:
+            held.check()
+    (problem,) = caught.value.problems
+    assert problem.what == f"stopped by the user ({number.name})"
+    assert problem.why == "scoring 3/15"
+    assert "same command again" in str(problem.hint)
+    assert caught.value.exit_code == 130
+
+
+def test_what_a_killed_session_was_doing_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "progress.json").write_text('{"doing": "scoring 1/2"}')
+    with session(tmp_path, "s"):
+        assert doing(tmp_path, "s") is None

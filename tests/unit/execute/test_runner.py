@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import FolderError, HeldError, InputError, Interrupted, StoreError
-from harness.execute import DebugEngine, Engine, Handle, execute, holder, lock
+from harness.execute import DebugEngine, Engine, Handle, execute, holder, lock, session, status
 from harness.records.outcome import Outcome
 from harness.records.progress import Live, Silent
 from harness.records.run_folder import Attempt, RunFolder, read_json
@@ -331,6 +331,47 @@ def test_an_error_of_the_store_ends_the_run_and_the_finished_trial_stays_finishe
     engine = DebugEngine()
     assert names(bench.run(engine)) == {"a": "ok", "b": "ok"}
     assert engine.started == ["b"]
+
+
+def test_a_run_joins_the_session_that_holds_the_suite(bench: Bench) -> None:
+    bench.trial("a")
+    with session(bench.results, "bench") as held:
+        assert names(bench.run(within=held)) == {"a": "ok"}
+        assert holder(bench.results, "bench") is not None, "the suite is still held: it is scored next"
+        with pytest.raises(HeldError):
+            bench.run()
+    assert holder(bench.results, "bench") is None
+
+
+def test_status_of_a_suite_that_is_being_scored_says_so(bench: Bench) -> None:
+    bench.trial("a")
+    bench.run()
+    bench.folder("a").new_attempt()  # left by a run that was killed
+    with session(bench.results, "bench") as held:
+        held.doing("scoring 1/2 a arithmetic_mc")
+        (one,) = status(bench.results)
+        assert (one.doing, one.running, one.outcomes) == ("scoring 1/2 a arithmetic_mc", None, {"ok": 1})
+    (one,) = status(bench.results)
+    assert one.doing is None
+
+
+@pytest.mark.parametrize("damage", ["garbage", "{}", '{"trial_id": "t-other"}', None])
+def test_a_damaged_spec_is_written_anew_and_what_is_finished_stays(bench: Bench, damage: str | None) -> None:
+    bench.trial("a")
+    bench.trial("b")
+    first = bench.run()
+    spec = bench.folder("a").spec_file
+    spec.unlink() if damage is None else spec.write_text(damage)
+    engine, observer = DebugEngine(), Silent()
+    assert bench.run(engine, observer=observer) == first
+    assert engine.started == []
+    assert bench.folder("a").spec() == bench.specs["t-a"].to_json()
+    assert bench.changed == ["a"]
+    assert [text for kind, text in observer.told if kind == "message"] == [
+        "spec.json of a was damaged and is written anew; its results stand"
+    ]
+    bench.run(observer=(again := Silent()))
+    assert [kind for kind, _ in again.told] == ["planned"]
 
 
 def remove(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
 
 A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
-`hangs on <task>`.
+`hangs on <task>`, `is slow on <task>` (1.5 s, with something in its log every 0.2 s).
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ def main() -> None:
                 die("last words")
             if order == f"hangs on {task}":
                 time.sleep(600)
+            if order == f"is slow on {task}":
+                for part in range(8):
+                    print(f"{part}/8", flush=True)
+                    time.sleep(0.2)
             if order == f"fails on {task}":
                 tell("failed", folder=checkpoint.folder, task=task, cause="RuntimeError: no such luck")
             else:

@@ -7,17 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import FolderError, InputError
+from harness.errors import FolderError, InputError, Interrupted
 from harness.records import suite
 from harness.records.progress import Silent
 from harness.records.run_folder import RunFolder
-from harness.score import BACKENDS, Backend, ScoreReport, score
+from harness.score import BACKENDS, Backend, Failure, ScoreReport, score
 from harness.score.scorefiles import folder_of, read_score
 
 MakeFolder = Callable[..., RunFolder]
@@ -104,7 +104,9 @@ def test_changed_weights_score_again(run_folder: MakeFolder) -> None:
 
 def test_a_changed_task_is_scored_again(run_folder: MakeFolder, tmp_path: Path) -> None:
     task = tmp_path / "mine.yaml"
-    task.write_text("task: mine\n")
+    task.write_text(
+        "task: mine\ncustom_dataset: !function utils.load\ntest_split: test\ndoc_to_text: q\ndoc_to_target: a\n"
+    )
     wanted = suite.Score(tasks=["mine.yaml"])
     folder = run_folder("a")
     assert score([folder], wanted, observer=Silent(), root=tmp_path).scored == 1
@@ -167,7 +169,9 @@ def test_a_task_that_raises_costs_itself_alone(run_folder: MakeFolder) -> None:
     folders = [run_folder("a", weights=b"fails on arithmetic_mc"), run_folder("b", weights=b"fine")]
     report = _score(folders)
     assert report.scored == 3
-    assert report.failed == ((folders[0].path, "arithmetic_mc", "RuntimeError: no such luck"),)
+    assert report.failed == (
+        Failure(name="a", folder=folders[0].path, task="arithmetic_mc", cause="RuntimeError: no such luck"),
+    )
 
 
 @pytest.mark.usefixtures("fake")
@@ -232,6 +236,58 @@ def test_ctrl_c_ends_the_child_and_keeps_what_was_scored(run_folder: MakeFolder)
     assert not Path(f"/proc/{observer.children[0]}").exists()
     assert read_score(folders[0], "arithmetic_gen", "vllm") is not None
     assert not folders[1].scores.exists()
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
+def test_who_wants_it_to_stop_need_not_wait_for_a_child_that_works_on(run_folder: MakeFolder) -> None:
+    folders = [run_folder("a", weights=b"fine"), run_folder("b", weights=b"hangs on arithmetic_mc")]
+    said: list[str] = []
+    children: list[int] = []
+
+    def check() -> None:
+        if said and said[-1].startswith("scoring 3/4"):
+            children.extend(_children())
+            raise Interrupted.of("stopped")
+
+    with pytest.raises(Interrupted):
+        score(folders, BOTH, observer=Silent(), root=Path(), doing=said.append, check=check)
+    assert len(children) == 1
+    assert not Path(f"/proc/{children[0]}").exists()
+    assert said[-1] == "scoring 3/4 b arithmetic_mc"
+    assert read_score(folders[0], "arithmetic_gen", "vllm") is not None
+    assert _score(folders[:1]).reused == 2, "running again goes on from there"
+
+
+def test_made_up_scoring_stops_as_well(run_folder: MakeFolder) -> None:
+    folders = [run_folder("a"), run_folder("b")]
+    said: list[str] = []
+
+    def check() -> None:
+        if any(text.startswith("scoring 2/") for text in said):
+            raise Interrupted.of("stopped")
+
+    with pytest.raises(Interrupted):
+        score(folders, BOTH, observer=Silent(), root=Path(), doing=said.append, check=check)
+    assert _score(folders).reused == 2
+
+
+def test_a_child_that_hangs_is_killed_and_costs_what_it_was_on(
+    run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=0.7))
+    folders = [run_folder("a", weights=b"hangs on arithmetic_mc"), run_folder("b", weights=b"fine")]
+    report = _score(folders)
+    assert report.scored == 3
+    (lost,) = report.failed
+    assert (lost.name, lost.task) == ("a", "arithmetic_mc")
+    assert "no sign of life" in lost.cause
+
+
+def test_a_child_whose_log_grows_is_left_to_work(run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=0.7))
+    report = _score([run_folder("a", weights=b"is slow on arithmetic_mc")])
+    assert (report.scored, report.failed) == (2, ())
 
 
 def _children() -> list[int]:

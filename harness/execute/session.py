@@ -1,0 +1,70 @@
+"""One process's hold on a suite, from its first trial to its report: nobody else's turn, and Ctrl-C understood."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import Interrupted, Problem
+from harness.execute import lock
+from harness.execute.interrupts import Interrupts
+from harness.records.run_folder import read_json, suite_folder, write_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A suite that this process holds, and the interrupts it has heard since."""
+
+    results: Path
+    suite: str
+    interrupts: Interrupts
+
+    def doing(self, text: str) -> None:
+        """Leaves word of what is being done outside trials, for `status` in another terminal."""
+        with contextlib.suppress(OSError):  # a courtesy: a disk that is full shows where something is lost by it
+            write_json(_progress_file(self.results, self.suite), {"doing": text})
+
+    def check(self) -> None:
+        """To be called between pieces of work, and every moment while waiting.
+
+        Raises:
+            Interrupted: the user wants it to stop.
+        """
+        if self.interrupts.stop:
+            raise interrupted(self.interrupts, doing(self.results, self.suite))
+
+
+@contextlib.contextmanager
+def session(results: Path, suite: str) -> Iterator[Session]:
+    """Holds the suite and counts interrupts until the end of the block. To be entered in the main thread.
+
+    Raises:
+        HeldError: another process holds the suite.
+        FolderError: the folder cannot be made or written.
+    """
+    with Interrupts() as interrupts, lock.hold(results, suite):
+        progress = _progress_file(results, suite)
+        progress.unlink(missing_ok=True)  # of one that was killed
+        try:
+            yield Session(results=results, suite=suite, interrupts=interrupts)
+        finally:
+            with contextlib.suppress(OSError):
+                progress.unlink(missing_ok=True)
+
+
+def doing(results: Path, suite: str) -> str | None:
+    """What the holder of the suite is doing outside trials; None when nobody said."""
+    said = (read_json(_progress_file(results, suite)) or {}).get("doing")
+    return said if isinstance(said, str) else None
+
+
+def interrupted(interrupts: Interrupts, why: str | None) -> Interrupted:
+    """The error for a run that the user stopped; `why` says how far it had come."""
+    hint = "run the same command again to go on from here"
+    return Interrupted(problems=(Problem(what=f"stopped by the user ({interrupts.name})", why=why, hint=hint),))
+
+
+def _progress_file(results: Path, suite: str) -> Path:
+    return suite_folder(results, suite) / "progress.json"
