@@ -12,7 +12,6 @@ the command ends with. Nothing but the CLI turns it into one.
         · HeldError             another run holds the suite
         · FolderError           a results folder that cannot be written
       x StoreError          2   the database: locked, damaged, or from a newer version
-      x BaselineMissing     4
       x TrialsFailed        5   trials ended badly for reasons other than a regression
       x Interrupted       130
 """
@@ -26,10 +25,7 @@ from pathlib import Path
 from typing import Self
 
 EXIT_OK = 0
-EXIT_GATE_FAILED = 1
 EXIT_INPUT = 2
-EXIT_INCONCLUSIVE = 3
-EXIT_NO_BASELINE = 4
 EXIT_TRIALS_FAILED = 5
 EXIT_INTERRUPTED = 130
 
@@ -128,13 +124,6 @@ class StoreError(HarnessError):
 
 
 @dataclass(kw_only=True)
-class BaselineMissing(HarnessError):
-    """A comparison was asked for and its baseline does not exist."""
-
-    exit_code: int = EXIT_NO_BASELINE
-
-
-@dataclass(kw_only=True)
 class TrialsFailed(HarnessError):
     """Trials ended badly; the report says which and why."""
 
@@ -148,17 +137,33 @@ class Interrupted(HarnessError):
     exit_code: int = EXIT_INTERRUPTED
 
 
+_MOST_LISTED = 20  # names that a reader can look through
+_LEAST_CONTAINED = 3  # letters; fewer are in too many names to mean one
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
     """The known names closest in spelling to `name`, best first; empty when none is close."""
     return difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, or all of them when none is near and they are few."""
-    names = sorted(known)
-    close = nearest(name, names)
+    """A hint for an unknown name: the nearest known ones, in spelling or because they contain it.
+
+    Where none is near, all of them when they are few, else the first in order of likeness.
+    """
+    names = sorted(set(known))
+    close = _close(name, names)
     if close:
         return "did you mean " + " or ".join(repr(n) for n in close) + "?"
-    if len(names) <= 12:
-        return "known: " + ", ".join(names)
-    return f"none of the {len(names)} known names is close"
+    if len(names) <= _MOST_LISTED:
+        return "known: " + (", ".join(names) or "none")
+    likest = difflib.get_close_matches(name, names, n=_MOST_LISTED, cutoff=0.0)
+    return f"known: {', '.join(likest)} and {len(names) - len(likest)} more"
+
+
+def _close(name: str, names: Sequence[str], most: int = 3) -> list[str]:
+    """Names that are `name` but for capitals, then those spelled alike, then those that contain it."""
+    lowered = name.casefold()
+    same = [known for known in names if known.casefold() == lowered]
+    containing = [known for known in names if len(name) >= _LEAST_CONTAINED and lowered in known.casefold()]
+    return list(dict.fromkeys([*same, *nearest(name, names, most=most), *containing]))[:most]
