@@ -7,7 +7,6 @@ TRL's `__post_init__` computes from them (`bf16: null` becomes true) is not in i
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -25,7 +24,8 @@ from typing import Any
 from harness.errors import InputError, Problem, did_you_mean, nearest
 from harness.methods import METHODS
 from harness.methods.fields import LORA_OWNED, elsewhere, old_name, owned
-from harness.records.jsontypes import fits, is_a, shown, type_hint, type_of, wanted
+from harness.methods.ranges import out_of_range
+from harness.records.jsontypes import fits, is_a, shown, type_hint, wanted
 
 FORMAT = 1
 """Moves when the cache file means something else."""
@@ -113,8 +113,7 @@ class Catalog:
         field = self.methods[method].get(name)
         if field is None:
             return self._unknown(method, name)
-        problem = field.problem(value)
-        return None if problem is None else Problem(what=f"train.{problem.what}", hint=problem.hint)
+        return _fitting(field, "train", value)
 
     def _unknown(self, method: str, name: str) -> Problem:
         kind = METHODS[method].config_class.rpartition(":")[2]
@@ -137,62 +136,17 @@ class Catalog:
             return Problem(what=f"lora.{name} does not belong in a suite", why=LORA_OWNED[name])
         field = self.lora.get(name)
         if field is not None:
-            problem = field.problem(value)
-            return None if problem is None else Problem(what=f"lora.{problem.what}", hint=problem.hint)
+            return _fitting(field, "lora", value)
         renamed = old_name(name, lora=True)
         hint = renamed or did_you_mean(name, self.lora)
         return Problem(what=f"LoraConfig has no field {name!r}", hint=hint)
 
 
-def check_train(
-    method: str, train: Mapping[str, Any], *, lora: bool = False, known: Catalog | None = None
-) -> list[str]:
-    """What is wrong with a cell's `train`, one sentence per field; empty when nothing is.
-
-    Cheap: equal values are checked once. `lora` says whether the cell has an adapter; `known` defaults to `load()`.
-
-    Raises:
-        KeyError: no such method.
-    """
-    catalog = load() if known is None else known
-    found = (_sentence(catalog, method, name, _Same(value), lora) for name, value in train.items())
-    return [sentence for sentence in found if sentence is not None]
-
-
-def check_lora(lora: Mapping[str, Any] | None, *, known: Catalog | None = None) -> list[str]:
-    """What is wrong with a cell's `lora`, one sentence per field; empty when nothing is or there is no adapter."""
-    catalog = load() if known is None else known
-    found = (_sentence(catalog, None, name, _Same(value), True) for name, value in (lora or {}).items())
-    return [sentence for sentence in found if sentence is not None]
-
-
-class _Same:
-    """Makes any JSON value a cache key, with its type, so that 1, 1.0 and true stay apart."""
-
-    __slots__ = ("key", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        plain = json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
-        self.key = (type_of(value), plain)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.key == other.key
-
-
-@functools.lru_cache(maxsize=65536)
-def _sentence(catalog: Catalog, method: str | None, name: str, same: _Same, lora: bool) -> str | None:
-    if method is None:
-        problem = catalog.check_lora(name, same.value)
-    else:
-        problem = catalog.check(method, name, same.value, lora=lora)
-    if problem is None:
-        return None
-    because = f": {problem.why}" if problem.why else ""
-    return f"{problem.what}{because}" + (f" ({problem.hint})" if problem.hint else "")
+def _fitting(field: Field, root: str, value: Any) -> Problem | None:
+    problem = field.problem(value)
+    if problem is not None:
+        return Problem(what=f"{root}.{problem.what}", hint=problem.hint)
+    return out_of_range(root, field.name, value)
 
 
 def tell(text: str) -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import InputError
+from harness.errors import InputError, Problem
 from harness.methods import METHODS, catalog
-from harness.methods.catalog import Catalog, Field, check_lora, check_train, obtain
+from harness.methods.catalog import Catalog, Field, obtain
+from harness.methods.ranges import contradiction
 
 VERSIONS = {"trl": "1.16.0", "transformers": "5.19.0", "peft": "0.21.2", "python": "3.11"}
 
@@ -29,6 +30,11 @@ def document(source: Path) -> dict[str, Any]:
     common = {
         "max_steps": entry("integer", default=-1, help="Steps."),
         "learning_rate": entry("number", default=2e-5),
+        "per_device_train_batch_size": entry("integer", default=8),
+        "per_device_eval_batch_size": entry("integer", default=8),
+        "gradient_accumulation_steps": entry("integer", default=1),
+        "logging_steps": entry("number", default=10),
+        "max_length": entry("integer", "null", default=1024),
         "bf16": entry("boolean", "null"),
         "optim": entry("string", choices=["adamw_torch", "sgd"], default="adamw_torch"),
         "output_dir": entry("string", "null"),
@@ -43,6 +49,7 @@ def document(source: Path) -> dict[str, Any]:
         "lora": {
             "r": entry("integer", default=8),
             "lora_alpha": entry("integer"),
+            "lora_dropout": entry("number"),
             "init_lora_weights": entry("boolean", "string", choices=["pissa", "pissa_niter_[number of iters]"]),
         },
         "files": {str(source): [status.st_mtime_ns, status.st_size]},
@@ -156,6 +163,14 @@ def test_the_file_is_another_for_other_versions(monkeypatch: pytest.MonkeyPatch,
     assert catalog.cache_file(VERSIONS).parent == Path.home() / ".cache" / "trl-harness"
 
 
+def said(problem: Problem | None) -> str:
+    """A problem in one sentence; empty when there is none."""
+    if problem is None:
+        return ""
+    because = f": {problem.why}" if problem.why else ""
+    return f"{problem.what}{because}" + (f" ({problem.hint})" if problem.hint else "")
+
+
 @pytest.mark.parametrize(
     ("method", "train", "says"),
     [
@@ -178,21 +193,61 @@ def test_the_file_is_another_for_other_versions(monkeypatch: pytest.MonkeyPatch,
     ],
 )
 def test_a_cells_train(known: Catalog, method: str, train: dict[str, Any], says: list[str]) -> None:
-    found = check_train(method, train, known=known)
+    found = [said(known.check(method, name, value)) for name, value in train.items()]
+    found = [sentence for sentence in found if sentence]
     assert len(found) == len(says)
     assert all(sentence.startswith(start) for sentence, start in zip(found, says, strict=True))
 
 
 def test_an_adapter_changes_what_a_method_refuses(known: Catalog) -> None:
-    assert "sync_ref_model: true" in check_train("dpo", {"sync_ref_model": True}, lora=True, known=known)[0]
+    assert "sync_ref_model: true" in said(known.check("dpo", "sync_ref_model", True, lora=True))
 
 
 def test_equal_values_of_other_types_are_told_apart(known: Catalog) -> None:
-    assert check_train("sft", {"max_steps": 1}, known=known) == []
-    assert len(check_train("sft", {"max_steps": True}, known=known)) == 1
-    assert len(check_train("sft", {"max_steps": 1.0}, known=known)) == 1
-    assert check_train("sft", {"packing": True}, known=known) == []
-    assert len(check_train("sft", {"packing": 1}, known=known)) == 1
+    assert known.check("sft", "max_steps", 1) is None
+    assert known.check("sft", "max_steps", True) is not None
+    assert known.check("sft", "max_steps", 1.0) is not None
+    assert known.check("sft", "packing", True) is None
+    assert known.check("sft", "packing", 1) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        ("per_device_train_batch_size", (0, -1), (1, 64)),
+        ("per_device_eval_batch_size", (0,), (1,)),
+        ("max_steps", (0, -2), (-1, 1)),
+        ("learning_rate", (-1e-9, -1), (0, 0.0, 5e-7)),
+        ("gradient_accumulation_steps", (0,), (1,)),
+        ("max_length", (0, -5), (1, None)),
+        ("logging_steps", (0, -0.5), (0.1, 1)),
+    ],
+)
+def test_values_that_cannot_work_are_found(
+    known: Catalog, name: str, bad: tuple[float, ...], good: tuple[float | None, ...]
+) -> None:
+    for value in bad:
+        problem = known.check("dpo", name, value)
+        assert problem is not None
+        assert problem.what.startswith(f"train.{name} must be ")
+        assert problem.why
+    assert [known.check("dpo", name, value) for value in good] == [None] * len(good)
+
+
+def test_adapters_that_cannot_work_are_found(known: Catalog) -> None:
+    assert said(known.check_lora("r", 0)).startswith("lora.r must be at least 1, not 0")
+    assert said(known.check_lora("lora_dropout", 1)).startswith("lora.lora_dropout must be from 0 to below 1")
+    assert known.check_lora("r", 1) is None
+    assert known.check_lora("lora_dropout", 0.0) is None
+
+
+def test_a_training_has_one_precision() -> None:
+    found = contradiction({"bf16": True, "fp16": True})
+    assert found is not None
+    assert found[0] == "train.fp16"
+    assert "both true" in found[1].what
+    assert contradiction({"bf16": True, "fp16": False}) is None
+    assert contradiction({"fp16": True}) is None
 
 
 @pytest.mark.parametrize(
@@ -209,7 +264,8 @@ def test_equal_values_of_other_types_are_told_apart(known: Catalog) -> None:
     ],
 )
 def test_a_cells_lora(known: Catalog, lora: dict[str, Any] | None, says: list[str]) -> None:
-    found = check_lora(lora, known=known)
+    found = [said(known.check_lora(name, value)) for name, value in (lora or {}).items()]
+    found = [sentence for sentence in found if sentence]
     assert len(found) == len(says)
     assert all(sentence.startswith(start) for sentence, start in zip(found, says, strict=True))
 
