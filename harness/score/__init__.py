@@ -5,7 +5,7 @@ Nothing here imports lm_eval or torch; only the child (`harness.score.worker`) d
 
 from harness.score.backends import BACKENDS, Backend, check_backend
 from harness.score.parent import Failure, ScoreReport, score
-from harness.score.taskfiles import TASKS, TaskFile, TaskInfo, check_tasks
+from harness.score.taskfiles import TASKS, TaskFile, TaskInfo, check_tasks, task_metrics, wrong_tasks
 
 __all__ = [
     "BACKENDS",
@@ -18,4 +18,6 @@ __all__ = [
     "check_backend",
     "check_tasks",
     "score",
+    "task_metrics",
+    "wrong_tasks",
 ]

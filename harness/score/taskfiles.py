@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from harness.errors import InputError, Location, Problem, nearest
+from harness.errors import InputError, Location, Problem, did_you_mean
 from harness.records.fingerprint import of_file, of_value
+from harness.score.taskconfig import metrics_of, wrong_with
 
 FOLDER = Path(__file__).parent / "tasks"
 
@@ -84,7 +85,24 @@ class _Found:
 
 def check_tasks(names: Sequence[str], root: Path) -> list[Problem]:
     """What is wrong with the tasks a suite names; paths are relative to `root`, the suite file's folder."""
+    return [problem for _, problem in wrong_tasks(names, root)]
+
+
+def wrong_tasks(names: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
+    """What is wrong with the tasks a suite names, each with the name it is about; see `check_tasks`."""
     return _look_up(names, root)[1]
+
+
+def task_metrics(name: str, root: Path) -> tuple[str, tuple[str, ...]] | None:
+    """A task's own name and the metrics it is marked by, as scores name them.
+
+    None where that cannot be read from its YAML: no such task, something wrong with it, or one that is Python code.
+    """
+    found = _find(name, root)
+    if isinstance(found, Problem):
+        return None
+    metrics = metrics_of(_read(found.path, ())[0])
+    return None if metrics is None else (found.name, metrics)
 
 
 def resolve(names: Sequence[str], root: Path) -> list[TaskFile]:
@@ -95,27 +113,28 @@ def resolve(names: Sequence[str], root: Path) -> list[TaskFile]:
     """
     found, problems = _look_up(names, root)
     if problems:
-        raise InputError(problems=tuple(problems))
+        raise InputError(problems=tuple(problem for _, problem in problems))
     try:
         return [TaskFile(name=task.name, path=task.path, hash=_content(task)) for task in found]
     except OSError as error:
         raise InputError.of("a file of a task cannot be read", why=str(error)) from error
 
 
-def _look_up(names: Sequence[str], root: Path) -> tuple[list[_Found], list[Problem]]:
-    looked = [_find(name, root) for name in dict.fromkeys(names)]
-    found = [item for item in looked if isinstance(item, _Found)]
-    problems = [item for item in looked if isinstance(item, Problem)]
-    twice = [name for name, count in Counter(task.name for task in found).items() if count > 1]
-    problems += [
-        Problem(
+def _look_up(names: Sequence[str], root: Path) -> tuple[list[_Found], list[tuple[str, Problem]]]:
+    looked = {name: _find(name, root) for name in dict.fromkeys(names)}
+    found = {given: item for given, item in looked.items() if isinstance(item, _Found)}
+    problems = [(given, item) for given, item in looked.items() if isinstance(item, Problem)]
+    for name, count in Counter(task.name for task in found.values()).items():
+        if count == 1:
+            continue
+        same = {given: task for given, task in found.items() if task.name == name}
+        problem = Problem(
             what=f"two tasks are called {name!r}",
-            why="scores are kept by task name: " + ", ".join(str(task.path) for task in found if task.name == name),
+            why="scores are kept by task name: " + ", ".join(str(task.path) for task in same.values()),
             hint="give one of them another `task:` name",
         )
-        for name in twice
-    ]
-    return found, problems
+        problems.append((list(same)[1], problem))
+    return list(found.values()), problems
 
 
 def _find(name: str, root: Path) -> _Found | Problem:
@@ -123,12 +142,10 @@ def _find(name: str, root: Path) -> _Found | Problem:
         path = FOLDER / f"{name}.yaml"
         return _Found(name=name, path=path, files=(path,))
     if not name.endswith((".yaml", ".yml")):
-        close = nearest(name, TASKS)
-        known = "did you mean " + " or ".join(repr(n) for n in close) + "?" if close else "known: " + ", ".join(TASKS)
         return Problem(
             what=f"unknown task {name!r}",
             why="it does not ship with the harness; your own tasks and lm-eval's are named by their YAML file",
-            hint=f"{known}; or give the path of a task's .yaml file, relative to the suite file",
+            hint=f"{did_you_mean(name, TASKS)}; or give the path of a task's .yaml file, relative to the suite file",
         )
     return _local((root / Path(name).expanduser()).resolve(), name)
 
@@ -152,7 +169,8 @@ def _local(path: Path, given: str) -> _Found | Problem:
         why = "a shipped task has that name" if task in TASKS else "it becomes a folder's name and part of a metric's"
         hint = "choose another name of letters, digits, _ and -"
         return Problem(what=f"task name {task!r} cannot be used", where=Location(file=path), why=why, hint=hint)
-    return _Found(name=task, path=path, files=tuple(files))
+    problem = wrong_with(config, given, path)
+    return problem or _Found(name=task, path=path, files=tuple(files))
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:

@@ -9,8 +9,10 @@ from ruamel.yaml import YAML
 
 from harness import data
 from harness.errors import InputError
-from harness.score import TASKS, check_tasks
+from harness.score import TASKS, check_tasks, task_metrics, wrong_tasks
 from harness.score.taskfiles import FOLDER, resolve
+
+WHOLE = "task: mine\ncustom_dataset: !function utils.load\ntest_split: test\ndoc_to_text: q\ndoc_to_target: a\n"
 
 
 def _hash(root: Path, name: str = "mine.yaml") -> str:
@@ -79,6 +81,13 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ("task: a/b\n", "task name 'a/b' cannot be used"),
         ("task: a.b\n", "task name 'a.b' cannot be used"),
         ("task: pydoc_mc\n", "task name 'pydoc_mc' cannot be used"),
+        ("task: mmlu\n", "no whole task: it lacks custom_dataset or dataset_path"),
+        (WHOLE.replace("doc_to_text: q\n", ""), "it lacks doc_to_text or use_prompt (what the model is shown)"),
+        (WHOLE.replace("test_split: test\n", ""), "it lacks test_split or validation_split"),
+        (WHOLE + "output_type: multiple_choice\n", "it lacks doc_to_choice"),
+        (WHOLE + "output_type: multiple_choise\n", "unknown output_type 'multiple_choise'"),
+        (WHOLE + "metric_list: acc\n", "metric_list must be a list of metrics"),
+        (WHOLE + "metric_list: [{aggregation: mean}]\n", "an entry of metric_list names no metric"),
         ("include: mine.yaml\ntask: mine\n", "includes itself"),
         ("include: other.yaml\ntask: mine\n", "cannot be read"),
     ],
@@ -104,9 +113,43 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 
 def test_two_tasks_of_one_name(tmp_path: Path) -> None:
     for name in ("one.yaml", "two.yaml"):
-        (tmp_path / name).write_text("task: mine\n")
-    (problem,) = check_tasks(["one.yaml", "two.yaml"], tmp_path)
+        (tmp_path / name).write_text(WHOLE)
+    ((given, problem),) = wrong_tasks(["one.yaml", "two.yaml"], tmp_path)
+    assert given == "two.yaml"
     assert "two tasks are called 'mine'" in problem.what
+
+
+def test_a_task_of_python_code_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("task: mine\nclass: !function code.Mine\n")
+    assert check_tasks(["mine.yaml"], tmp_path) == []
+    assert task_metrics("mine.yaml", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "metrics"),
+    [
+        ("", ("exact_match",)),
+        ("output_type: loglikelihood\n", ("perplexity", "acc")),
+        ("metric_list: [{metric: f1}, {metric: acc}]\n", ("f1", "acc")),
+        ("filter_list: [{name: strict, filter: []}, {name: none}]\n", ("exact_match@strict", "exact_match")),
+        ("metric_list: [{metric: !function utils.mine}]\n", None),
+    ],
+)
+def test_metrics_are_read_from_the_task(tmp_path: Path, more: str, metrics: tuple[str, ...] | None) -> None:
+    (tmp_path / "mine.yaml").write_text(WHOLE + more)
+    assert task_metrics("mine.yaml", tmp_path) == (None if metrics is None else ("mine", metrics))
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_shipped_tasks_main_metric_is_among_its_metrics(name: str) -> None:
+    found = task_metrics(name, Path())
+    assert found is not None
+    assert found[0] == name
+    assert TASKS[name].metric in found[1]
+
+
+def test_a_task_that_is_not_there_has_no_metrics(tmp_path: Path) -> None:
+    assert task_metrics("nope", tmp_path) is None
 
 
 def test_a_task_named_twice_is_one_task() -> None:
@@ -120,7 +163,7 @@ def test_resolve_raises_what_check_finds() -> None:
 
 
 def test_a_task_may_take_its_name_from_what_it_includes(tmp_path: Path) -> None:
-    (tmp_path / "common.yaml").write_text("task: mine\ncustom_dataset: !function utils.load\n")
+    (tmp_path / "common.yaml").write_text(WHOLE)
     (tmp_path / "mine.yaml").write_text("include: common.yaml\nnum_fewshot: 2\n")
     assert resolve(["mine.yaml"], tmp_path)[0].name == "mine"
 
@@ -151,7 +194,7 @@ def test_the_hash_does_not_know_where_the_task_lies(tmp_path: Path) -> None:
 
 
 def _write_task(folder: Path) -> None:
-    (folder / "common.yaml").write_text("output_type: multiple_choice\n")
+    (folder / "common.yaml").write_text(WHOLE)
     (folder / "mine.yaml").write_text("task: mine\ninclude: common.yaml\ncustom_dataset: !function utils.load\n")
     (folder / "utils.py").write_text("def load():\n    open('rows.jsonl')\n")
     (folder / "rows.jsonl").write_text("{}\n")
