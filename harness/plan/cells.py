@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.errors import Location, Problem
+from harness.errors import Problem
 from harness.plan.checks import Checks
-from harness.plan.draft import Config, Draft
+from harness.plan.draft import Config, Draft, in_words
 from harness.plan.matrix import Matrix
 from harness.plan.naming import candidates
+from harness.plan.places import place_of
 from harness.plan.selectors import Rule, rule_of
 from harness.records.plan import Excluded
 from harness.records.suite import Suite
@@ -45,8 +46,10 @@ def cells_of(suite: Suite, base: Config, checks: Checks) -> Cells:
         checks.complete(draft)
         cells.running.append(draft)
     if not cells.running:
-        checks.findings.add("every cell is excluded", hint="take an exclude rule out, or include a cell")
+        hint = "take an exclude rule out, or include a cell"
+        checks.findings.add("every cell is excluded", hint=hint, where=suite.where("exclude"))
     cells.warnings = [_unused(suite, number, rules) for number in range(len(rules)) if number not in used]
+    cells.warnings += _unmeasured(suite, cells.running)
     return cells
 
 
@@ -58,6 +61,32 @@ def _excluded(draft: Draft, number: int, rules: Sequence[Rule]) -> Excluded:
 def _unused(suite: Suite, number: int, rules: Sequence[Rule]) -> Problem:
     return Problem(
         what=f"exclude rule {number + 1} matches no cell: {rules[number].words}",
-        where=Location(file=suite.file),
+        where=suite.where("exclude", number),
         hint="correct it, or take it out",
     )
+
+
+def _unmeasured(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
+    """Warns of cells whose every step is warm-up."""
+    found = [draft for draft in cells if _is_all_warmup(draft)]
+    if not found:
+        return []
+    first = found[0]
+    warmup, steps = first.config["measure"]["warmup_steps"], first.config["train"]["max_steps"]
+    many = f" ({len(found):,} cells, the first: {in_words(first.levels)})" if len(found) > 1 else ""
+    what = f"nothing is left to measure: of {steps} train.max_steps, {warmup} are measure.warmup_steps{many}"
+    return [
+        Problem(
+            what=what,
+            where=place_of(suite, first, "train.max_steps"),
+            why="throughput and step times are taken after warm-up, so these cells will have none",
+            hint="train longer, or set measure: {warmup_steps: …} below it",
+        )
+    ]
+
+
+def _is_all_warmup(draft: Draft) -> bool:
+    train, measure = draft.config["train"], draft.config["measure"]
+    steps = train.get("max_steps") if isinstance(train, dict) else None
+    warmup = measure.get("warmup_steps") if isinstance(measure, dict) else None
+    return isinstance(steps, int) and isinstance(warmup, int) and 0 < steps <= warmup

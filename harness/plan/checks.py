@@ -47,7 +47,8 @@ class Checks:
     def note(self, draft: Draft, trouble: Iterable[str]) -> None:
         """Notes what is wrong with the draft."""
         for said in trouble:
-            self.findings.add(said, of=draft.in_words())
+            path = said.replace(":", " ").partition(" ")[0]  # each sentence begins with what it is about
+            self.findings.add(said, of=draft, path=path)
 
     def settle(self, draft: Draft) -> None:
         """Completes `train` and checks it against the draft's method; the parts must be filled already."""
@@ -55,12 +56,13 @@ class Checks:
         for name, example in _NEEDED.items():
             if config[name] is None:
                 hint = f"set it in base, or in every level of one axis: {example}"
-                self.findings.add(f"no {name} is given", hint=hint, of=draft.in_words())
+                self.findings.add(f"no {name} is given", hint=hint, of=draft, path=name)
         method = config["method"]
         if method is None:
             return
         if method not in METHODS:
-            self.findings.add(f"unknown method {method!r}", hint=did_you_mean(method, METHODS), of=draft.in_words())
+            hint = did_you_mean(method, METHODS)
+            self.findings.add(f"unknown method {method!r}", hint=hint, of=draft, path="method")
             return
         self.training.settle(config)
         for path, problem in self.training.problems(config):
@@ -79,7 +81,7 @@ class Checks:
             problem = refused.problem
             hint = self._hint(method, path, refused)
             for draft in refused.cells:
-                self.findings.add(problem.what, why=problem.why, hint=hint, of=draft.in_words())
+                self.findings.add(problem.what, why=problem.why, hint=hint, of=draft, path=path)
         self.refused.clear()
 
     def _hint(self, method: str, path: str, refused: _Refused) -> str | None:

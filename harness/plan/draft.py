@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.plan.findings import in_words
 from harness.records.plan import Kind
+from harness.records.suite import Step
 
 Config = dict[str, Any]
 """A resolved configuration by field: method, model, data, train, lora, init, measure, limits, checkpoint."""
@@ -22,6 +23,7 @@ class Draft:
     kind: Kind
     config: Config
     levels: dict[str, str] = field(default_factory=dict)
+    origin: tuple[Step, ...] = ()  # see `Cell.origin`
     tokens: tuple[tuple[str, str], ...] = ()
     says_method: bool = False
     names: tuple[str, ...] = ()
@@ -35,3 +37,8 @@ class Draft:
         if self.kind == "stage":
             return self.names[0]
         return in_words(self.levels)
+
+
+def in_words(levels: Mapping[str, str]) -> str:
+    """A combination of levels for people: `recipe: dpo, train.packing: true`."""
+    return ", ".join(f"{axis}: {level}" for axis, level in levels.items()) or "the base itself"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.plan.canonical import canonical
-from harness.plan.draft import Draft
-from harness.plan.findings import Findings, in_words
+from harness.plan.draft import Draft, in_words
+from harness.plan.findings import Findings
 from harness.plan.identity import joined
+from harness.plan.places import place_of_level
 from harness.plan.training import Training
 
 _SHOWN = 3
@@ -40,6 +41,7 @@ class Equals:
                 + (f" (and {more:,} more)" if more else ""),
                 why=_why(one, other),
                 hint="take one of them out of the matrix, exclude it, or let it differ",
+                where=place_of_level(self.findings.suite, other, next(iter(_differing(one, other)), "")),
             )
 
 
@@ -47,8 +49,12 @@ def _named(draft: Draft) -> str:
     return f"{draft.names[0]} ({in_words(draft.levels)})"
 
 
+def _differing(one: Draft, other: Draft) -> list[str]:
+    return [axis for axis in {**one.levels, **other.levels} if one.levels.get(axis) != other.levels.get(axis)]
+
+
 def _why(one: Draft, other: Draft) -> str:
-    axes = [axis for axis in {**one.levels, **other.levels} if one.levels.get(axis) != other.levels.get(axis)]
+    axes = _differing(one, other)
     if not axes:
         return "their levels and overrides are the same"
     return f"{' and '.join(axes)} differ, but not in what is trained: TRL's defaults count as if they were written"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import Location, Problem
+from harness.errors import Problem
 from harness.methods.catalog import Catalog
+from harness.plan.baseline import check_baseline, ids_of_baseline
 from harness.plan.cells import cells_of
 from harness.plan.checks import Checks
 from harness.plan.draft import Draft
@@ -17,8 +18,8 @@ from harness.plan.matrix import check_axes, check_size
 from harness.plan.naming import candidates, give_names
 from harness.plan.order import first_stages, in_order
 from harness.plan.parts import Parts
+from harness.plan.places import place_of
 from harness.plan.resolve import base_config
-from harness.plan.selectors import rule_of
 from harness.plan.stages import Stages, check_stages
 from harness.plan.training import Training
 from harness.records.plan import Plan
@@ -45,6 +46,7 @@ def expand(suite: Suite, catalog: Catalog | None = None, *, limit: int = 100_000
     training = Training(catalog)
     checks = Checks(suite, Parts(frozenset(suite.stages)), training, findings)
     cells = cells_of(suite, base, checks)
+    check_baseline(suite, cells.running, checks)
     checks.report()
     findings.raise_any()
 
@@ -73,16 +75,8 @@ def expand(suite: Suite, catalog: Catalog | None = None, *, limit: int = 100_000
         trials=trials,
         excluded=tuple(cells.excluded),
         warnings=(*cells.warnings, *_said_otherwise(suite), *kept),
-        baseline=_baseline(suite, cells.running, checks),
+        baseline=ids_of_baseline(suite, cells.running, checks),
     )
-
-
-def _baseline(suite: Suite, cells: Sequence[Draft], checks: Checks) -> tuple[str, ...]:
-    """Ids of the cells that others are compared with."""
-    if suite.baseline is None:
-        return ()
-    rule = rule_of(suite.baseline, checks.parts)
-    return tuple(draft.id for draft in cells if rule.matches(draft, checks.training))
 
 
 def _keep_shared(suite: Suite, stages: Sequence[Draft], cells: Sequence[Draft]) -> list[Problem]:
@@ -95,7 +89,7 @@ def _keep_shared(suite: Suite, stages: Sequence[Draft], cells: Sequence[Draft]) 
         ):
             draft.config["checkpoint"] = "keep"
             what = f"the checkpoint of {draft.name} is kept although the suite says drop: other cells start from it"
-            kept.append(Problem(what=what, where=Location(file=suite.file)))
+            kept.append(Problem(what=what, where=place_of(suite, draft, "checkpoint")))
     return kept
 
 
@@ -104,7 +98,7 @@ def _said_otherwise(suite: Suite) -> list[Problem]:
     return [
         Problem(
             what=f"the checkpoint of stage {name!r} is kept although the suite says drop: cells start from it",
-            where=Location(file=suite.file),
+            where=suite.where("stages", name, "checkpoint"),
         )
         for name, stage in suite.stages.items()
         if stage.checkpoint == "drop"

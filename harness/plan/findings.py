@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import InputError, Location, Problem
+from harness.plan.draft import Draft
+from harness.plan.places import place_of
 from harness.records.suite import Suite
 
 
 @dataclass(slots=True)
 class _Finding:
-    what: str
-    why: str | None
-    hint: str | None
+    problem: Problem
     count: int = 0
     example: str | None = None
 
 
 @dataclass(slots=True)
 class Findings:
-    """Collects problems. The same `what` said of many cells is one problem that counts them."""
+    """Collects problems. The same `what` said of many cells is one problem that counts them, at the first's place."""
 
     suite: Suite
     found: dict[str, _Finding] = field(default_factory=dict)
@@ -31,25 +30,25 @@ class Findings:
         *,
         why: str | None = None,
         hint: str | None = None,
-        of: str | None = None,
+        of: Draft | None = None,
+        path: str = "",
+        where: Location | None = None,
     ) -> None:
-        """Notes a problem; `of` describes the cell it was found in, None where it is the suite's own."""
-        finding = self.found.setdefault(what, _Finding(what, why, hint))
+        """Notes a problem of the suite, or of the draft `of`, whose value of a field path is what is wrong.
+
+        `where` is its place, where that is known better than by draft and path.
+        """
+        finding = self.found.get(what)
+        if finding is None:
+            place = where or (place_of(self.suite, of, path) if of else Location(file=self.suite.file))
+            finding = self.found[what] = _Finding(Problem(what=what, where=place, why=why, hint=hint))
         if of is not None:
             finding.count += 1
-            finding.example = finding.example or of
+            finding.example = finding.example or of.in_words()
 
     def problems(self) -> tuple[Problem, ...]:
         """Every problem found, in the order of finding."""
-        return tuple(self._problem(finding) for finding in self.found.values())
-
-    def _problem(self, finding: _Finding) -> Problem:
-        what = finding.what
-        if finding.count > 1:
-            what = f"{what} ({finding.count:,} cells, the first: {finding.example})"
-        elif finding.count == 1:
-            what = f"{what} ({finding.example})"
-        return Problem(what=what, where=Location(file=self.suite.file), why=finding.why, hint=finding.hint)
+        return tuple(_counted(finding) for finding in self.found.values())
 
     def raise_any(self) -> None:
         """Raises everything found so far at once.
@@ -61,6 +60,10 @@ class Findings:
             raise InputError(problems=self.problems())
 
 
-def in_words(levels: Mapping[str, str]) -> str:
-    """A combination of levels for people: `recipe: dpo, train.packing: true`."""
-    return ", ".join(f"{axis}: {level}" for axis, level in levels.items()) or "the base itself"
+def _counted(finding: _Finding) -> Problem:
+    problem, what = finding.problem, finding.problem.what
+    if finding.count > 1:
+        what = f"{what} ({finding.count:,} cells, the first: {finding.example})"
+    elif finding.count == 1:
+        what = f"{what} ({finding.example})"
+    return Problem(what=what, where=problem.where, why=problem.why, hint=problem.hint)

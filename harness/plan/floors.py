@@ -20,7 +20,7 @@ def floors_of(suite: Suite, base: Config, cells: Iterable[Draft], parts: Parts, 
         return []
     models: dict[str, Config] = {}
     for cell in cells:
-        models.setdefault(identities.model(cell.config["model"]), cell.config["model"])
+        models.setdefault(identities.model(cell), cell.config["model"])
     floors = [_floor(base, model, parts) for model in models.values()]
     for floor in floors:
         identities.give_id(floor)

@@ -18,6 +18,9 @@ from harness.errors import HarnessError
 from harness.plan.canonical import Canon, canonical, digest
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings
+from harness.plan.places import place_of
+
+_KINDS = ("path", "hub", "shape", "source")  # the key that says which model or data
 
 Identify = Callable[[Mapping[str, Any], Path], dict[str, Any]]
 
@@ -41,13 +44,13 @@ class Identities:
     known: dict[tuple[str, str], str] = field(default_factory=dict)
     canon: Canon = field(default_factory=Canon)
 
-    def model(self, model: Mapping[str, Any] | None) -> str:
-        """The model's identity as canonical JSON; null, and a finding, where it cannot be used."""
-        return self._of("model", model, model_room.identity)
+    def model(self, draft: Draft) -> str:
+        """The identity of the draft's model as canonical JSON; null, and a finding, where it cannot be used."""
+        return self._of("model", draft, model_room.identity)
 
-    def data(self, data: Mapping[str, Any] | None) -> str:
-        """The data's identity as canonical JSON; null, and a finding, where it cannot be used."""
-        return self._of("data", data, data_room.identity)
+    def data(self, draft: Draft) -> str:
+        """The identity of the draft's data as canonical JSON; null, and a finding, where it cannot be used."""
+        return self._of("data", draft, data_room.identity)
 
     def give_id(self, draft: Draft) -> dict[str, str]:
         """Sets the draft's id, and its stage's before it. Returns what was hashed: canonical JSON by field."""
@@ -62,26 +65,30 @@ class Identities:
         start = trial_id(draft.needs.id, draft.needs.seed) if draft.needs is not None else None
         return {
             "method": canonical(config["method"]),
-            "model": self.model(config["model"]),
-            "data": self.data(config["data"]),
+            "model": self.model(draft),
+            "data": self.data(draft),
             "train": canonical(config["train"] or None),
             "lora": self.canon(config["lora"]),
             "start": canonical(start),
             "measure": self.canon(config["measure"]) if draft.kind != "floor" else "null",
         }
 
-    def _of(self, name: str, value: Mapping[str, Any] | None, identify: Identify) -> str:
+    def _of(self, name: str, draft: Draft, identify: Identify) -> str:
+        value = draft.config[name]
         if value is None:
             return "null"
         key = (name, self.canon(value))
         if key not in self.known:
-            self.known[key] = canonical(self._look(value, identify))
+            self.known[key] = canonical(self._look(name, draft, identify))
         return self.known[key]
 
-    def _look(self, value: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
+    def _look(self, name: str, draft: Draft, identify: Identify) -> dict[str, Any] | None:
+        value = draft.config[name]
         try:
             return identify(value, self.root)
         except HarnessError as error:
+            path = next((f"{name}.{kind}" for kind in _KINDS if kind in value), name)
             for problem in error.problems:
-                self.findings.add(problem.what, why=problem.why, hint=problem.hint)
+                where = problem.where or place_of(self.findings.suite, draft, path)
+                self.findings.add(problem.what, why=problem.why, hint=problem.hint, where=where)
             return None

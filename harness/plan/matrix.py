@@ -31,7 +31,7 @@ def check_size(suite: Suite, limit: int) -> None:
     sizes = " × ".join(f"{len(axis.levels):,} {axis.name}" for axis in suite.matrix)
     problem = Problem(
         what=f"the matrix comes to {combinations:,} cells; at most {limit:,} are planned",
-        where=Location(file=suite.file),
+        where=suite.where("matrix"),
         why=f"every level meets every other: {sizes}",
         hint="take levels out, move fields together in one axis of named levels, or split the question into suites",
     )
@@ -43,24 +43,26 @@ def check_axes(suite: Suite, findings: Findings) -> None:
     owner: dict[str, str] = {}
     for axis in suite.matrix:
         for path in dict.fromkeys(path for level in axis.levels for path in level.sets):
-            _check_path(path, f"axis {axis.name!r}", findings)
+            _check_path(path, f"axis {axis.name!r}", findings, suite.where("matrix", axis.name))
             if path in owner:
                 findings.add(
                     f"axes {owner[path]!r} and {axis.name!r} both set {path}",
                     hint="set it in one of them, or move both together in one axis of named levels",
+                    where=suite.where("matrix", axis.name),
                 )
             owner.setdefault(path, axis.name)
     for number, include in enumerate(suite.include, start=1):
         for path in include.sets:
-            _check_path(path, f"include {number}", findings)
+            _check_path(path, f"include {number}", findings, suite.where("include", number - 1, path))
     if len(set(suite.replicates.seeds)) < len(suite.replicates.seeds):
-        findings.add("replicates.seeds names a seed twice", hint="one trial per seed and cell: list each seed once")
+        hint = "one trial per seed and cell: list each seed once"
+        findings.add("replicates.seeds names a seed twice", hint=hint, where=suite.where("replicates", "seeds"))
 
 
-def _check_path(path: str, where: str, findings: Findings) -> None:
+def _check_path(path: str, said: str, findings: Findings, where: Location) -> None:
     root, _, rest = path.partition(".")
     if root not in FIELDS or (rest and root not in _ENTRIES) or any(not part for part in path.split(".")):
-        findings.add(f"{where} sets an unknown field {path!r}", hint=did_you_mean(root, FIELDS))
+        findings.add(f"{said} sets an unknown field {path!r}", hint=did_you_mean(root, FIELDS), where=where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,20 @@ class Matrix:
         """One draft per included cell; unknown axes and levels are found, not raised."""
         for number, include in enumerate(self.suite.include, start=1):
             chosen = [self._choice(axis, level, number, findings) for axis, level in include.levels.items()]
-            yield self._include([choice for choice in chosen if choice is not None], include)
+            draft = self._include([choice for choice in chosen if choice is not None], include)
+            draft.origin = ("include", number - 1)
+            yield draft
 
     def _choice(self, axis: str, level: str, number: int, findings: Findings) -> _Choice | None:
         if axis not in self.choices:
-            findings.add(f"include {number} names an unknown axis {axis!r}", hint=did_you_mean(axis, self.choices))
+            hint = did_you_mean(axis, self.choices)
+            where = self.suite.where("include", number - 1, axis)
+            findings.add(f"include {number} names an unknown axis {axis!r}", hint=hint, where=where)
             return None
         if level not in self.choices[axis]:
             hint = did_you_mean(level, self.choices[axis])
-            findings.add(f"include {number} names an unknown level {level!r} of axis {axis!r}", hint=hint)
+            what = f"include {number} names an unknown level {level!r} of axis {axis!r}"
+            findings.add(what, hint=hint, where=self.suite.where("include", number - 1, axis))
             return None
         return self.choices[axis][level]
 

@@ -39,6 +39,7 @@ def cell_of(draft: Draft) -> Cell:
         levels=draft.levels,
         config=draft.config,
         needs=draft.needs.id if draft.needs is not None else None,
+        origin=draft.origin,
     )
 
 

@@ -30,6 +30,16 @@ class Rule:
             _is_one_of(values, draft.config, root, path, training) for root, path, values in self.fields
         )
 
+    def missing(self, draft: Draft, training: Training) -> list[str]:
+        """The axes and field paths of the entries that do not hold of the cell."""
+        levels = [axis for axis, names in self.levels if draft.levels.get(axis) not in names]
+        fields = [
+            ".".join((root, *path))
+            for root, path, values in self.fields
+            if not _is_one_of(values, draft.config, root, path, training)
+        ]
+        return levels + fields
+
 
 def rule_of(selector: Selector, parts: Parts) -> Rule:
     """The selector, its values completed as those of configurations are.
@@ -67,12 +77,28 @@ def _is_one_of(
     values: frozenset[str], config: Mapping[str, Any], root: str, path: tuple[str, ...], training: Training
 ) -> bool:
     """Whether the field has one of these values. Null finds what is not said; TRL's default counts as if it were."""
-    value = config.get(root)
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
+    value = _said(config, root, path)
     if value is not None:
         return canonical(value) in values
     if _NOTHING in values:
         return True
     default = training.default(config["method"], path[0]) if root == "train" and len(path) == 1 else None
     return default is not None and canonical(default) in values
+
+
+def shown(draft: Draft, name: str, training: Training) -> str:
+    """A cell's level of an axis or its value of a field path, in words; TRL's default where nothing is said."""
+    if name in draft.levels:
+        return draft.levels[name]
+    root, *path = name.split(".")
+    value = _said(draft.config, root, tuple(path))
+    if value is None and root == "train" and len(path) == 1:
+        value = training.default(draft.config["method"], path[0])
+    return _word(value)
+
+
+def _said(config: Mapping[str, Any], root: str, path: tuple[str, ...]) -> Any:
+    value = config.get(root)
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -35,6 +35,7 @@ def check_stages(suite: Suite, findings: Findings) -> None:
                 f"stages form a circle: {' → '.join([*path, name])}",
                 why="each would have to be trained before the other",
                 hint="let one of them start from its model: leave out its init",
+                where=suite.where("stages", name, "init.stage"),
             )
 
 
@@ -59,7 +60,8 @@ class Stages:
                 f"stage {init['stage']!r} trains another model than what starts from it",
                 why="weights come from the stage's checkpoint, so a second model would say nothing",
                 hint="leave the model out of the stage: it takes the model of the cell that needs it",
-                of=draft.in_words(),
+                of=draft,
+                path="init.stage",
             )
 
     def _stage(self, name: str, model: dict[str, Any] | None) -> Draft:
@@ -79,6 +81,7 @@ class Stages:
             kind="stage",
             config=config,
             names=(label, f"{label}-{model_label(config['model'] or {})}"),
+            origin=("stages", name),
             seed=setup.seed if "seed" in setup.model_fields_set else self.suite.base.seed,
         )
         config["checkpoint"] = "keep"

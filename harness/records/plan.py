@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.errors import Problem
-from harness.records.suite import Suite
+from harness.records.suite import Step, Suite
 
 Kind = Literal["cell", "stage", "floor"]
 """`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained."""
@@ -19,6 +19,7 @@ class Cell:
 
     `id` is a hash of what decides the result (see `harness.plan.identity`); it never depends on
     the file's order or on which other cells exist. `needs` is the id of the stage cell it starts from.
+    `origin` are the steps to its own entry in the suite's file: of a stage or an included cell, none of the matrix.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Cell:
     levels: Mapping[str, str]
     config: Mapping[str, Any]
     needs: str | None = None
+    origin: tuple[Step, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

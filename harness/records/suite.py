@@ -5,15 +5,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
+
+from harness.errors import Location
 
 Format = Literal["language_modeling", "prompt_completion", "preference"]
 """TRL's dataset formats; each may be conversational (lists of messages) or plain text."""
 
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+
+
+Step = str | int
+"""A key, a field path (`train.packing`, however the file nests it), or a position in a list, from 0."""
+
+Find = Callable[[tuple[Step, ...]], Location]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a suite's values stand in its file. No part of what a suite says: all are equal."""
+
+    find: Find | None = field(default=None, compare=False, repr=False)
 
 
 class Frozen(BaseModel):
@@ -202,3 +219,17 @@ class Suite(Frozen):
     score: Score | None = Field(default=None, description="What lm-eval scores the checkpoints on.")
     baseline: Selector | None = Field(default=None, description="The cells that the others are compared with.")
     decide: Decide | None = Field(default=None, description="What the answer maximises or minimises, and its bounds.")
+
+    _places: Places = PrivateAttr(default=Places())
+
+    def placed(self, find: Find) -> Suite:
+        """The suite, knowing where its values stand."""
+        self._places = Places(find)
+        return self
+
+    def where(self, *steps: Step) -> Location:
+        """Where the value at these steps stands, or the nearest thing around it: `where("matrix", "train.packing", 1)`.
+
+        The file alone for a suite that was not read from one.
+        """
+        return self._places.find(steps) if self._places.find else Location(file=self.file)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
-from harness.errors import did_you_mean
+from harness.errors import Problem, did_you_mean
 from harness.methods.catalog import Catalog
 from harness.suite.document import Node, Place, Problems
+
+
+class Scoring(Protocol):
+    """What a suite's scoring is checked by, which is not this room's to know: tasks, their metrics, and backends.
+
+    Paths of tasks are relative to `root`. A problem without a place gets the one in the suite.
+    """
+
+    def wrong_tasks(self, names: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
+        """What is wrong with tasks, each with the name it is about."""
+
+    def check_backend(self, name: str) -> Problem | None:
+        """What is wrong with asking for a backend."""
+
+    def task_metrics(self, name: str, root: Path) -> tuple[str, tuple[str, ...]] | None:
+        """A task's own name and its metrics; None where they are not known."""
 
 
 @dataclass(slots=True)
@@ -15,7 +33,8 @@ class Context:
     """The reading of one suite file.
 
     `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `stages` the names
-    of its stages.
+    of its stages. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of
+    the tasks that the suite scores, by the task's own name; `scored` says whether it wants to score at all.
     """
 
     problems: Problems
@@ -23,6 +42,9 @@ class Context:
     methods: tuple[str, ...] = ()
     all_methods: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
+    scoring: Scoring | None = None
+    scored: bool = False
+    metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reported: set[int] = field(default_factory=set)
 
     def add(self, what: str, at: Node | Place | None, *, why: str | None = None, hint: str | None = None) -> None:

@@ -95,6 +95,11 @@ class Problems:
         """Notes a problem at a node or a place; None means the file as a whole."""
         self.found.append(Problem(what=what, where=self.location(at), why=why, hint=hint))
 
+    def place(self, problem: Problem, at: Node | Place) -> None:
+        """Notes a problem somebody else found, at a node or a place unless it has one of its own."""
+        where = problem.where or self.location(at)
+        self.found.append(Problem(what=problem.what, where=where, why=problem.why, hint=problem.hint))
+
     def location(self, at: Node | Place | None) -> Location:
         """The place in the file, with its line."""
         if at is None:

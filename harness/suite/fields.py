@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from harness.data import SOURCES
 from harness.errors import Problem, did_you_mean, nearest
 from harness.methods import METHODS
+from harness.methods.ranges import out_of_range
 from harness.models import SHAPES
 from harness.records import suite as nouns
 from harness.records.jsontypes import is_a
@@ -265,7 +266,8 @@ def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) ->
     if unknown and len(methods) > 1 and problem.why is None:
         classes = ", ".join(METHODS[method].config_class.rpartition(":")[2] for method in methods)
         problem = Problem(what=f"none of {classes} has a field {name!r}", hint=problem.hint)
-    _note(ctx, problem, setting, unknown=unknown or bool(dot) or problem.why is not None)
+    not_for_suites = problem.why is not None and out_of_range("train", name, given) is None
+    _note(ctx, problem, setting, unknown=unknown or bool(dot) or not_for_suites)
 
 
 def _note(ctx: Context, problem: Problem, setting: Setting, *, unknown: bool) -> None:

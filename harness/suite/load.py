@@ -13,9 +13,10 @@ from harness.methods.catalog import load as load_catalog
 from harness.records.suite import Replicates, Suite
 from harness.suite.axes import read_matrix
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
-from harness.suite.context import Context, kind_of
+from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Node
 from harness.suite.fields import FIELDS
+from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
 from harness.suite.source import read
@@ -24,10 +25,13 @@ KEYS = tuple(name for name in Suite.model_fields if name != "file")
 NEEDED = ("name", "question", "base")
 
 
-def load(path: Path, *, catalog: Catalog | None = None, say: Say | None = tell) -> Suite:
+def load(
+    path: Path, *, catalog: Catalog | None = None, say: Say | None = tell, scoring: Scoring | None = None
+) -> Suite:
     """The suite of a file, checked against the installed TRL.
 
-    `catalog` defaults to that of the installed TRL, for which `say` may get a line (see `catalog.load`).
+    `catalog` defaults to that of the installed TRL, for which `say` may get a line (see `catalog.load`). `scoring`
+    knows tasks and backends; without it what the suite says of them is only checked for its form.
 
     Raises:
         SuiteError: everything that is wrong with the file, each problem with line and column.
@@ -42,11 +46,11 @@ def load(path: Path, *, catalog: Catalog | None = None, say: Say | None = tell) 
             f"a suite must be a mapping, not {kind_of(root)}", root, hint="begin with name: …, question: …, base: …"
         )
         problems.raise_any()
-    ctx = Context(problems=problems, catalog=catalog or load_catalog(say))
+    ctx = Context(problems=problems, catalog=catalog or load_catalog(say), scoring=scoring)
     _look_ahead(ctx, root)
     parts = _read(ctx, root)
     problems.raise_any()
-    return Suite(file=path, **parts)
+    return Suite(file=path, **parts).placed(Tree(root, problems))
 
 
 def _look_ahead(ctx: Context, root: Node) -> None:

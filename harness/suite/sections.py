@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import PurePath
+from typing import get_args
 
 from harness.errors import did_you_mean
 from harness.records.jsontypes import is_a, type_hint
@@ -16,6 +18,10 @@ from harness.suite.context import Context, kind_of
 from harness.suite.document import Node, Place
 
 MOST_SEEDS = 10_000
+RESERVED = {
+    "reference": "results/reference and reports/reference hold published results",
+    "harness.duckdb": "results/harness.duckdb is the store",
+}
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _LARGEST_SEED = 2**32 - 1  # numpy's bound, which transformers' set_seed meets
 
@@ -33,6 +39,9 @@ def read_text(ctx: Context, node: Node, label: str) -> str:
 def read_name(ctx: Context, node: Node) -> str:
     """The suite's name, which is also the name of its folder of results."""
     if node.is_scalar and node.value is not None and _SLUG.fullmatch(node.raw):
+        taken = RESERVED.get(node.raw.lower())  # file systems may not tell capitals
+        if taken is not None:
+            ctx.add(f"a suite cannot be called {node.raw!r}", node, why=taken, hint="choose another name")
         return node.raw
     if not isinstance(node.value, str):
         return read_text(ctx, node, "name")
@@ -78,7 +87,9 @@ def read_score(ctx: Context, node: Node) -> Score | None:
     """How checkpoints are scored; null scores nothing."""
     if node.value is None:
         return None
+    ctx.scored = True
     found = record(ctx, Score, node, "score")
+    _check_scoring(ctx, node)
     if found is None:
         return None
     tasks = node.entries["tasks"].items
@@ -88,28 +99,44 @@ def read_score(ctx: Context, node: Node) -> Score | None:
     return found
 
 
+def _check_scoring(ctx: Context, node: Node) -> None:
+    """Notes tasks and backends that there are not, whatever else is wrong beside them."""
+    if ctx.scoring is None:
+        return
+    given = node.entries.get("tasks")
+    root = ctx.problems.file.parent
+    tasks = {item.value: item for item in (given.items if given else ()) if isinstance(item.value, str)}
+    for name, problem in ctx.scoring.wrong_tasks(list(tasks), root):
+        ctx.problems.place(problem, tasks[name])
+    backend = node.entries.get("backend")
+    if backend is not None and backend.value in get_args(Score.model_fields["backend"].annotation):
+        unusable = ctx.scoring.check_backend(str(backend.value))
+        if unusable is not None:
+            ctx.problems.place(unusable, backend)
+    known = [ctx.scoring.task_metrics(name, root) for name in tasks]
+    ctx.metrics = dict(one for one in known if one is not None)
+
+
 def read_decide(ctx: Context, node: Node, score: Score | None) -> Decide | None:
     """What the answer maximises or minimises, and the bounds it keeps."""
-    if node.is_mapping:
-        for american, spelling in (("maximize", "maximise"), ("minimize", "minimise")):
-            if american in node.entries:
-                ctx.add(f"unknown key in decide: {american!r}", node.keys[american], hint=f"it is spelled {spelling}")
-                return None
+    told = set()  # entries of which everything has been said that the record would say
+    for american, spelling in (("maximize", "maximise"), ("minimize", "minimise")):
+        if american in node.entries:
+            ctx.add(f"unknown key in decide: {american!r}", node.keys[american], hint=f"it is spelled {spelling}")
+            told.add(american)
     keep = node.entries.get("keep")
-    before = len(ctx.problems.found)
-    for name, bound in keep.entries.items() if keep else ():
-        _bound(ctx, name, bound)
-    found = record(ctx, Decide, node, "decide") if len(ctx.problems.found) == before else None
-    if found is None:
-        return None
-    goals = [key for key in ("maximise", "minimise") if node.entries.get(key) is not None]
-    if len(goals) != 1 or node.entries[goals[0]].value is None:
+    bounds = [_bound(ctx, name, bound) for name, bound in keep.entries.items()] if keep else []
+    if not all(bounds):
+        told.add("keep")
+    found = record(ctx, Decide, _without(node, told) if told else node, "decide")
+    goals = [key for key in ("maximise", "minimise", "maximize", "minimize") if key in node.entries]
+    if found and (len(goals) != 1 or node.entries[goals[0]].value is None):
         ctx.add("decide needs exactly one of maximise, minimise", node, hint="e.g. maximise: score.arithmetic_mc.acc")
     for goal in goals:
         if isinstance(node.entries[goal].value, str):
             _metric(ctx, node.entries[goal].raw, node.entries[goal], score)
-    for name in keep.entries if keep else ():
-        _metric(ctx, name, keep.keys[name] if keep else node, score)
+    for name, place in keep.keys.items() if keep else ():
+        _metric(ctx, name, place, score)
     return found
 
 
@@ -125,6 +152,14 @@ def _metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> N
         return
     if not name.startswith("score."):
         return
+    task, _, marked = name.removeprefix("score.").rpartition(".")
+    marks = ctx.metrics.get(task)
+    if marks is not None:
+        if marked not in marks:
+            ctx.unknown(f"metric of {task}:", marked, marks, at)
+        return
+    if score is None and ctx.scored:
+        return  # something is wrong with `score` itself, and has been said
     if score is None:
         ctx.add(
             f"{name} is never measured: this suite has no `score`",
@@ -132,11 +167,9 @@ def _metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> N
             hint="add score: {tasks: [" + name.split(".")[1] + "]}",
         )
         return
-    task = name.removeprefix("score.").rpartition(".")[0]
-    if task not in score.tasks and not any(_is_path(other) for other in score.tasks):
-        ctx.add(
-            f"{name} is never measured: {task!r} is not among score.tasks", at, hint=did_you_mean(task, score.tasks)
-        )
+    tasks = list(ctx.metrics) if len(ctx.metrics) == len(score.tasks) else score.tasks
+    if task not in tasks and not any(_is_path(other) for other in tasks):
+        ctx.add(f"{name} is never measured: {task!r} is not among score.tasks", at, hint=did_you_mean(task, tasks))
 
 
 def _is_path(task: str) -> bool:
@@ -144,20 +177,29 @@ def _is_path(task: str) -> bool:
     return "/" in task or PurePath(task).suffix in (".yaml", ".yml")
 
 
-def _bound(ctx: Context, name: str, node: Node) -> None:
-    """Notes what is no bound, or one in another unit than the metric's."""
+def _bound(ctx: Context, name: str, node: Node) -> bool:
+    """Whether it is a bound, and in the metric's unit; else that is noted."""
     if not isinstance(node.value, str):
         ctx.add(
             f"the bound of {name} must be text, not {is_a(node.plain())}",
             node,
             hint=f'write "<= {node.raw}" or ">= {node.raw}"',
         )
-        return
+        return False
     try:
         bound = parse_bound(node.value)
     except ValueError as error:
         ctx.add(f"keep.{name}: {error}", node)
-        return
+        return False
     known = metric(name)
     if known is not None and bound.unit and bound.unit != known.unit:
         ctx.add(f"{name} is in {known.unit}, not in {bound.unit}", node, hint=f'write "{bound.operator} <number>"')
+        return False
+    return True
+
+
+def _without(node: Node, keys: Collection[str]) -> Node:
+    """The mapping without some of its entries."""
+    rest = Node({name: inner for name, inner in node.entries.items() if name not in keys}, node.place)
+    rest.keys = node.keys
+    return rest

@@ -30,6 +30,8 @@ COMMON = _fields(
     _field("max_length", "integer null", 1024),
     _field("per_device_train_batch_size", "integer", 8),
     _field("gradient_checkpointing", "boolean", True),
+    _field("bf16", "boolean null", None),
+    _field("fp16", "boolean", False),
     _field("lr_scheduler_kwargs", "null object", None),
     _field("optim", "string", "adamw_torch"),
     _field("output_dir", "null string", None),

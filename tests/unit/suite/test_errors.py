@@ -219,7 +219,7 @@ AT_TOP = [
     ),
     ("score: {tasks: [a], limit: 0}", 28, "score.limit should be greater than or equal to 1, not the number 0", None),
     ("decide: {}", 9, "decide needs exactly one of maximise, minimise", None),
-    ("decide: {maximize: x}", 10, "unknown key in decide: 'maximize'", "it is spelled maximise"),
+    ("decide: {maximize: final_loss}", 10, "unknown key in decide: 'maximize'", "it is spelled maximise"),
     (
         "decide: {maximise: tokens_per_secnd}",
         20,
