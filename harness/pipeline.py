@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from harness import plan as planning
 from harness.errors import InputError, Problem
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
-from harness.records.plan import Plan
+from harness.records.plan import Cell, Plan
 from harness.records.progress import Observer
 from harness.records.results import Answer
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
@@ -71,7 +71,8 @@ def planned(file: Path, choice: Choice) -> Plan:
     Raises:
         SuiteError, SelectionError, DataError, ModelError: whatever is wrong with it, before anything runs.
     """
-    plan = planning.select(planning.expand(suite.load(file), catalog.load()), choice.only, choice.skip)
+    declared = suite.load(file, scoring=score)
+    plan = planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
     problems = unready(plan)
     if problems:
         raise InputError(problems=problems)
@@ -79,21 +80,27 @@ def planned(file: Path, choice: Choice) -> Plan:
 
 
 def unready(plan: Plan) -> list[Problem]:
-    """What would stop the plan's data, tasks or scoring backend later, found now without loading any of them."""
+    """What would stop the plan's data later, found now without loading any of it."""
     root = plan.suite.file.parent
-    trained = (cell.config for cell in plan.cells if cell.config["method"])
-    uses = {(json.dumps(config["data"], sort_keys=True), config["method"]) for config in trained}
-    found = (
-        problem
-        for declared, method in sorted(uses)
-        for problem in data.check(json.loads(declared), root=root, formats=METHODS[method].formats)
-    )
-    problems = list({problem.render(): problem for problem in found}.values())
-    wanted = plan.suite.score
-    if wanted:
-        problems += score.check_tasks(wanted.tasks, root)
-        problems += [problem for problem in [score.check_backend(wanted.backend)] if problem]
-    return problems
+    uses: dict[tuple[str, str], Cell] = {}
+    for cell in plan.cells:
+        if cell.config["method"]:
+            uses.setdefault((json.dumps(cell.config["data"], sort_keys=True), cell.config["method"]), cell)
+    found = [
+        _placed(problem, plan, cell)
+        for (_, method), cell in uses.items()
+        for problem in data.check(cell.config["data"], root=root, formats=METHODS[method].formats)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _placed(problem: Problem, plan: Plan, cell: Cell) -> Problem:
+    """The problem at its line of the data file; else where the suite names the data."""
+    if problem.where and problem.where.line:
+        return problem
+    about = f"{problem.where.file.name}: " if problem.where else ""
+    where = planning.place_of(plan.suite, cell, "data.path" if "path" in cell.config["data"] else "data")
+    return replace(problem, what=about + problem.what, where=where)
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:

@@ -76,7 +76,7 @@ def _devices(machine: Machine) -> list[str]:
         for device in found
     ]
     if not said:
-        said = ["device    none for torch: training runs on the CPU (train: {use_cpu: true, bf16: false})"]
+        said = ["device    none for torch: training runs on the CPU (use_cpu: true, bf16: false)"]
     if "driver" in machine.nvml:
         names = ", ".join(
             f"{device['name']} ({format_size(device['used'])} of {format_size(device['memory'])} used)"

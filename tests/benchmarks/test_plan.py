@@ -1,7 +1,6 @@
 """How long `harness plan` takes on large matrices: the real command, start to end, from YAML to the printed table.
 
-The command works in one process and waits for nothing, so on a machine that is free its CPU seconds are what a user
-waits. They are what is held here, since other work on the machine does not change them; wall seconds are told beside.
+The best of some runs is held: other work on the machine makes a run slower, never faster. CPU seconds are told beside.
 """
 
 from __future__ import annotations

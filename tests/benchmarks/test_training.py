@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def train_once(spec: Spec, out: Path, *, probed: bool, steps: int) -> float:
             trainer.train()
     else:
         trainer.train()
-    return statistics.median(later - earlier for earlier, later in zip(marks[10:], marks[11:], strict=False))
+    return statistics.median(later - earlier for earlier, later in pairwise(marks[10:]))
 
 
 pytestmark = pytest.mark.slow

@@ -110,6 +110,8 @@ def test_an_ok_attempt_counts_over_a_later_failure(store: Store, results: Path) 
     assert one(store, "SELECT outcome, attempt, attempts, tokens_per_second FROM trial_summary") == ("ok", 2, 3, 1000.0)
     assert one(store, "SELECT count(*) FROM loss_curves") == 3
     assert one(store, "SELECT count(*) FROM attempts") == 3
+    (trial,) = store.results("quick").trials
+    assert (trial.outcome, trial.counted, trial.attempts, trial.last_outcome) == ("ok", 2, 3, "oom")
 
 
 def test_a_removed_score_goes_away(store: Store, results: Path) -> None:
