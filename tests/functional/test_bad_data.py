@@ -57,6 +57,14 @@ def test_a_data_file_that_cannot_be_used_is_refused(
     assert not (suite.parent / "results").exists()
 
 
+def test_a_missing_file_is_told_where_the_suite_names_it(
+    with_file: Callable[[str, bytes | None], Path], harness: Harness
+) -> None:
+    answer = harness("plan", with_file("rows.jsonl", None).name)
+    assert answer.stderr.startswith("tiny.yaml:6:16: error: data file rows.jsonl does not exist")
+    assert "    6 |   data: {path: rows.jsonl}" in answer.stderr
+
+
 def test_a_good_file_runs(with_file: Callable[[str, bytes | None], Path], harness: Harness) -> None:
     answer = harness("plan", with_file("rows.jsonl", _ROWS).name)
     assert answer.returncode == 0, answer.stderr

@@ -61,7 +61,20 @@ def _refused(answer: Answer, *said: str) -> None:
             id="unknown data",
         ),
         pytest.param(
-            "tasks: [arithmetic_mc]", "tasks: [arithmetic_mx]", ["arithmetic_mx", "arithmetic_mc"], id="unknown task"
+            "tasks: [arithmetic_mc]",
+            "tasks: [arithmetic_mx]",
+            ["tiny.yaml:11:17", "| score:", "arithmetic_mx", "arithmetic_mc"],
+            id="unknown task",
+        ),
+        pytest.param("max_steps: 10", "max_steps: 0", ["tiny.yaml:7:22", "max_steps must be above 0"], id="no steps"),
+        pytest.param(
+            "name: tiny", "name: reference", ["tiny.yaml:1:7", "published results"], id="a name that is taken"
+        ),
+        pytest.param(
+            "replicates:",
+            "baseline: {train.learning_rate: 3.0e-3}\nreplicates:",
+            ["tiny.yaml:", "baseline matches no cell", "| baseline:", "train.learning_rate is 1.0e-3 or 2.0e-3"],
+            id="a baseline that no cell is",
         ),
         pytest.param("name: tiny", "name: ../tiny", ["tiny.yaml:1:", "name"], id="a name that leaves the folder"),
         pytest.param("{max_steps: 10}", "{max_steps: 10", ["tiny.yaml:"], id="not YAML"),
@@ -108,6 +121,18 @@ def test_every_problem_of_a_file_is_told_at_once(suite: Path, harness: Harness) 
     _refused(harness("validate", suite.name), "tiny.yaml:3:", "tiny.yaml:7:")
 
 
+def test_unknown_tasks_and_metrics_are_told_with_the_rest(suite: Path, harness: Harness) -> None:
+    text = suite.read_text(encoding="utf-8").replace("rows: 200", "rows: many").replace("arithmetic_mc", "nope", 1)
+    suite.write_text(text + "decide: {maximise: tokens, keep: {foo: '<= 3'}}\n", encoding="utf-8")
+    _refused(harness("validate", suite.name), "many", "'nope'", "'tokens'", "'foo'")
+
+
+def test_a_metric_that_a_task_has_not_is_refused(suite: Path, harness: Harness) -> None:
+    text = suite.read_text(encoding="utf-8") + "decide: {maximise: score.arithmetic_mc.accc}\n"
+    suite.write_text(text, encoding="utf-8")
+    _refused(harness("plan", suite.name), "unknown metric of arithmetic_mc: 'accc'", "'acc'", "| decide:")
+
+
 def test_stages_in_a_circle_are_refused(suite: Path, harness: Harness) -> None:
     stages = "stages:\n  one: {init: {stage: two}}\n  two: {init: {stage: one}}\n"
     suite.write_text(suite.read_text(encoding="utf-8") + stages, encoding="utf-8")
@@ -123,7 +148,7 @@ def test_an_unknown_stage_is_refused_with_the_known_ones(suite: Path, harness: H
 def test_what_trl_does_not_do_for_a_method_is_refused(suite: Path, harness: Harness) -> None:
     text = suite.read_text(encoding="utf-8").replace("method: sft", "method: dpo")
     suite.write_text(text.replace("{max_steps: 10}", "{max_steps: 10, packing: true}"), encoding="utf-8")
-    _refused(harness("plan", suite.name), "packing", "dpo")
+    _refused(harness("plan", suite.name), "packing", "dpo", "tiny.yaml:7:")
 
 
 def test_ten_million_cells_are_refused_at_once_with_their_count(suite: Path, harness: Harness) -> None:
@@ -132,7 +157,7 @@ def test_ten_million_cells_are_refused_at_once_with_their_count(suite: Path, har
     suite.write_text(text, encoding="utf-8")
     began = time.monotonic()
     answer = harness("plan", suite.name)
-    _refused(answer, "10,000,000")
+    _refused(answer, "10,000,000", "| matrix:")
     assert time.monotonic() - began < 10
 
 
@@ -154,6 +179,7 @@ def test_an_exclude_that_matches_nothing_is_a_warning(suite: Path, harness: Harn
     assert "warning" in answer.stderr
     assert "tiny.yaml" in answer.stderr
     assert "exclude rule 1 matches no cell" in answer.stderr
+    assert "|   - {method: dpo}" in answer.stderr
     assert "2 cells" in answer.stdout
 
 
