@@ -22,7 +22,7 @@ from harness.records.metrics import METRICS
 from harness.suite.checked import is_mapping_field
 from harness.suite.fields import DATA, FIELDS, MERGED, MODELS
 from harness.suite.load import NEEDED
-from harness.suite.sections import MOST_SEEDS
+from harness.suite.sections import MOST_SEEDS, RESERVED
 
 Schema = dict[str, Any]
 
@@ -53,7 +53,12 @@ def _sections() -> Schema:
     """The keys at the top of the file."""
     said = {name: str(field.description) for name, field in nouns.Suite.model_fields.items() if name != "file"}
     forms: Mapping[str, Schema] = {
-        "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "maxLength": 80},
+        "name": {
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+            "maxLength": 80,
+            "not": {"enum": list(RESERVED)},
+        },
         "question": {"type": "string", "minLength": 1},
         "base": _ref("setup"),
         "stages": {"type": "object", "additionalProperties": _ref("stage")},
