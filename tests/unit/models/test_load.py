@@ -132,6 +132,7 @@ def test_adapters_on_adapters_survive_a_move(tmp_path: Path) -> None:
     first = tmp_path / "results" / "stage" / "checkpoint"
     save(_adapted(model), tokenizer, first, {"model": SMALL, "root": tmp_path, "start": None})
     started, _ = load_checkpoint(first, device="cpu")
+    assert all(weight.requires_grad for weight in started.parameters()), "PEFT's merging leaves the base frozen"
     adapted = _adapted(started, r=4)
     expected = _logits(adapted, tokenizer)
     second = tmp_path / "results" / "cell" / "checkpoint"
