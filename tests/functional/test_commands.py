@@ -92,6 +92,31 @@ def test_plan_shows_trials_states_and_totals(ran: Path, harness: Harness) -> Non
     assert [trial["state"] for trial in document["trials"]] == ["finished"] * 3
 
 
+def test_plan_and_show_keep_within_the_terminal(ran: Path, harness: Harness) -> None:
+    long = "Which learning rate? " + "That is what is asked here, at some length. " * 4
+    ran.write_text(ran.read_text(encoding="utf-8").replace("Which learning rate?", long), encoding="utf-8")
+    name = next(row["name"] for row in json.loads(harness("list", "tiny", "--json").stdout) if row["kind"] == "cell")
+
+    planned = harness("plan", ran.name, env={"COLUMNS": "70"}).stdout
+    shown = harness("show", name, env={"COLUMNS": "70"}).stdout
+
+    title = planned.partition("\n\n")[0]
+    assert " ".join(title.split()) == "tiny: " + long.strip()
+    head = shown.partition("\nfiles in ")[0]
+    assert max(map(len, [*title.splitlines(), *head.splitlines()])) <= 70
+    assert "max_steps=" in head
+
+
+def test_validate_counts_in_the_right_number(suite: Path, harness: Harness) -> None:
+    text = suite.read_text(encoding="utf-8").replace("[1.0e-3, 2.0e-3]", "[1.0e-3]")
+    suite.write_text(text, encoding="utf-8")
+
+    assert "ok, 2 trials of 2 cells" in harness("validate", suite.name).stdout
+
+    suite.write_text(text.replace("score: {tasks: [arithmetic_mc], limit: 10}\n", ""), encoding="utf-8")
+    assert "ok, 1 trial of 1 cell\n" in harness("validate", suite.name).stdout
+
+
 def test_plan_of_many_trials_says_how_many_it_leaves_out(suite: Path, harness: Harness) -> None:
     rates = ", ".join(f"{number}.0e-6" for number in range(1, 301))
     text = suite.read_text(encoding="utf-8").replace("[1.0e-3, 2.0e-3]", f"[{rates}]")
