@@ -65,7 +65,11 @@ def test_the_live_table_fits_and_leaves_plain_lines_behind(width: int, suite: Pa
 def test_a_failure_shows_under_the_table_and_not_in_it(suite: Path) -> None:
     code, _, drawn = _on_a_terminal(80, suite.parent, "run", suite.name, "--engine", "debug", "--pretend", "*=oom")
     assert code == 5
-    assert _ESCAPES.sub("", drawn).rstrip().splitlines()[-1].startswith("  try: ")
+    lines = _ESCAPES.sub("", drawn).rstrip().splitlines()
+    hint = max(number for number, line in enumerate(lines) if line.startswith("  try: "))
+    assert all(line.startswith("       ") for line in lines[hint + 1 :]), "nothing is drawn over it"
+    assert lines[-1].endswith("tries them again")
+    assert max(len(line) for line in lines[hint:]) <= 80
 
 
 def test_tables_are_drawn_on_a_terminal_only(suite: Path) -> None:
