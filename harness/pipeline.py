@@ -9,18 +9,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness import compare, data, execute, report, score, suite
+from harness import data, score, suite
 from harness import plan as planning
 from harness.errors import InputError, Problem
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan
 from harness.records.progress import Observer
-from harness.records.results import Answer
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
-from harness.store import Ingested, Ingesting, Store
+
+if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
+    from harness import execute
+    from harness.records.results import Answer
+    from harness.store import Ingested, Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +35,8 @@ class Places:
 
     @property
     def store(self) -> Store:
+        from harness.store import Store
+
         return Store(self.results / "harness.duckdb")
 
 
@@ -111,6 +116,8 @@ def states(plan: Plan, places: Places) -> dict[str, Outcome]:
 
 def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]:
     """How far one suite is, or every suite with results; reads folders only, so it works while another run goes on."""
+    from harness import execute
+
     return execute.status(places.results, name)
 
 
@@ -126,6 +133,9 @@ def run(
         Interrupted: the user stopped it; what is finished is kept, and running again goes on.
         StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
     """
+    from harness import execute
+    from harness.store import Ingesting
+
     whole = planned(file, Choice())
     plan = planning.select(whole, choice.only, choice.skip)
     specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
@@ -161,6 +171,9 @@ def run(
 
 def score_suite(file: Path, choice: Choice, places: Places, observer: Observer) -> score.ScoreReport | None:
     """Scores what lacks a score and stores it; None where the suite asks for no scores. Raises as `run` does."""
+    from harness import execute
+    from harness.store import Ingesting
+
     plan = planned(file, choice)
     if plan.suite.score is None:
         return None
@@ -197,6 +210,9 @@ def _drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | No
 
 def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer, Path]:
     """Brings the store up to date with the run folders, computes the answer, and renders it."""
+    from harness import compare, report
+    from harness.store import Ingesting
+
     Ingesting(places.store, observer).now(*run_folders(places.results, plan.suite.name))
     answer = compare.answer(places.store.results(plan.suite.name), plan, folder=str(places.results))
     return answer, report.render(answer, places.reports / plan.suite.name)
