@@ -26,6 +26,7 @@ replicates: {seeds: [0]}
 score: {tasks: [arithmetic_mc], limit: 10}
 """
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever starts the real command line is slow, even where nothing is trained."""
     here = Path(__file__).parent
