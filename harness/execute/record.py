@@ -116,5 +116,5 @@ def log_end(log: Path, lines: int = 3, most: int = 400) -> str:
             text = handle.read().decode(errors="replace")
     except OSError:
         return ""
-    said = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("{'")]  # not TRL's logs
     return " · ".join(said[-lines:])[-most:]

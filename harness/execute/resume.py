@@ -107,7 +107,7 @@ def mend(folder: RunFolder, spec: Spec) -> bool:
 def _stands(outcome: Outcome | None, retry: Retry) -> bool:
     if outcome is None:
         return False
-    return outcome.outcome == "ok" or (outcome.outcome in _RESULTS and retry != "failed")
+    return outcome.outcome == "ok" or (outcome.outcome in _RESULTS and not outcome.killed and retry != "failed")
 
 
 def _lost(trial: Trial, outcome: Outcome | None, checkpoint: Path, wanted: set[str]) -> bool:

@@ -14,7 +14,8 @@ from harness.execute.engine import Engine
 from harness.execute.interrupts import Interrupts
 from harness.execute.session import Session, interrupted, session
 from harness.execute.status import write_plan
-from harness.execute.supervise import Limits, Watch
+from harness.execute.supervise import LAST_WORDS, Limits, Watch
+from harness.records.figures import called
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan, Trial
 from harness.records.progress import Observer
@@ -143,13 +144,15 @@ class _Run:
         if trial.needs is None:
             return None
         stage = self.folders.get(trial.needs) or RunFolder(self.folders[trial.id].path.parent / trial.needs)
-        name = next((other.name for other in self.plan.trials if other.id == trial.needs), trial.needs)
+        named = next((other.name for other in self.plan.trials if other.id == trial.needs), trial.needs)
+        name = called("stage", named)
         outcome = self.outcomes.get(trial.needs) or stage.outcome()
         if outcome is None:
-            return f"stage {name} has not been trained"
+            return f"{name} has not been trained"
         if outcome.outcome != "ok":
-            return f"stage {name} ended {outcome.outcome}" + (f": {outcome.cause}" if outcome.cause else "")
-        return None if stage.checkpoint.is_dir() else f"stage {name} left no checkpoint"
+            cause, _, _ = (outcome.cause or "").partition(LAST_WORDS)
+            return f"{name} ended {outcome.outcome}" + (f": {cause}" if cause else "")
+        return None if stage.checkpoint.is_dir() else f"{name} left no checkpoint"
 
     def _check_interrupt(self) -> None:
         if not self.interrupts.stop:

@@ -27,6 +27,10 @@ EXIT_UNWRITTEN = 74
 """A worker's exit code when its outcome.json could not be written (harness.worker.nursery says it too)."""
 
 
+LAST_WORDS = "; its last words: "
+"""What stands in a cause before the end of the worker's log."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """How an attempt is bounded. `grace_s`: seconds between asking a worker to stop and killing it."""
@@ -132,7 +136,9 @@ class Watch:
         if self._verdict is not None:
             outcome = self._ended_by_us(written, self._verdict)
         else:
+            killed = end.lost is not None or end.signal == signal.SIGKILL
             outcome = self._made(*self._fate(end, kills))
+            outcome = replace(outcome, killed=killed and outcome.outcome == "crashed")
             outcome = self._full_disk(outcome, unwritten=end.code == EXIT_UNWRITTEN)
         return self._close(outcome)
 
@@ -147,7 +153,7 @@ class Watch:
     def _fate(self, end: Exit, kills: int | None) -> tuple[OutcomeName, str]:
         """How a worker ended that nobody asked to end and that left no outcome."""
         last = log_end(self.attempt.log)
-        said = f"; its last words: {last}" if last else ""
+        said = f"{LAST_WORDS}{last}" if last else ""
         if end.lost:
             return "crashed", end.lost + said
         if end.signal is not None:

@@ -30,8 +30,8 @@ class Row:
 
 
 def state_of(outcome: Outcome | None) -> str:
-    """A trial's state by its outcome so far; what was interrupted or skipped is still to run."""
-    if outcome is None or outcome.outcome in {"interrupted", "skipped"}:
+    """A trial's state by its outcome so far; what was interrupted, skipped or killed is still to run."""
+    if outcome is None or outcome.killed or outcome.outcome in {"interrupted", "skipped"}:
         return "to run"
     return f"failed: {outcome.outcome}" if outcome.outcome in _FAILED else "finished"
 

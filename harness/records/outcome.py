@@ -29,6 +29,7 @@ class Outcome:
     weights_hash: str | None = None  # of the checkpoint the attempt left behind
     data_fingerprint: str | None = None  # of the rows it trained on
     environment: str | None = None  # hash of environment.json
+    killed: bool = False  # its process was killed from outside: that says nothing of the trial, and it runs again
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:

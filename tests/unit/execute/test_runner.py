@@ -61,7 +61,7 @@ def test_a_trial_added_later_is_all_that_runs(bench: Bench) -> None:
     assert engine.started == ["b"]
 
 
-@pytest.mark.parametrize("behaviour", ["oom", "diverge", "crash", "die"])
+@pytest.mark.parametrize("behaviour", ["oom", "diverge", "crash"])
 def test_bad_ends_are_kept_and_tried_again_only_when_asked(bench: Bench, behaviour: Any) -> None:
     bench.trial("bad", retries=0)
     bench.trial("good")
@@ -378,3 +378,11 @@ def remove(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
+
+
+def test_what_was_killed_from_outside_runs_again_without_being_asked_to(bench: Bench) -> None:
+    bench.trial("killed", retries=0)
+    bench.trial("broken", retries=0)
+    first = bench.run(DebugEngine({"killed": "die", "broken": "crash"}))
+    assert (first["killed"].killed, first["broken"].killed) == (True, False)
+    assert names(bench.run(DebugEngine())) == {"killed": "ok", "broken": "crashed"}
