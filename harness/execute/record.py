@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.execute import disk
+from harness.measure.facts import disturbed, facts
 from harness.measure.summarise import summarise
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder, write_atomic, write_json
@@ -68,7 +69,15 @@ def ended(
     summary = dict(summarise(events)) if events else {}
     for metric, value in (at_least or {}).items():
         summary[metric] = max(summary.get(metric, 0.0), value)
-    return attempt.ended(name, cause, started=started, duration_s=duration_s, summary=summary)
+    return attempt.ended(
+        name,
+        cause,
+        started=started,
+        duration_s=duration_s,
+        summary=summary,
+        facts=facts(events),
+        disturbed=disturbed(events),
+    )
 
 
 def abandoned(attempt: Attempt) -> Outcome:

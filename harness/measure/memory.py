@@ -22,7 +22,7 @@ from harness.records.events import Event
 
 SAMPLE_SECONDS = 2.0
 """Steps sample at most so often; what peaks in between is not lost."""
-COST_SHARE = 0.003
+COST_SHARE = 0.001
 """And so rarely that sampling takes no more than this share of the time."""
 _PROC = Path("/proc/self")
 

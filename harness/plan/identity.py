@@ -1,8 +1,8 @@
 """What a cell is, as a short hash of what decides its result.
 
-In it: method, model identity, data identity, `train`, `lora`, the stage trial it starts from, `measure`. Not in it:
-limits, checkpoint, names, levels, order, kind. What is null is left out, and the harness's own defaults are filled in,
-so writing one of them down moves nothing; TRL's defaults are not, so a new TRL field moves nothing either.
+In it: method, model identity, data identity, `train`, `lora`, the stage trial it starts from, the measured window. Not
+in it: sampling rates, limits, checkpoint, names, levels, order, kind. What is null is left out, and the harness's own
+defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new TRL field moves nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Identities:
             "train": canonical(config["train"] or None),
             "lora": self.canon(config["lora"]),
             "start": canonical(start),
-            "measure": self.canon(config["measure"]) if draft.kind != "floor" else "null",
+            "measure": self.canon(_decisive(config["measure"])) if draft.kind != "floor" else "null",
         }
 
     def _of(self, name: str, draft: Draft, identify: Identify) -> str:
@@ -92,3 +92,8 @@ class Identities:
                 where = problem.where or place_of(self.findings.suite, draft, path)
                 self.findings.add(problem.what, why=problem.why, hint=problem.hint, where=where)
             return None
+
+
+def _decisive(measure: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What of `measure` says which figures a trial has; the rest only says how closely its device is watched."""
+    return None if measure is None else {"warmup_steps": measure["warmup_steps"]}

@@ -43,6 +43,10 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         host_memory=None if memory is None else parse_size(memory),
         retries=limits["retries"],
         checkpoint=config["checkpoint"],
+        device_hz=config["measure"]["device_hz"],
+        diverged=limits["diverged"],
+        max_loss=limits["max_loss"],
+        max_grad_norm=limits["max_grad_norm"],
         init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
         defaults=_defaults(config["method"], config["train"], catalog),
     )

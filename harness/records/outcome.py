@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ class Outcome:
     weights_hash: str | None = None  # of the checkpoint the attempt left behind
     data_fingerprint: str | None = None  # of the rows it trained on
     environment: str | None = None  # hash of environment.json
+    facts: Mapping[str, Any] = field(default_factory=dict)  # in words: peak_phase, oom, kernels, …; see docs/measuring
+    disturbed: Sequence[str] = ()  # why its figures are not to be trusted: throttled, shared device, …
     killed: bool = False  # its process was killed from outside: that says nothing of the trial, and it runs again
     schema: int = 1
 

@@ -11,6 +11,16 @@ from harness.records.plan import Excluded, Kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something a training's health shows: `name` is its kind (loss_spike, …), `step` where it began."""
+
+    name: str
+    step: int | None
+    level: Literal["info", "warning"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
     """One trial as finished: its outcome, its metrics (summary and `score.<task>.<metric>` alike), its attempts."""
 
@@ -33,6 +43,10 @@ class TrialResult:
     notes: Sequence[str] = ()
     counted: int | None = None  # number of the attempt whose outcome and figures these are
     last_outcome: str | None = None  # of the latest attempt that ended
+    active: Mapping[str, Any] = field(default_factory=dict)  # what was really active, as the worker recorded it
+    facts: Mapping[str, Any] = field(default_factory=dict)  # outcome.json's: peak_phase, oom, …
+    disturbed: Sequence[str] = ()  # why its figures are not to be trusted
+    findings: Sequence[Finding] = ()  # of its health
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

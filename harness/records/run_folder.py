@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,9 +85,17 @@ class Attempt:
             return []
 
     def ended(
-        self, name: OutcomeName, cause: str, *, started: datetime, duration_s: float, summary: Mapping[str, float]
+        self,
+        name: OutcomeName,
+        cause: str,
+        *,
+        started: datetime,
+        duration_s: float,
+        summary: Mapping[str, float],
+        facts: Mapping[str, Any] | None = None,
+        disturbed: Sequence[str] = (),
     ) -> Outcome:
-        """The outcome of an attempt that the training could not make itself; `summary` is of its readable events."""
+        """The outcome of an attempt that the training could not make itself; what it measured is of readable events."""
         return Outcome(
             outcome=name,
             attempt=self.number,
@@ -97,6 +105,8 @@ class Attempt:
             phase=last_phase(self.readable_events()),
             cause=cause,
             summary=summary,
+            facts=facts or {},
+            disturbed=disturbed,
             environment=RunFolder(self.path.parent.parent).environment_since(started),
         )
 

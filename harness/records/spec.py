@@ -39,6 +39,10 @@ class Spec:
     host_memory: int | None
     retries: int
     checkpoint: str
+    device_hz: float = 10.0  # samples per second of the device
+    diverged: str = "stop"  # what a loss that is no longer finite does: stop or report
+    max_loss: float | None = None
+    max_grad_norm: float | None = None
     init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
     question: str = ""  # the suite's, so that run folders alone can answer for it
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -120,6 +120,9 @@ class Measure(Frozen):
     """How a trial is measured."""
 
     warmup_steps: int = Field(default=5, ge=0, description="Optimizer steps left out of the measured window.")
+    device_hz: float = Field(
+        default=10.0, ge=10.0, le=100.0, description="Samples per second of the device's power, clocks and memory."
+    )
 
 
 class Limits(Frozen):
@@ -127,6 +130,14 @@ class Limits(Frozen):
 
     timeout: float | str = Field(default="1h", description="Wall time of one attempt: seconds, or 90s, 10m, 2h.")
     host_memory: str | None = Field(default=None, description="Host memory of one worker (USS), e.g. 8GiB.")
+    diverged: Literal["stop", "report"] = Field(
+        default="stop",
+        description="stop ends a trial whose loss is not finite any more; report only says so.",
+    )
+    max_loss: float | None = Field(default=None, gt=0, description="A logged loss above it ends the trial as diverged.")
+    max_grad_norm: float | None = Field(
+        default=None, gt=0, description="A logged gradient norm above it (after warm-up) ends the trial as diverged."
+    )
     retries: int = Field(default=1, ge=0, le=10, description="More attempts after `crashed`; no other outcome retries.")
 
 

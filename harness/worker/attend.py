@@ -77,12 +77,21 @@ class _Clock:
         self._monotonic = time.monotonic()
 
     def ended(self, attempt: Attempt, name: OutcomeName, cause: str) -> Outcome:
+        from harness.measure.facts import disturbed, facts
         from harness.measure.summarise import summarise
 
         duration = time.monotonic() - self._monotonic
         events = attempt.readable_events()
         summary = dict(summarise(events)) if events else {}
-        return attempt.ended(name, cause, started=self._at, duration_s=duration, summary=summary)
+        return attempt.ended(
+            name,
+            cause,
+            started=self._at,
+            duration_s=duration,
+            summary=summary,
+            facts=facts(events),
+            disturbed=disturbed(events),
+        )
 
 
 def describe(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import FolderError
 from harness.measure import Diverged, Recorder, attach, environment, start_probes, summarise
 from harness.measure.divergence import check_weights
+from harness.measure.facts import disturbed, facts
 from harness.measure.probe import Probe
 from harness.methods import METHODS, Method
 from harness.records.events import last_phase, read_events
@@ -69,6 +70,8 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
         phase=last_phase(events),
         cause=redact(cause) if cause else None,
         summary=summarise(events),
+        facts=facts(events),
+        disturbed=disturbed(events),
         weights_hash=trial.left.weights_hash,
         data_fingerprint=trial.left.data_fingerprint,
         environment=trial.left.environment,

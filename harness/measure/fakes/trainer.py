@@ -1,9 +1,9 @@
-"""A trainer, an NVML and an allocator with known truth: what the probes must find is what these were told to do."""
+"""A trainer with known truth: its sleeps, tokens and allocations are what the probes must find."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -98,7 +98,7 @@ class FakeTrainer:
         self._tell("on_log", logs={"eval_loss": 2.0, "eval_runtime": self.eval_s})
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        raise NotImplementedError("the harness saves itself")
+        raise RuntimeError("the harness saves itself; a trainer that saves would be timed for it")
 
     def _forward(self, batch: Mapping[str, Any]) -> None:
         self.model(**_forwarded(batch))
@@ -161,45 +161,3 @@ def _batch(step: FakeStep) -> dict[str, Any]:
 
 def _forwarded(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
-
-
-@dataclass
-class FakeNvml:
-    """An NVML whose devices use what it is told, by UUID; `broken` makes it fail as a lost driver does."""
-
-    now: dict[str, int]
-    broken: bool = False
-
-    def used(self) -> Mapping[str, int]:
-        if self.broken:
-            raise RuntimeError("Driver/library version mismatch")
-        return dict(self.now)
-
-
-@dataclass
-class FakeAllocator:
-    """torch.cuda's memory figures as told; `up` says whether CUDA is initialised."""
-
-    device: str
-    up: bool = True
-    allocated: int = 0
-    peak: int = 0
-    reserved: int = 0
-    on_reset: Callable[[], None] = lambda: None
-
-    def ready(self) -> bool:
-        return self.up
-
-    def uuid(self) -> str:
-        return self.device
-
-    def figures(self) -> dict[str, int]:
-        return {
-            "device_allocated": self.allocated,
-            "device_allocated_peak": self.peak,
-            "device_reserved_peak": self.reserved,
-        }
-
-    def reset_peaks(self) -> None:
-        self.peak = self.allocated
-        self.on_reset()

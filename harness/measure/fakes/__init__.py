@@ -1,0 +1,8 @@
+"""A trainer, an NVML and an allocator with known truth: what the probes must find is what these were told to do."""
+
+from __future__ import annotations
+
+from harness.measure.fakes.devices import FakeAllocator, FakeNvml
+from harness.measure.fakes.trainer import FakeMethod, FakeStep, FakeTrainer, fake_model
+
+__all__ = ["FakeAllocator", "FakeMethod", "FakeNvml", "FakeStep", "FakeTrainer", "fake_model"]
