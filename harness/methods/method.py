@@ -33,7 +33,16 @@ OWNED: Mapping[str, str] = {
 class Build(Protocol):
     """Builds TRL's trainer; see `harness.methods.build.build`."""
 
-    def __call__(self, *, model: Any, tokenizer: Any, prepared: Any, config: Mapping[str, Any], lora: Any) -> Any: ...
+    def __call__(
+        self,
+        *,
+        model: Any,
+        tokenizer: Any,
+        prepared: Any,
+        config: Mapping[str, Any],
+        lora: Any,
+        reference: Any = None,
+    ) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -62,6 +62,16 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Timeline:
+    """One metric of one trial over time: `times` are seconds after the attempt's start."""
+
+    trial_id: str
+    metric: str
+    times: Sequence[float]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteResults:
     """Everything the store knows of one suite."""
 
@@ -72,6 +82,7 @@ class SuiteResults:
     curves: Sequence[Curve]
     environments: Mapping[str, Mapping[str, Any]]  # hash → environment.json
     score_backends: Sequence[str] = ()
+    timelines: Sequence[Timeline] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,7 @@ class Spec:
     host_memory: int | None
     retries: int
     checkpoint: str
+    reference: str | None = None  # where the method's reference comes from: explicit, shared; None as TRL does
     device_hz: float = 10.0  # samples per second of the device
     diverged: str = "stop"  # what a loss that is no longer finite does: stop or report
     max_loss: float | None = None

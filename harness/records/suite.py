@@ -17,6 +17,9 @@ from harness.errors import Location
 Format = Literal["language_modeling", "prompt_completion", "preference"]
 """TRL's dataset formats; each may be conversational (lists of messages) or plain text."""
 
+Reference = Literal["explicit", "shared"]
+"""Where a method's reference comes from: a second model beside the policy, or the policy with its adapter off."""
+
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
@@ -149,6 +152,10 @@ class Setup(Frozen):
     data: Data | None = Field(default=None, description="Exactly one of source, hub, path; and options.")
     train: dict[str, JsonValue] = Field(default_factory=dict, description="Fields of the method's TRL config class.")
     lora: dict[str, JsonValue] | None = Field(default=None, description="Fields of PEFT's LoraConfig; null trains all.")
+    reference: Reference | None = Field(
+        default=None,
+        description="DPO's reference: explicit holds a second model, shared turns the adapter off; null: as TRL does.",
+    )
     init: Init | None = Field(default=None, description="Start from a stage's checkpoint.")
     measure: Measure = Field(default_factory=Measure, description="How the trial is measured.")
     limits: Limits = Field(default_factory=Limits, description="Time limit and retries.")

@@ -159,7 +159,14 @@ class _Trial:
             for note in config.notes:
                 self.recorder.note("info", note)
             lora = _lora(self.spec.lora)
-            trainer = method.build(model=model, tokenizer=tokenizer, prepared=prepared, config=config.kwargs, lora=lora)
+            trainer = method.build(
+                model=model,
+                tokenizer=tokenizer,
+                prepared=prepared,
+                config=config.kwargs,
+                lora=lora,
+                reference=self.spec.reference,
+            )
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()

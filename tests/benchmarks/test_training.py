@@ -135,8 +135,9 @@ def by_turns(spec: Spec, out: Path, *, steps: int, probed_first: bool) -> float:
 
     Two trainings differ by several hundredths for where their tensors happen to lie; the steps of one do not, and
     neighbours meet the same moods of the machine. In bare steps the trainer is what TRL built: no wrapper, callback or
-    hook of the harness. Steps come in pairs, A B, B A, A B, …; the first ten warm up. Sums are compared, since what
-    happens once a second counts too; it falls on half of the time here, so its cost shows double.
+    hook of the harness. Steps come in pairs, A B, B A, A B, …; the first ten warm up. The mean of the pairs' log ratios
+    leaves the tenth at either end out, where something else took the core in one of the two steps. What happens once a
+    second falls on half of the time here, so its cost shows double.
     """
     from transformers import TrainerCallback, set_seed
 
@@ -184,8 +185,8 @@ def by_turns(spec: Spec, out: Path, *, steps: int, probed_first: bool) -> float:
     assert probed.callbacks != bare.callbacks
     assert probed.overrides != bare.overrides
     assert len(seconds[True]) + len(seconds[False]) == steps - 11
-    assert abs(len(seconds[True]) - len(seconds[False])) <= 1
-    return statistics.mean(seconds[False]) / statistics.mean(seconds[True])
+    pairs = [math.log(bare_s / probed_s) for bare_s, probed_s in zip(seconds[False], seconds[True], strict=False)]
+    return math.exp(float(stats.trim_mean(pairs, 0.1)))
 
 
 @dataclass(frozen=True, kw_only=True)
