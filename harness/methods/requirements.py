@@ -77,10 +77,10 @@ def _needs(config: Mapping[str, Any]) -> Iterator[tuple[str, Need]]:
     train = config.get("train") or {}
     if train.get("use_liger_kernel"):
         yield "train.use_liger_kernel", _LIGER
-    optimizer = train.get("optim")
+    optimizer = str(train.get("optim"))
     if optimizer in _OPTIMIZERS:
         yield f"train.optim: {optimizer}", _OPTIMIZERS[optimizer]
-    attention = (config.get("model") or {}).get("attn_implementation")
+    attention = str((config.get("model") or {}).get("attn_implementation"))
     if attention in _ATTENTION:
         yield f"model.attn_implementation: {attention}", _ATTENTION[attention]
 
