@@ -7,14 +7,14 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import FolderError
-from harness.measure import Diverged, Recorder, attach, environment, start_probes, summarise
-from harness.measure.divergence import check_weights
+from harness.measure import Diverged, Recorder, attach, environment, health, start_probes, summarise
+from harness.measure.divergence import Tolerance, tolerate
 from harness.measure.facts import disturbed, facts
 from harness.measure.probe import Probe
 from harness.methods import METHODS, Method
@@ -57,6 +57,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
             except Exception as error:
                 name, cause = classify(error)
                 _log(attempt, redact(traceback.format_exc()))
+            trial.examine(attempt)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         redact_file(attempt.log, redact)
@@ -115,6 +116,7 @@ class _Trial:
 
     def run(self) -> None:
         probes = start_probes(self.recorder)
+        self._divergence = tolerate(probes, Tolerance.of(self.spec))
         try:
             with self.recorder.phase("import"):
                 self._import()
@@ -126,6 +128,12 @@ class _Trial:
             model = self._train(METHODS[self.spec.method], model, tokenizer, probes)
         with self.recorder.phase("save"):
             self._save(model, tokenizer)
+
+    def examine(self, attempt: Attempt) -> None:
+        """Records what the curves show of the training's health."""
+        self.recorder.flush()
+        for finding in health.findings(read_events(attempt.events)):
+            self.recorder.add("finding", **asdict(finding))
 
     def _import(self) -> None:
         """The training stack; in a worker forked from a nursery it is there already."""
@@ -170,7 +178,7 @@ class _Trial:
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()
-            check_weights(trainer.model, trainer.state.global_step)
+            self._divergence.check_weights(trainer.model, trainer.state.global_step)
         if rows and not _evaluated_last(trainer):
             trainer.evaluate()
         return trainer.accelerator.unwrap_model(trainer.model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.measure.summarise import active, curves, memory, times, window
+from harness.measure.summarise import active, curves, health, memory, times, window
 from harness.records.events import Event
 
 GROUPS: tuple[Callable[[Sequence[Event]], dict[str, float]], ...] = (
@@ -18,6 +18,7 @@ GROUPS: tuple[Callable[[Sequence[Event]], dict[str, float]], ...] = (
     memory.figures,
     curves.figures,
     active.figures,
+    health.figures,
 )
 
 

@@ -1,0 +1,313 @@
+"""The health of a training, read from its curves: what an expert would point at, with the step where it began.
+
+Pure and light: events in, findings out. The rules are robust ones (medians, not means) because logged losses are noisy
+and a batch is not a trend; each threshold is a constant here and is explained in `docs/measuring.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any, Literal
+
+from harness.measure.divergence import FINDING as DIVERGED
+from harness.records.events import Event
+from harness.records.results import Finding
+
+FEWEST = 10
+"""Logged values below which nothing is said of a trend."""
+SIGMA = 1.4826
+"""Median absolute deviation → standard deviation of a normal distribution (Hampel 1974)."""
+SPIKE_WINDOW, SPIKE_SIGMAS, SPIKE_SHARE, SPIKE_SCALE = 20, 6.0, 0.1, 0.05
+"""A spike stands `SPIKE_SIGMAS` robust deviations, a tenth, and a twentieth of the first losses above the median before
+it. The rule is Hampel's identifier on a trailing window; the numbers are ours."""
+GRADIENTS = (0.1, 10.0)
+GRADIENT_ALARM = 100.0
+FLAT = 0.01
+"""A loss has to fall by this share of itself, and by twice the noise of the two medians compared."""
+RISE = 0.05
+"""An evaluation loss has to rise by this share above its lowest."""
+CHANCE = 0.55
+"""Accuracy of rewards up to which a preference training has learned nothing to speak of; chance is 0.5."""
+_MOST_SPIKES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One logged value."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spike(Point):
+    """A logged loss far above those before it; `before` is their median."""
+
+    before: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What the checks look at: finite values by name, where the first other one was, and how the steps went."""
+
+    finite: Mapping[str, Sequence[Point]]
+    broken: Mapping[str, Point]
+    warmup: int  # the last step of it
+    steps: Sequence[Event] = ()
+    told: frozenset[str] = frozenset()  # names of findings that were made while it ran
+    half: bool = False  # fp16 with loss scaling, where infinite gradient norms are in order
+
+    def of(self, name: str) -> Sequence[Point]:
+        """The finite values of one curve, in order."""
+        return self.finite.get(name, ())
+
+
+def findings(events: Iterable[Event]) -> list[Finding]:
+    """What the curves of one attempt show; empty for a healthy training and for one too short to tell."""
+    training = read(events)
+    return [finding for check in CHECKS for finding in check(training)]
+
+
+def read(events: Iterable[Event]) -> Training:
+    """The curves of an attempt's events."""
+    curves = _Curves()
+    for event in events:
+        curves.add(event)
+    return Training(
+        finite=curves.finite,
+        broken=curves.broken,
+        warmup=max((int(step["step"]) for step in curves.steps if not step.get("measured", True)), default=0),
+        steps=curves.steps,
+        told=frozenset(curves.told),
+        half=curves.half,
+    )
+
+
+@dataclass(slots=True)
+class _Curves:
+    finite: dict[str, list[Point]] = field(default_factory=dict)
+    broken: dict[str, Point] = field(default_factory=dict)
+    steps: list[Event] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    half: bool = False
+
+    def add(self, event: Event) -> None:
+        kind = event.get("kind")
+        if kind == "log":
+            self._log(event)
+        elif kind == "step":
+            self.steps.append(event)
+        elif kind == "finding":
+            self.told.add(str(event.get("name")))
+        elif kind == "active":
+            self.half = self.half or event.get("values", {}).get("mixed_precision") == "fp16"
+
+    def _log(self, event: Event) -> None:
+        step = int(event.get("step") or 0)
+        for name, said in event.get("values", {}).items():
+            value = _figure(said)
+            if value is None:
+                continue
+            if math.isfinite(value):
+                self.finite.setdefault(name, []).append(Point(step, value))
+            else:
+                self.broken.setdefault(name, Point(step, value))
+
+
+def _figure(value: Any) -> float | None:
+    """A logged number, also one written as "NaN"; None for what is none."""
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def spikes(points: Sequence[Point]) -> list[Spike]:
+    """Losses far above the median of up to 20 before them; consecutive ones are one spike, at its first step.
+
+    A level that lasts as long as the window is the new level, no spike any more.
+    """
+    found: list[Spike] = []
+    window: list[float] = []
+    above: list[float] = []
+    least = SPIKE_SCALE * abs(median(point.value for point in points[:FEWEST])) if points else 0.0
+    for point in points:
+        if len(window) >= FEWEST:
+            middle = median(window)
+            beyond = max(SPIKE_SIGMAS * SIGMA * _mad(window), SPIKE_SHARE * abs(middle), least)
+            if point.value > middle + beyond:
+                if not above:
+                    found.append(Spike(point.step, point.value, middle))
+                above.append(point.value)
+                if len(above) >= SPIKE_WINDOW:
+                    window, above = above, []
+                continue
+        above = []
+        window = [*window[1 - SPIKE_WINDOW :], point.value]
+    return found
+
+
+def _mad(values: Sequence[float]) -> float:
+    """Median absolute deviation from the median."""
+    middle = median(values)
+    return median(abs(value - middle) for value in values)
+
+
+def _spikes(training: Training) -> Iterator[Finding]:
+    found = spikes(training.of("loss"))
+    for spike in found[:_MOST_SPIKES]:
+        text = f"the loss jumped to {spike.value:.4g}, from a median of {spike.before:.4g} in the logs before"
+        yield _finding("loss_spike", spike.step, "warning", text)
+    if len(found) > _MOST_SPIKES:
+        rest = found[_MOST_SPIKES:]
+        highest = max(spike.value for spike in rest)
+        yield _finding("loss_spike", rest[0].step, "warning", f"{len(rest)} more spikes, up to {highest:.4g}")
+
+
+def _not_finite(training: Training) -> Iterator[Finding]:
+    for name, point in training.broken.items():
+        if (name == "grad_norm" and training.half) or (name in ("loss", "grad_norm") and DIVERGED in training.told):
+            continue
+        yield _finding("not_finite", point.step, "warning", f"{name} became {point.value}")
+
+
+def _loss(training: Training) -> Iterator[Finding]:
+    """Nothing to learn from, nothing trained, or a loss that does not fall: the first of these that holds."""
+    points = training.of("loss")
+    values = [point.value for point in points]
+    if values and not any(values[:FEWEST]):
+        yield _finding(
+            "loss_zero", points[0].step, "warning", "the loss is 0 from the start: perhaps every label is masked"
+        )
+    elif len(values) >= FEWEST and len(set(values)) == 1:
+        text = f"the loss is exactly {values[0]:.4g} in all {len(values)} logs: nothing was trained"
+        yield _finding("loss_constant", points[0].step, "warning", text)
+    elif not _without_rate(training):
+        yield from _falling(points)
+
+
+def _falling(points: Sequence[Point]) -> Iterator[Finding]:
+    compared = _ends(points)
+    if compared is None:
+        return
+    first, last, noise, began = compared
+    margin = max(noise, FLAT * abs(first))
+    said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
+    if last > first + margin:
+        yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
+    elif last > first - margin:
+        yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
+
+
+def _ends(points: Sequence[Point]) -> tuple[float, float, float, int] | None:
+    """Median of the first fifth and of the last, twice the standard error of their difference, the last one's step."""
+    if len(points) < FEWEST:
+        return None
+    wide = max(3, len(points) // 5)
+    first, last = ([point.value for point in part] for part in (points[:wide], points[-wide:]))
+    # The standard error of a median of normal values is √(π/2) that of their mean.
+    deviation = SIGMA * math.hypot(_mad(first), _mad(last))
+    return median(first), median(last), 2 * math.sqrt(math.pi / 2 / wide) * deviation, points[-wide].step
+
+
+def _without_rate(training: Training) -> bool:
+    rates = training.of("learning_rate")
+    return len(rates) > 1 and not any(point.value for point in rates)
+
+
+def _rate(training: Training) -> Iterator[Finding]:
+    if _without_rate(training):
+        rates = training.of("learning_rate")
+        text = f"the learning rate is 0 in all {len(rates)} logs: nothing was trained"
+        yield _finding("learning_rate_zero", rates[0].step, "warning", text)
+
+
+def _gradients(training: Training) -> Iterator[Finding]:
+    points = [point for point in training.of("grad_norm") if point.step > training.warmup]
+    low, high = GRADIENTS
+    alarming = [point for point in points if point.value > GRADIENT_ALARM]
+    large = [point for point in points if high < point.value <= GRADIENT_ALARM]
+    small = [point for point in points if point.value < low]
+    if alarming:
+        text = _outside(f"above {GRADIENT_ALARM:g}", alarming, points, max(alarming, key=_value))
+        yield _finding("gradient_norm", alarming[0].step, "warning", text)
+    if large:
+        text = _outside(f"between {high:g} and {GRADIENT_ALARM:g}", large, points, max(large, key=_value))
+        yield _finding("gradient_norm", large[0].step, "info", text)
+    if small:
+        text = _outside(f"below {low:g}", small, points, min(small, key=_value))
+        yield _finding("gradient_norm", small[0].step, "info", text)
+
+
+def _outside(where: str, some: Sequence[Point], points: Sequence[Point], worst: Point) -> str:
+    often = f"in {len(some)} of {len(points)} logs after warm-up"
+    return f"the gradient norm is {where} {often}; {worst.value:.4g} at step {worst.step}"
+
+
+def _value(point: Point) -> float:
+    return point.value
+
+
+def _evaluation(training: Training) -> Iterator[Finding]:
+    """The evaluation loss leaves its lowest point for good while the training loss keeps falling."""
+    evals, losses = training.of("eval_loss"), training.of("loss")
+    if len(evals) < 3 or len(losses) < 2:
+        return
+    best = min(range(len(evals)), key=lambda place: evals[place].value)
+    after = evals[best + 1 :]
+    risen = RISE * abs(evals[best].value)
+    if len(after) < 2 or after[-1].value <= evals[best].value + risen or after[-1].value < after[0].value:
+        return
+    before = [point.value for point in losses if point.step <= evals[best].step]
+    since = [point.value for point in losses if point.step > evals[best].step]
+    recent = before[-max(1, len(since)) :]
+    if before and since and median(since) < median(recent):
+        text = (
+            f"the evaluation loss rose from {evals[best].value:.4g} to {after[-1].value:.4g} "
+            f"while the training loss fell from {median(recent):.4g} to {median(since):.4g}"
+        )
+        yield _finding("overfitting", evals[best].step, "warning", text)
+
+
+def _rewards(training: Training) -> Iterator[Finding]:
+    margins, accuracies = training.of("rewards/margins"), training.of("rewards/accuracies")
+    compared = _ends(margins)
+    if compared is not None and compared[1] <= compared[0] + compared[2]:
+        first, last, _, began = compared
+        said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
+        text = f"the reward margin does not grow: {said}"
+        yield _finding("reward_margin", began, "warning", text)
+    if len(accuracies) >= FEWEST:
+        late = accuracies[-(len(accuracies) // 3) :]
+        share = fmean(point.value for point in late)
+        if share <= CHANCE:
+            text = f"the chosen answer wins in {share:.0%} of the pairs of the last third of the logs; chance is 50%"
+            yield _finding("reward_accuracy", late[0].step, "warning", text)
+
+
+def _empty_steps(training: Training) -> Iterator[Finding]:
+    for name, what in (("real_tokens", "token at all"), ("loss_tokens", "token that carries loss")):
+        empty = [step for step in training.steps if _figure(step.get(name)) == 0]
+        if empty:
+            text = f"{len(empty)} of {len(training.steps)} steps had no {what}"
+            yield _finding(f"no_{name}", int(empty[0]["step"]), "warning", text)
+
+
+def _finding(name: str, step: int, level: Literal["info", "warning"], text: str) -> Finding:
+    return Finding(name=name, step=step, level=level, text=text)
+
+
+CHECKS: tuple[Callable[[Training], Iterator[Finding]], ...] = (
+    _not_finite,
+    _loss,
+    _spikes,
+    _rate,
+    _gradients,
+    _evaluation,
+    _rewards,
+    _empty_steps,
+)
+"""Every check, the gravest first. A new one is a function and an entry here."""
