@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import Problem
+from harness.methods.requirements import unmet
 from harness.plan.checks import Checks
 from harness.plan.draft import Config, Draft, in_words
 from harness.plan.matrix import Matrix
@@ -24,6 +25,19 @@ class Cells:
     excluded: list[Excluded] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
+    def add(self, draft: Draft, *, sound: bool) -> None:
+        """A cell that is to run; one that needs what is not installed here is excluded and says so.
+
+        One that is not `sound` is kept: what is wrong with it has been found, and will be told.
+        """
+        missing = unmet(draft.config) if sound else []
+        if missing:
+            reason = "; ".join(missing)
+            name = (draft.names or candidates(draft))[0]
+            self.excluded.append(Excluded(name=name, levels=draft.levels, reason=reason))
+        else:
+            self.running.append(draft)
+
 
 def cells_of(suite: Suite, base: Config, checks: Checks) -> Cells:
     """Combines, excludes, completes and checks. An excluded combination need not make sense, so it is not checked."""
@@ -41,13 +55,13 @@ def cells_of(suite: Suite, base: Config, checks: Checks) -> Cells:
         checks.note(draft, trouble)
         if not trouble:
             checks.settle(draft)
-        cells.running.append(draft)
+        cells.add(draft, sound=not trouble)
     for draft in matrix.included(checks.findings):
-        checks.complete(draft)
-        cells.running.append(draft)
+        cells.add(draft, sound=checks.complete(draft))
     if not cells.running:
-        hint = "take an exclude rule out, or include a cell"
-        checks.findings.add("every cell is excluded", hint=hint, where=suite.where("exclude"))
+        lacking = next((one.reason for one in cells.excluded if "not installed" in one.reason), None)
+        hint = "install it" if lacking else "take an exclude rule out, or include a cell"
+        checks.findings.add("every cell is excluded", why=lacking, hint=hint, where=suite.where("exclude"))
     cells.warnings = [_unused(suite, number, rules) for number in range(len(rules)) if number not in used]
     cells.warnings += _unmeasured(suite, cells.running)
     return cells

@@ -64,9 +64,33 @@ class Checks:
             hint = did_you_mean(method, METHODS)
             self.findings.add(f"unknown method {method!r}", hint=hint, of=draft, path="method")
             return
+        self._settle_reference(draft)
         self.training.settle(config)
         for path, problem in self.training.problems(config):
             self._refuse(draft, path, problem)
+
+    def _settle_reference(self, draft: Draft) -> None:
+        """Checks `reference` against the method, and takes it out where it says what TRL does anyway."""
+        config = draft.config
+        asked, method = config["reference"], config["method"]
+        if asked is None:
+            return
+        own = "explicit" if config["lora"] is None else "shared"
+        if not METHODS[method].reference:
+            hint = "set it only in the levels of methods that have one"
+            self.findings.add(f"{method} has no reference model to choose", hint=hint, of=draft, path="reference")
+        elif config["train"].get("precompute_ref_log_probs"):
+            why = "the reference runs before training, and none is held during it"
+            what = f"reference: {asked} and train.precompute_ref_log_probs exclude each other"
+            self.findings.add(what, why=why, hint="keep one of the two", of=draft, path="reference")
+        elif asked == "shared" and own == "explicit":
+            why = "all weights are trained, so there is no adapter that turned off would leave the reference"
+            hint = "train with lora, or leave reference out: a second model is held"
+            self.findings.add(
+                f"{method} cannot share its reference here", why=why, hint=hint, of=draft, path="reference"
+            )
+        elif asked == own:
+            config["reference"] = None
 
     def _refuse(self, draft: Draft, path: str, problem: Problem) -> None:
         key = (draft.config["method"], path, problem.why or problem.what)

@@ -10,7 +10,8 @@ from harness.records.plan import Kind
 from harness.records.suite import Step
 
 Config = dict[str, Any]
-"""A resolved configuration by field: method, model, data, train, lora, init, measure, limits, checkpoint."""
+"""A resolved configuration by field: method, model, data, train, lora, reference, init, measure, limits,
+checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)

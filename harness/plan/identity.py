@@ -1,8 +1,9 @@
 """What a cell is, as a short hash of what decides its result.
 
-In it: method, model identity, data identity, `train`, `lora`, the stage trial it starts from, the measured window. Not
-in it: sampling rates, limits, checkpoint, names, levels, order, kind. What is null is left out, and the harness's own
-defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new TRL field moves nothing.
+In it: method, model identity, data identity, `train`, `lora`, `reference`, the stage trial it starts from, the measured
+window. Not in it: sampling rates, limits, checkpoint, names, levels, order, kind. What is null is left out, and the
+harness's own defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new TRL field moves
+nothing.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Identities:
             "data": self.data(draft),
             "train": canonical(config["train"] or None),
             "lora": self.canon(config["lora"]),
+            "reference": canonical(config["reference"]),
             "start": canonical(start),
             "measure": self.canon(_decisive(config["measure"])) if draft.kind != "floor" else "null",
         }

@@ -63,7 +63,7 @@ def token(path: str, value: Any, label: str | None = None) -> Token:
 
 def _whole(path: str, value: Any) -> str | None:
     """Whole fields are called by what they are, without the field's name."""
-    if path in {"method", "checkpoint"}:
+    if path in {"method", "checkpoint", "reference"}:
         return slug(str(value))
     if not isinstance(value, Mapping):
         return None

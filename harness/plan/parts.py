@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -44,7 +44,7 @@ class Parts:
     def fill(self, config: Config) -> list[str]:
         """Completes `config` in place and returns what is wrong with it, one sentence each."""
         wrong = [] if isinstance(config["train"], dict) else ["train must be a mapping of fields"]
-        for name in ("model", "data", "lora", "init", "measure", "limits", "checkpoint", "method"):
+        for name in ("model", "data", "lora", "reference", "init", "measure", "limits", "checkpoint", "method"):
             value, trouble = self.part(name, config[name])
             if trouble:
                 wrong.append(trouble)
@@ -60,10 +60,13 @@ class Parts:
         return self.known[key]
 
     def _work_out(self, name: str, value: Any) -> Filled:
-        if value is None and name in {"model", "data", "lora", "init", "method"}:
+        if value is None and name in {"model", "data", "lora", "reference", "init", "method"}:
             return None, None
         if name == "method":
             return (value, None) if isinstance(value, str) else (None, f"method must be a name, not {canonical(value)}")
+        if name == "reference":
+            known = get_args(nouns.Reference)
+            return (value, None) if value in known else (None, f"reference must be {' or '.join(known)}, or null")
         if name == "checkpoint":
             return (value, None) if value in ("keep", "drop") else (None, "checkpoint must be keep or drop")
         if not isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from typing import Any
 from harness.plan.draft import Config
 from harness.records.suite import Setup
 
-FIELDS = ("method", "model", "data", "train", "lora", "init", "measure", "limits", "checkpoint")
+FIELDS = ("method", "model", "data", "train", "lora", "reference", "init", "measure", "limits", "checkpoint")
 _MERGED = ("train", "measure", "limits")
 
 
@@ -45,6 +45,7 @@ def base_config(setup: Setup) -> Config:
         "data": said.get("data"),
         "train": dict(setup.train),
         "lora": None if setup.lora is None else dict(setup.lora),
+        "reference": setup.reference,
         "init": said.get("init"),
         "measure": said.get("measure", {}),
         "limits": said.get("limits", {}),

@@ -43,6 +43,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         host_memory=None if memory is None else parse_size(memory),
         retries=limits["retries"],
         checkpoint=config["checkpoint"],
+        reference=config["reference"],
         device_hz=config["measure"]["device_hz"],
         diverged=limits["diverged"],
         max_loss=limits["max_loss"],

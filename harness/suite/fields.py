@@ -1,13 +1,14 @@
 """Field paths: what a configuration may set, and whether a value fits.
 
-`method, model, data, lora, init, checkpoint` are set whole; `train, measure, limits` entry by entry. A dotted path
-leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`, `model.overrides.num_hidden_layers`.
+`method, model, data, lora, reference, init, checkpoint` are set whole; `train, measure, limits` entry by entry. A
+dotted path leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`, `model.overrides.num_hidden_layers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -23,9 +24,9 @@ from harness.suite.checked import is_mapping_field, record, value
 from harness.suite.context import Context
 from harness.suite.document import Node, Place
 
-WHOLE = ("method", "model", "data", "lora", "init", "checkpoint")
+WHOLE = ("method", "model", "data", "lora", "reference", "init", "checkpoint")
 MERGED = ("train", "measure", "limits")
-FIELDS = ("method", "model", "data", "train", "lora", "init", "measure", "limits", "checkpoint")
+FIELDS = ("method", "model", "data", "train", "lora", "reference", "init", "measure", "limits", "checkpoint")
 DOTTED = ("train", "lora", "model", "data", "init", "measure", "limits")
 
 MODELS: Mapping[str, type[BaseModel]] = {
@@ -135,6 +136,9 @@ def _whole(ctx: Context, field: str, node: Node) -> None:
         one_of(ctx, "method", node, METHODS)
     elif field == "checkpoint":
         one_of(ctx, "checkpoint", node, ("keep", "drop"))
+    elif field == "reference":
+        if node.value is not None:
+            one_of(ctx, "reference", node, get_args(nouns.Reference))
     elif field == "lora":
         if node.value is not None and ctx.mapping(node, "lora", example=_EXAMPLES["lora"]):
             for name, inner in node.entries.items():

@@ -247,6 +247,7 @@ def _setup(paths: Schema, deeper: str, **more: Schema) -> Schema:
     whole: Schema = {name: {**_ref(name), "description": said[name].description} for name in FIELDS}
     whole["method"] = {"enum": list(METHODS), "description": said["method"].description}
     whole["checkpoint"] = {"enum": ["keep", "drop"], "description": said["checkpoint"].description}
+    whole["reference"] = {"enum": ["explicit", "shared", None], "description": said["reference"].description}
     whole["init"] = {"anyOf": [_ref("init"), {"type": "null"}], "description": said["init"].description}
     return {
         "type": "object",

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.plan import expand
-from harness.records.suite import Axis, Include, Replicates, Selector, Setup
+from harness.records.suite import Axis, Include, Limits, Replicates, Selector, Setup
 from tests.unit.plan.made import CATALOG, RECIPE, cells, named, setup, suite, values
 
 PACKING = values("train.packing", False, True)
@@ -228,7 +228,7 @@ def test_a_mapping_for_train_sets_its_entries_alone() -> None:
         suite(named("size", {"small": {"train": {"learning_rate": 1e-3}, "limits": {"retries": 0}}})), CATALOG
     )
     assert plan.cells[0].config["train"] == {"max_steps": 10, "learning_rate": 1e-3}
-    assert plan.cells[0].config["limits"] == {"timeout": "1h", "host_memory": None, "retries": 0}
+    assert plan.cells[0].config["limits"] == Limits(retries=0).model_dump()
 
 
 def test_the_base_is_not_changed_by_its_cells() -> None:

@@ -48,7 +48,7 @@ def test_a_stage_is_the_base_with_its_own_fields_over_it() -> None:
     config = stages(started(stage=stage, base=base))[0].cell.config
     assert config["method"] == "sft"
     assert config["train"] == {"max_steps": 99, "max_length": 64}
-    assert config["limits"] == {"timeout": "5m", "retries": 0, "host_memory": None}
+    assert config["limits"] == Limits(timeout="5m", retries=0).model_dump()
     assert config["lora"] is None
     assert config["data"]["source"] == "arithmetic"
     assert config["init"] is None
