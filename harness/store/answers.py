@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Location, StoreError
-from harness.records.results import Curve, SuiteResults, TrialResult
+from harness.records.results import Curve, SuiteResults, Timeline
+from harness.store import trials
 from harness.store.table import Table
 
 if TYPE_CHECKING:
     import duckdb
 
 CURVES = ("loss", "eval_loss", "rewards/margins")
-"""The samples a `SuiteResults` carries; the others are there for SQL."""
+"""The samples a `SuiteResults` carries over steps; the others are there for SQL."""
+
+TIMELINES = ("host_uss", "device_allocated")
+"""And those it carries over time."""
 
 _SQL = Path("query")
 _PLACE = re.compile(r"^LINE (?P<line>\d+): (?P<shown>.*)\n(?P<before> *)\^", re.MULTILINE)
@@ -112,114 +115,40 @@ def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
         suite=suite,
         question=question or "",
         suite_file=suite_file or "",
-        trials=_trials(connection, suite),
+        trials=trials.of_suite(connection, suite),
         curves=_curves(connection, suite),
+        timelines=_timelines(connection, suite),
         environments={key: json.loads(content) for key, content in environments},
         score_backends=tuple(backend for (backend,) in backends),
     )
 
 
-def _trials(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialResult, ...]:
-    def grouped(sql: str) -> dict[str, list[tuple[Any, ...]]]:
-        found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-        for trial_id, *rest in connection.execute(sql, [suite]).fetchall():
-            found[trial_id].append(tuple(rest))
-        return found
-
-    metrics = grouped("SELECT trial_id, metric, value FROM trial_metrics WHERE suite = ? ORDER BY ALL")
-    stderr = grouped(
-        "SELECT trial_id, name, stderr FROM trial_scores WHERE suite = ? AND stderr IS NOT NULL ORDER BY ALL"
-    )
-    notes = grouped(
-        "SELECT trial_id, text FROM notes JOIN counting_attempts USING (suite, trial_id, attempt) "
-        "WHERE suite = ? ORDER BY trial_id, level <> 'warning', t, text"
-    )
-    stale = grouped(
-        "SELECT DISTINCT trial_id, task FROM scores ANTI JOIN trial_scores USING (suite, trial_id, task) "
-        "WHERE suite = ? ORDER BY ALL"
-    )
-    last = grouped(
-        "SELECT trial_id, arg_max(outcome, attempt) FROM attempts WHERE suite = ? AND outcome IS NOT NULL GROUP BY ALL"
-    )
-    summary = connection.execute(
-        "SELECT s.trial_id, s.cell_id, s.name, s.cell_name, s.kind, s.levels, s.seed, s.method, s.outcome, s.phase, "
-        "s.cause, s.attempts, s.environment, s.attempt, t.spec "
-        "FROM trial_summary AS s JOIN trials AS t USING (suite, trial_id) "
-        "WHERE suite = ? ORDER BY s.name, s.trial_id",
-        [suite],
-    ).fetchall()
-    return tuple(
-        _trial(
-            row,
-            metrics[row[0]],
-            stderr[row[0]],
-            [text for (text,) in notes[row[0]]],
-            [task for (task,) in stale[row[0]]],
-            next((outcome for (outcome,) in last[row[0]]), None),
-        )
-        for row in summary
-    )
-
-
-def _trial(
-    row: tuple[Any, ...],
-    metrics: Sequence[tuple[Any, ...]],
-    stderr: Sequence[tuple[Any, ...]],
-    notes: Sequence[str],
-    stale: Sequence[str],
-    last_outcome: str | None,
-) -> TrialResult:
-    (
-        trial_id,
-        cell_id,
-        name,
-        cell_name,
-        kind,
-        levels,
-        seed,
-        method,
-        outcome,
-        phase,
-        cause,
-        attempts,
-        environment,
-        counted,
-        spec,
-    ) = row
-    old = [f"its score of {task} is of other weights than it has now, and was left out" for task in stale]
-    return TrialResult(
-        trial_id=trial_id,
-        cell_id=cell_id or trial_id,
-        name=name or trial_id,
-        cell_name=cell_name or name or trial_id,
-        kind=kind or "cell",
-        levels=dict(levels or {}),
-        seed=seed or 0,
-        method=method,
-        outcome=outcome,
-        phase=phase,
-        cause=cause,
-        attempts=attempts,
-        environment=environment,
-        metrics={metric: value for metric, value in metrics if value is not None},
-        stderr=dict(stderr),
-        config=json.loads(spec),
-        notes=(*notes, *old),
-        counted=counted,
-        last_outcome=last_outcome,
-    )
-
-
 def _curves(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[Curve, ...]:
-    names = ", ".join(f"'{name}'" for name in CURVES)
-    rows = connection.execute(
-        "SELECT trial_id, any_value(cell_name), any_value(seed), metric, "
-        "list(step ORDER BY step, t), list(value ORDER BY step, t) "
-        "FROM samples JOIN counting_attempts USING (suite, trial_id, attempt) JOIN trials USING (suite, trial_id) "
-        f"WHERE suite = ? AND metric IN ({names}) GROUP BY trial_id, metric ORDER BY trial_id, metric",
-        [suite],
-    ).fetchall()
     return tuple(
         Curve(trial_id=trial_id, cell_name=cell or trial_id, seed=seed or 0, metric=metric, steps=steps, values=values)
-        for trial_id, cell, seed, metric, steps, values in rows
+        for trial_id, cell, seed, metric, steps, values in _series(connection, suite, CURVES, "step")
     )
+
+
+def _timelines(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[Timeline, ...]:
+    return tuple(
+        Timeline(trial_id=trial_id, metric=metric, times=times, values=values)
+        for trial_id, _, _, metric, times, values in _series(connection, suite, TIMELINES, "t")
+    )
+
+
+def _series(
+    connection: duckdb.DuckDBPyConnection, suite: str, metrics: Sequence[str], over: str
+) -> list[tuple[Any, ...]]:
+    """Trial, cell, seed, metric, places and values of the attempts that count; `over` is step or t."""
+    names = ", ".join(f"'{name}'" for name in metrics)
+    rows = connection.execute(
+        f"SELECT trial_id, any_value(cell_name), any_value(seed), metric, "
+        f"list({over} ORDER BY {over}, t), list(value ORDER BY {over}, t) "
+        "FROM samples JOIN counting_attempts USING (suite, trial_id, attempt) JOIN trials USING (suite, trial_id) "
+        f"WHERE suite = ? AND metric IN ({names}) AND {over} IS NOT NULL "
+        "GROUP BY trial_id, metric ORDER BY trial_id, metric",
+        [suite],
+    ).fetchall()
+    return list(rows)
+    return list(rows)

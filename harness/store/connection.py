@@ -16,7 +16,7 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 REBUILD = "`harness store rebuild` makes it anew from the run folders, which hold everything"
 _PAUSE_S = 0.05
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -28,20 +28,28 @@ class Unusable(StoreError):
     """The file is no database of this harness's schema: damaged, foreign, or of another version."""
 
 
+class Older(Unusable):
+    """Of an earlier schema version, and otherwise sound: its run folders hold what it holds."""
+
+
 class Held(StoreError):
     """Another process has the file open, and had for longer than was waited."""
 
 
 @contextmanager
-def opened(path: Path, *, write: bool, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(
+    path: Path, *, write: bool, patience_s: float, oldest: int = SCHEMA_VERSION
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the body; a writer creates the file and its schema where there is none.
 
-    Readers can change nothing: neither the database nor, through it, any file.
+    Readers can change nothing: neither the database nor, through it, any file. `oldest` is the earliest schema
+    version that the body can do with.
 
     Raises:
         StoreError: missing (readers), in a place that cannot be, or the disk is full.
         Held: locked for longer than `patience_s` seconds.
-        Unusable: damaged, not a harness database, or of another schema version.
+        Older: of an earlier schema version.
+        Unusable: damaged, not a harness database, or of a later schema version.
     """
     import duckdb
 
@@ -60,7 +68,7 @@ def opened(path: Path, *, write: bool, patience_s: float) -> Iterator[duckdb.Duc
         if not path.exists():
             _create(path)
         connection = _connect(path, write=write, patience_s=patience_s)
-        _check(connection, path)
+        _check(connection, path, oldest)
         yield connection
     except duckdb.Error as error:
         raise translated(error, path) from error
@@ -123,7 +131,7 @@ def _close(connection: duckdb.DuckDBPyConnection) -> None:
         return
 
 
-def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _check(connection: duckdb.DuckDBPyConnection, path: Path, oldest: int) -> None:
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     found = (
         connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -139,8 +147,8 @@ def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             why=f"its schema is version {version}, this harness knows version {SCHEMA_VERSION}",
             hint=f"upgrade trl-harness; or {REBUILD}",
         )
-    if version < SCHEMA_VERSION:
-        raise Unusable.of(
+    if version < oldest:
+        raise Older.of(
             f"{path} was written by an older harness",
             why=f"its schema is version {found[0]}, this harness writes version {SCHEMA_VERSION}",
             hint=REBUILD,

@@ -1,4 +1,4 @@
-"""events.jsonl → columns. Tolerant where `harness.records.events.read_events` is strict: what can be read is stored."""
+"""Event files → columns. Tolerant where `harness.records.events.read_events` is strict: what can be read is stored."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any
 
 from harness.store import lines, plain
 
-RENAMED = {"wall_s": "step_seconds", "data_s": "data_seconds"}
+RENAMED = {"wall_s": "step_seconds", "data_s": "data_seconds", "device_s": "device_seconds"}
 """Fields of a step event whose name as a metric says what they are; the others keep their own."""
 
+OF_DEVICE = "device_"
+"""How the names of the device's samples begin, whether or not they do in its events."""
+
 _NOT_FIELDS = ("kind", "t", "step")
+_SAMPLED = ("log", "memory", "device")
 _Entry = tuple[dict[str, Any], dict[str, Any]]  # the event, its values by field
 
 
 @dataclass(slots=True)
 class Column:
-    """One metric of one attempt: equally long `steps`, `times` (s) and `values`."""
+    """One metric of one attempt: equally long `steps`, `times` (s) and `values`; no `steps` where it has times only."""
 
     steps: array[int] = field(default_factory=lambda: array("q"))
     times: array[float] = field(default_factory=lambda: array("d"))
@@ -27,18 +31,18 @@ class Column:
 
 @dataclass(kw_only=True, slots=True)
 class Events:
-    """What one events.jsonl says. `unreadable` counts lines (a torn last one apart) that are no event."""
+    """What one file of events says. `unreadable` counts lines (a torn last one apart) that are no event."""
 
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)  # by metric, over steps
+    timed: dict[str, Column] = field(default_factory=dict)  # by metric, over time
     phases: list[tuple[str, float | None, float | None]] = field(default_factory=list)  # name, start, end
     notes: list[tuple[float | None, str, str]] = field(default_factory=list)  # t, level, text
+    findings: list[tuple[str, int | None, str, str]] = field(default_factory=list)  # name, step, level, text
     active: dict[str, Any] | None = None
+    breakdown: dict[str, Any] | None = None
+    compute: dict[str, Any] | None = None
     unreadable: int = 0
     first_unreadable: int | None = None  # its line number, from 1
-
-    @property
-    def samples(self) -> int:
-        return sum(len(column.values) for column in self.columns.values())
 
 
 def read(path: Path) -> Events:
@@ -57,20 +61,21 @@ def read(path: Path) -> Events:
     groups: dict[tuple[str, int], list[_Entry]] = {}
     for event in parsed.objects:
         kind = event.get("kind")
-        values = event if kind == "step" else event.get("values") if kind in ("log", "memory") else None
+        values = event if kind == "step" else event.get("values") if kind in _SAMPLED else None
         if isinstance(kind, str) and isinstance(values, dict):
             groups.setdefault((kind, len(values)), []).append((event, values))
         else:
             _apart(found, event)
     for (kind, _), entries in groups.items():
-        _add_group(found.columns, entries, of_steps=kind == "step")
+        _add_group(found, entries, kind)
     found.columns = {name: column for name, column in found.columns.items() if column.values}
+    found.timed = {name: column for name, column in found.timed.items() if column.values}
     return found
 
 
-def _add_group(columns: dict[str, Column], entries: list[_Entry], *, of_steps: bool) -> None:
+def _add_group(found: Events, entries: list[_Entry], kind: str) -> None:
     """Adds events with equally many fields: whole columns at a time, which is what makes reading fast."""
-    names = [name for name in entries[0][1] if not (of_steps and name in _NOT_FIELDS)]
+    names = [name for name in entries[0][1] if not (kind == "step" and name in _NOT_FIELDS)]
     try:
         # Where every event has all fields of the first and no more, they have the same ones.
         by_name = {name: [values[name] for _, values in entries] for name in names}
@@ -79,11 +84,27 @@ def _add_group(columns: dict[str, Column], entries: list[_Entry], *, of_steps: b
         for entry in entries:
             same.setdefault(tuple(entry[1]), []).append(entry)
         for alike in same.values():
-            _add_group(columns, alike, of_steps=of_steps)
+            _add_group(found, alike, kind)
         return
-    steps, times = [event.get("step") for event, _ in entries], [event.get("t") for event, _ in entries]
+    times = [event.get("t") for event, _ in entries]
+    if kind == "device":
+        for name, values in by_name.items():
+            called = name if name.startswith(OF_DEVICE) else OF_DEVICE + name
+            _add_timed(found.timed.setdefault(called, Column()), times, values)
+        return
+    steps = [event.get("step") for event, _ in entries]
     for name, values in by_name.items():
-        _add(columns.setdefault(RENAMED.get(name, name) if of_steps else name, Column()), steps, times, values)
+        called = RENAMED.get(name, name) if kind == "step" else name
+        _add(found.columns.setdefault(called, Column()), steps, times, values)
+
+
+def _add_timed(column: Column, times: list[Any], values: list[Any]) -> None:
+    """Numbers with their times; what is in words (reasons, names) is in the attempt's facts."""
+    for t, value in zip(times, values, strict=True):
+        figure, moment = plain.figure(value), plain.figure(t)
+        if figure is not None:
+            column.times.append(float("nan") if moment is None else moment)
+            column.values.append(figure)
 
 
 def _add(column: Column, steps: list[Any], times: list[Any], values: list[Any]) -> None:
@@ -113,8 +134,15 @@ def _apart(found: Events, event: dict[str, Any]) -> None:
         _phase(found.phases, event["name"], event.get("edge"), t)
     elif kind == "note" and isinstance(event.get("text"), str):
         found.notes.append((t, str(event.get("level", "info")), event["text"]))
+    elif kind == "finding" and isinstance(event.get("text"), str):
+        step = plain.integer(event.get("step"))
+        found.findings.append((str(event.get("name", "")), step, str(event.get("level", "info")), event["text"]))
     elif kind == "active" and isinstance(event.get("values"), dict):
         found.active = (found.active or {}) | event["values"]
+    elif kind == "breakdown" and isinstance(event.get("values"), dict):
+        found.breakdown = {"device": event.get("device"), **event["values"]}
+    elif kind == "compute" and isinstance(event.get("values"), dict):
+        found.compute = (found.compute or {}) | event["values"]
 
 
 def _phase(phases: list[tuple[str, float | None, float | None]], name: str, edge: Any, t: float | None) -> None:

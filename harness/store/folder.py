@@ -25,13 +25,18 @@ def signatures(folder: RunFolder) -> dict[str, str]:
     """
     attempts = folder.attempts()
     parts = {TRIAL: _signature([folder.spec_file, folder.environment_file])}
-    parts |= {_part(attempt): _signature([attempt.events, attempt.outcome_file]) for attempt in attempts}
+    parts |= {_part(attempt): _signature([*_event_files(attempt), attempt.outcome_file]) for attempt in attempts}
     files = [path for score in _score_folders(folder) for path in (score / "score.json", score / "documents.jsonl")]
     return parts | ({SCORES: _signature(files, named=True)} if files else {})
 
 
 def _part(attempt: Attempt) -> str:
     return f"attempts/{attempt.number}"
+
+
+def _event_files(attempt: Attempt) -> tuple[Path, Path]:
+    """The worker's events, and those of the process that samples the device beside it."""
+    return attempt.events, attempt.path / "device.jsonl"
 
 
 def _score_folders(folder: RunFolder) -> list[Path]:
@@ -104,29 +109,44 @@ class Reader:
     def _attempt(self, attempt: Attempt) -> None:
         key = (self.suite, self.trial_id, attempt.number)
         outcome = self._outcome(attempt, say=True)
-        try:
-            found = events.read(attempt.events)
-        except OSError as error:
-            self._problem(attempt.events, "events.jsonl cannot be read", why=str(error))
-            found = events.Events()
-        if found.unreadable:
-            self._problem(
-                attempt.events,
-                f"{found.unreadable} of its lines are no events",
-                line=found.first_unreadable,
-                why="the file is damaged, not merely cut off: only its last line may be incomplete",
-                hint="what could be read is stored; run the trial again with --force to replace it",
-            )
-        self.rows.add("attempts", *key, *_outcome_row(outcome), plain.json_text(found.active) if found.active else None)
+        found, device = (self._events(path) for path in _event_files(attempt))
+        self.rows.add(
+            "attempts",
+            *key,
+            *_outcome_row(outcome),
+            plain.json_text(found.active) if found.active else None,
+            plain.json_text(outcome.facts) if outcome and plain.mapping(outcome.facts) else None,
+            _texts(outcome.disturbed) if outcome else None,
+            plain.json_text(found.breakdown) if found.breakdown else None,
+            plain.json_text(found.compute) if found.compute else None,
+        )
         for metric, value in (outcome.summary if outcome else {}).items():
             if (figure := plain.figure(value)) is not None:
                 self.rows.add("metrics", *key, plain.text(metric), figure)
         for name, start, end in found.phases:
             seconds = end - start if start is not None and end is not None else None
             self.rows.add("phases", *key, plain.text(name), start, end, seconds)
-        for t, level, text in found.notes:
+        for t, level, text in (*found.notes, *device.notes):
             self.rows.add("notes", *key, t, plain.text(level), plain.text(text))
-        self.rows.add_samples(*key, found.columns)
+        for name, step, level, text in (*found.findings, *device.findings):
+            self.rows.add("findings", *key, plain.text(name), step, plain.text(level), plain.text(text))
+        self.rows.add_samples(*key, [*found.columns.items(), *found.timed.items(), *device.timed.items()])
+
+    def _events(self, path: Path) -> events.Events:
+        try:
+            found = events.read(path)
+        except OSError as error:
+            self._problem(path, f"{path.name} cannot be read", why=str(error))
+            return events.Events()
+        if found.unreadable:
+            self._problem(
+                path,
+                f"{found.unreadable} of its lines are no events",
+                line=found.first_unreadable,
+                why="the file is damaged, not merely cut off: only its last line may be incomplete",
+                hint="what could be read is stored; run the trial again with --force to replace it",
+            )
+        return found
 
     def _outcome(self, attempt: Attempt, *, say: bool = False) -> Outcome | None:
         if not attempt.outcome_file.exists():
@@ -206,3 +226,7 @@ def _outcome_row(outcome: Outcome | None) -> tuple[Any, ...]:
     texts = (outcome.outcome, outcome.phase, outcome.cause, outcome.started_at, outcome.ended_at)
     hashes = (outcome.environment, outcome.weights_hash, outcome.data_fingerprint)
     return (*map(plain.text, texts), plain.figure(outcome.duration_s), *map(plain.text, hashes))
+
+
+def _texts(value: Any) -> list[str | None]:
+    return [plain.text(entry) for entry in value] if isinstance(value, list | tuple) else []

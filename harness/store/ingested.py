@@ -12,7 +12,8 @@ from harness.errors import Problem
 class Ingested:
     """Counts of what was new or changed and is stored now; `unchanged` counts run folders left as they were.
 
-    `problems` names what could not be read; everything else of those folders is stored.
+    `problems` names what could not be read; everything else of those folders is stored. `renewed`: the database was of
+    an earlier schema version, and has been made anew from the run folders it named.
     """
 
     trials: int = 0
@@ -23,3 +24,4 @@ class Ingested:
     unchanged: int = 0
     seconds: float = 0.0
     problems: Sequence[Problem] = ()
+    renewed: bool = False

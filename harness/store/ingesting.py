@@ -49,7 +49,10 @@ class Ingesting:
             self._put_off(error)
 
     def _take(self, store: Store, folders: tuple[RunFolder, ...]) -> None:
-        for problem in store.ingest(folders).problems:
+        done = store.ingest(folders)
+        if done.renewed:
+            self.observer.message(f"{store.path} was of an older version and has been made anew from the run folders")
+        for problem in done.problems:
             self.observer.message(problem.render("warning"))
 
     def _put_off(self, error: StoreError) -> None:

@@ -16,10 +16,11 @@ COLUMNS: dict[str, str] = {
     "trials": "suite trial_id name cell_id cell_name kind method levels:map_text seed:int starts_from suite_file "
     "question folder spec",
     "attempts": "suite trial_id attempt:int outcome phase cause started_at ended_at duration_s:float environment "
-    "weights_hash data_fingerprint active",
+    "weights_hash data_fingerprint active facts disturbed:list_text breakdown compute",
     "metrics": "suite trial_id attempt:int metric value:float",
     "phases": "suite trial_id attempt:int phase started_s:float ended_s:float seconds:float",
     "notes": "suite trial_id attempt:int t:float level text",
+    "findings": "suite trial_id attempt:int name step:int level text",
     "environment_files": "suite trial_id environment content",
     "scores": "suite trial_id task backend metric value:float stderr:float higher_is_better:bool n_documents:int "
     "task_hash task_version weights_hash flags versions scored_at duration_s:float",
@@ -44,8 +45,8 @@ class Rows:
         """One row."""
         self.tables[table].append(values)
 
-    def add_samples(self, suite: str, trial_id: str, attempt: int, columns: dict[str, Column]) -> None:
-        """Every sample of one attempt."""
+    def add_samples(self, suite: str, trial_id: str, attempt: int, columns: Sequence[tuple[str, Column]]) -> None:
+        """Every sample of one attempt, by metric; a metric may come several times."""
         if columns:
             batch = _batch(suite, trial_id, attempt, columns)
             self.samples.append(batch)
@@ -61,23 +62,27 @@ class Rows:
         return made
 
 
-def _batch(suite: str, trial_id: str, attempt: int, columns: dict[str, Column]) -> pyarrow.RecordBatch:
+def _batch(suite: str, trial_id: str, attempt: int, columns: Sequence[tuple[str, Column]]) -> pyarrow.RecordBatch:
     import numpy as np
     import pyarrow as pa
 
-    sizes = [len(column.values) for column in columns.values()]
+    sizes = [len(column.values) for _, column in columns]
     total = sum(sizes)
+    names = list(dict.fromkeys(name for name, _ in columns))
+    places = {name: place for place, name in enumerate(names)}
     same: Any = np.zeros(total, dtype=np.int32)
-    metric: Any = np.repeat(np.arange(len(columns), dtype=np.int32), sizes)
-    steps = np.concatenate([np.frombuffer(column.steps, dtype=np.int64) for column in columns.values()])
-    times = np.concatenate([np.frombuffer(column.times, dtype=np.float64) for column in columns.values()])
-    values = np.concatenate([np.frombuffer(column.values, dtype=np.float64) for column in columns.values()])
+    metric: Any = np.repeat(np.array([places[name] for name, _ in columns], dtype=np.int32), sizes)
+    stepless: Any = np.repeat([len(column.steps) == 0 for _, column in columns], sizes)
+    steps: Any = np.zeros(total, dtype=np.int64)
+    steps[~stepless] = np.concatenate([np.frombuffer(column.steps, dtype=np.int64) for _, column in columns])
+    times = np.concatenate([np.frombuffer(column.times, dtype=np.float64) for _, column in columns])
+    values = np.concatenate([np.frombuffer(column.values, dtype=np.float64) for _, column in columns])
     arrays = [
         pa.DictionaryArray.from_arrays(same, pa.array([suite])),
         pa.DictionaryArray.from_arrays(same, pa.array([trial_id])),
         pa.array(np.full(total, attempt, dtype=np.int32)),
-        pa.DictionaryArray.from_arrays(metric, pa.array([plain.text(name) for name in columns], pa.string())),
-        pa.array(steps),
+        pa.DictionaryArray.from_arrays(metric, pa.array([plain.text(name) for name in names], pa.string())),
+        pa.array(steps, mask=stepless),
         pa.array(times, from_pandas=True),  # an unknown time is NULL
         pa.array(values),  # a NaN value stays NaN: it is what was measured
     ]
@@ -95,6 +100,7 @@ def _table(name: str, rows: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
         "map_text": pa.map_(pa.string(), pa.string()),
         "map_float": pa.map_(pa.string(), pa.float64()),
         "list_float": pa.list_(pa.float64()),
+        "list_text": pa.list_(pa.string()),
     }
     arrays, names = [], []
     for place, column in enumerate(COLUMNS[name].split()):

@@ -1,4 +1,4 @@
--- The store's schema, version 1: a public interface. docs/store.md explains it with examples.
+-- The store's schema, version 2: a public interface. docs/store.md explains it with examples.
 --
 -- Tables hold what run folders say, nothing else; everything derived is a view. The key of a trial is
 -- (suite, trial_id), of an attempt (suite, trial_id, attempt). There are no primary keys: duckdb's indexes slow bulk
@@ -9,7 +9,7 @@ CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
 COMMENT ON TABLE meta IS 'About this file.';
 COMMENT ON COLUMN meta.key IS 'schema_version.';
 COMMENT ON COLUMN meta.value IS 'The value, as text.';
-INSERT INTO meta VALUES ('schema_version', '1');
+INSERT INTO meta VALUES ('schema_version', '2');
 
 CREATE TABLE trials (
     suite VARCHAR NOT NULL,
@@ -56,7 +56,11 @@ CREATE TABLE attempts (
     environment VARCHAR,
     weights_hash VARCHAR,
     data_fingerprint VARCHAR,
-    active JSON
+    active JSON,
+    facts JSON,
+    disturbed VARCHAR[],
+    breakdown JSON,
+    compute JSON
 );
 COMMENT ON TABLE attempts IS 'One row per execution of a trial, from outcome.json and the events.';
 COMMENT ON COLUMN attempts.suite IS 'Name of the suite.';
@@ -73,6 +77,14 @@ COMMENT ON COLUMN attempts.environment IS 'Hash of the environment it ran in; se
 COMMENT ON COLUMN attempts.weights_hash IS 'Hash of the weights it left behind.';
 COMMENT ON COLUMN attempts.data_fingerprint IS 'Hash of the rows it trained on.';
 COMMENT ON COLUMN attempts.active IS 'The configuration as it was really active, as the worker recorded it.';
+COMMENT ON COLUMN attempts.facts IS
+    'What was found and is no number, by name: peak_phase, oom (phase, requested_bytes, …), …; docs/measuring.md has them.';
+COMMENT ON COLUMN attempts.disturbed IS
+    'Why its figures are not to be trusted (throttled, another process on the device, …); empty where nothing was found.';
+COMMENT ON COLUMN attempts.breakdown IS
+    'Bytes of weights, gradients and optimizer state at steady state, and the peak; of which device (cpu or cuda).';
+COMMENT ON COLUMN attempts.compute IS
+    'FLOPs per token by part, the peak FLOP/s of the device for its dtype, and where each comes from.';
 
 CREATE TABLE metrics (
     suite VARCHAR NOT NULL,
@@ -115,13 +127,15 @@ CREATE TABLE samples (
     t DOUBLE,
     value DOUBLE
 );
-COMMENT ON TABLE samples IS 'One metric at one step of one attempt, from events.jsonl: the long table.';
+COMMENT ON TABLE samples IS
+    'One metric at one step, or moment, of one attempt, from events.jsonl and device.jsonl: the long table.';
 COMMENT ON COLUMN samples.suite IS 'Name of the suite.';
 COMMENT ON COLUMN samples.trial_id IS 'The trial.';
 COMMENT ON COLUMN samples.attempt IS 'The attempt.';
 COMMENT ON COLUMN samples.metric IS
-    'Per step: step_seconds, data_seconds, real_tokens, padded_tokens, loss_tokens, reference_tokens, samples, measured (0 in warm-up); TRL''s log by its own names: loss, grad_norm, learning_rate, eval_loss, rewards/margins, …; memory by name: host_uss, device_allocated, …';
-COMMENT ON COLUMN samples.step IS 'Optimizer step, from 1.';
+    'Per step: step_seconds, data_seconds, device_seconds, real_tokens, padded_tokens, loss_tokens, reference_tokens, samples, model_flops, hardware_flops, measured (0 in warm-up); TRL''s log by its own names: loss, grad_norm, learning_rate, eval_loss, rewards/margins, …; memory by name: host_uss, device_allocated, …; of the device over time, without a step: device_power, device_utilization, …';
+COMMENT ON COLUMN samples.step IS
+    'Optimizer step, from 1; 0 before the first. NULL for what is sampled over time beside the worker.';
 COMMENT ON COLUMN samples.t IS 'Seconds after the attempt''s start.';
 COMMENT ON COLUMN samples.value IS 'The value; NaN and infinities are kept.';
 
@@ -140,6 +154,24 @@ COMMENT ON COLUMN notes.attempt IS 'The attempt.';
 COMMENT ON COLUMN notes.t IS 'Seconds after the attempt''s start.';
 COMMENT ON COLUMN notes.level IS 'info or warning.';
 COMMENT ON COLUMN notes.text IS 'The note.';
+
+CREATE TABLE findings (
+    suite VARCHAR NOT NULL,
+    trial_id VARCHAR NOT NULL,
+    attempt INTEGER NOT NULL,
+    name VARCHAR,
+    step BIGINT,
+    level VARCHAR,
+    text VARCHAR
+);
+COMMENT ON TABLE findings IS 'What the health of a training showed: spikes, gradients out of range, losses that do not fall, …';
+COMMENT ON COLUMN findings.suite IS 'Name of the suite.';
+COMMENT ON COLUMN findings.trial_id IS 'The trial.';
+COMMENT ON COLUMN findings.attempt IS 'The attempt.';
+COMMENT ON COLUMN findings.name IS 'Its kind: loss_spike, …; docs/measuring.md has them.';
+COMMENT ON COLUMN findings.step IS 'The optimizer step where it began; NULL where it is of the whole training.';
+COMMENT ON COLUMN findings.level IS 'info or warning.';
+COMMENT ON COLUMN findings.text IS 'The finding, in words.';
 
 CREATE TABLE environment_files (
     suite VARCHAR NOT NULL,
@@ -291,6 +323,15 @@ WITH main AS (
            max(value) FILTER (metric = 'peak_host_memory') AS peak_host_memory,
            max(value) FILTER (metric = 'peak_device_memory') AS peak_device_memory,
            max(value) FILTER (metric = 'peak_allocated') AS peak_allocated,
+           max(value) FILTER (metric = 'peak_reserved') AS peak_reserved,
+           max(value) FILTER (metric = 'weight_memory') AS weight_memory,
+           max(value) FILTER (metric = 'gradient_memory') AS gradient_memory,
+           max(value) FILTER (metric = 'optimizer_memory') AS optimizer_memory,
+           max(value) FILTER (metric = 'activation_memory') AS activation_memory,
+           max(value) FILTER (metric = 'mfu') AS mfu,
+           max(value) FILTER (metric = 'hfu') AS hfu,
+           max(value) FILTER (metric = 'energy_per_token') AS energy_per_token,
+           max(value) FILTER (metric = 'mean_power') AS mean_power,
            max(value) FILTER (metric = 'final_loss') AS final_loss,
            max(value) FILTER (metric = 'final_eval_loss') AS final_eval_loss,
            max(value) FILTER (metric = 'final_reward_margin') AS final_reward_margin,
@@ -299,7 +340,8 @@ WITH main AS (
     FROM trial_metrics GROUP BY suite, trial_id
 )
 SELECT t.suite, t.trial_id, t.name, t.cell_id, t.cell_name, t.kind, t.method, t.levels, t.seed,
-       a.outcome, a.phase, a.cause, coalesce(c.attempts, 0) AS attempts, c.attempt, a.started_at, a.duration_s,
+       a.outcome, a.phase, a.cause, coalesce(a.disturbed, []) AS disturbed,
+       coalesce(c.attempts, 0) AS attempts, c.attempt, a.started_at, a.duration_s,
        coalesce(a.environment, e.environment) AS environment,
        main.* EXCLUDE (suite, trial_id)
 FROM trials AS t
@@ -309,6 +351,36 @@ LEFT JOIN environment_files AS e ON e.suite = t.suite AND e.trial_id = t.trial_i
 LEFT JOIN main ON main.suite = t.suite AND main.trial_id = t.trial_id;
 COMMENT ON VIEW trial_summary IS
     'One row per trial: the outcome that counts, its main metrics as columns, its scores as a map: scores[''task.acc''].';
+
+CREATE VIEW memory_breakdown AS
+SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, a.outcome,
+       a.breakdown->>'$.device' AS device,
+       max(m.value) FILTER (m.metric = 'weight_memory') AS weights,
+       max(m.value) FILTER (m.metric = 'gradient_memory') AS gradients,
+       max(m.value) FILTER (m.metric = 'optimizer_memory') AS optimizer,
+       max(m.value) FILTER (m.metric = 'activation_memory') AS activations,
+       max(m.value) FILTER (m.metric = 'peak_allocated') AS peak_allocated,
+       max(m.value) FILTER (m.metric = 'peak_reserved') AS peak_reserved,
+       max(m.value) FILTER (m.metric = 'peak_device_memory') AS peak_device_memory,
+       max(m.value) FILTER (m.metric = 'peak_host_memory') AS peak_host_memory,
+       any_value(a.facts->>'$.peak_phase') AS peak_phase,
+       try_cast(any_value(a.facts->>'$.oom.requested_bytes') AS DOUBLE) AS oom_requested
+FROM trials AS t
+JOIN counting_attempts AS c USING (suite, trial_id)
+JOIN attempts AS a ON a.suite = t.suite AND a.trial_id = t.trial_id AND a.attempt = c.attempt
+LEFT JOIN metrics AS m ON m.suite = t.suite AND m.trial_id = t.trial_id AND m.attempt = c.attempt
+GROUP BY ALL;
+COMMENT ON VIEW memory_breakdown IS
+    'Memory of each trial in bytes: weights, gradients, optimizer state, activations, the peaks and the phase of the peak; what a trial that ran out of memory had asked for.';
+
+CREATE VIEW device_timeline AS
+SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.t, s.metric, s.value
+FROM samples AS s
+JOIN counting_attempts AS c USING (suite, trial_id, attempt)
+JOIN trials AS t ON t.suite = s.suite AND t.trial_id = s.trial_id
+WHERE s.step IS NULL;
+COMMENT ON VIEW device_timeline IS
+    'What was sampled of the device beside each trial, over time: power, utilization, clocks, temperature, memory; of the attempt that counts.';
 
 CREATE VIEW loss_curves AS
 SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.step, s.t, s.value AS loss

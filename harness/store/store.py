@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import InputError, StoreError
 from harness.records.results import SuiteResults
 from harness.records.run_folder import RunFolder, run_folders
 from harness.store import answers
-from harness.store.connection import Unusable, opened, read_everything
+from harness.store.connection import Older, Unusable, opened, read_everything
 from harness.store.ingested import Ingested
 from harness.store.reading import Known, Reading, known_of
 from harness.store.table import Table
@@ -35,13 +35,21 @@ class Store:
 
         A part (spec, one attempt, the scores) whose files kept sizes and modification times is skipped. Each trial
         is stored in one transaction. A folder being written now is stored as it stands, its attempt without an
-        outcome, and replaced by the next ingest.
+        outcome, and replaced by the next ingest. A database of an earlier schema version is made anew first, from the
+        run folders it names, where all of them are there still.
 
         Raises:
-            StoreError: locked, damaged, of another version, or the disk is full; what was stored before stays.
+            StoreError: locked, damaged, of a later version, of an earlier one that holds trials without a run folder,
+                or the disk is full; what was stored before stays.
         """
         self._make_folder()
-        return _ingest(self.path, folders, base=self.path.parent, patience_s=self.patience_s)
+        folders = list(folders)
+        try:
+            return _ingest(self.path, folders, base=self.path.parent, patience_s=self.patience_s)
+        except Older:
+            self._renew()
+            done = _ingest(self.path, folders, base=self.path.parent, patience_s=self.patience_s)
+            return replace(done, renewed=True)
 
     def rebuild(self, results: Path) -> Ingested:
         """The same content from the run folders under `results` alone, in a new file that then replaces the old one.
@@ -56,14 +64,32 @@ class Store:
             why = "it is not a folder" if results.exists() else "there is no such folder"
             raise InputError.of(f"no results in {results}", why=why, hint="name the folder of results with --results")
         self._make_folder()
+        return self._anew(run_folders(results))
+
+    def _anew(self, folders: Iterable[RunFolder]) -> Ingested:
+        """A new file of these run folders in the place of the old one."""
         new = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         _remove(new)
         try:
-            done = _ingest(new, run_folders(results), base=self.path.parent, patience_s=self.patience_s)
+            done = _ingest(new, folders, base=self.path.parent, patience_s=self.patience_s)
             self._take_place(new)
         finally:
             _remove(new)
         return done
+
+    def _renew(self) -> None:
+        """A database of an earlier schema version becomes one of this version, unless a trial would be lost."""
+        with opened(self.path, write=False, patience_s=self.patience_s, oldest=0) as connection:
+            names = [name for (name,) in connection.execute("SELECT folder FROM trials ORDER BY folder").fetchall()]
+        held = [RunFolder(self.path.parent / name) for name in names]
+        gone = [folder.path.name for folder in held if not folder.spec_file.exists()]
+        if gone:
+            raise Older.of(
+                f"{self.path} was written by an older harness",
+                why=f"made anew it would lose {len(gone)} trials whose run folders are gone (the first: {gone[0]})",
+                hint="keep a copy of it if you need them, then `harness store rebuild`",
+            )
+        self._anew(held)
 
     def query(self, sql: str) -> Table:
         """The rows of one SQL statement, on a connection that cannot write: neither to the database nor to files.
@@ -111,7 +137,7 @@ class Store:
             # Held while it is replaced, so that no other process is in the middle of writing to it. The checkpoint
             # empties its write-ahead log, which would be taken for the new file's. Damage may lie where opening does
             # not look; such a file is kept too.
-            with opened(self.path, write=True, patience_s=self.patience_s) as connection:
+            with opened(self.path, write=True, patience_s=self.patience_s, oldest=0) as connection:
                 connection.execute("CHECKPOINT")
                 read_everything(connection)
                 new.replace(self.path)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _OF_TRIAL = ("trials", "environment_files")
-_OF_ATTEMPT = ("attempts", "metrics", "phases", "samples", "notes")
+_OF_ATTEMPT = ("attempts", "metrics", "phases", "samples", "notes", "findings")
 _OF_SCORES = ("scores", "score_documents")
 
 

@@ -94,6 +94,9 @@ def whole_attempt(steps: int = 3) -> list[dict[str, Any]]:
         {"t": 0.07, "kind": "note", "level": "info", "text": "padding-free is off"},
         {"t": 0.08, "kind": "phase", "name": "train", "edge": "start"},
         *step_events(steps),
+        {"t": 8.0, "kind": "breakdown", "device": "cuda", "values": {"weights": 400.0, "gradients": 300, "peak": 1000}},
+        {"t": 8.1, "kind": "compute", "values": {"peak_flops": 1e15, "source": "data sheet"}},
+        {"t": 8.2, "kind": "finding", "name": "loss_spike", "step": 2, "level": "warning", "text": "loss rose 3-fold"},
         {"t": 9.0, "kind": "phase", "name": "train", "edge": "end"},
     ]
 
@@ -124,6 +127,16 @@ def add_attempt(
     attempt.events.write_text("".join(encode(dict(event)) for event in lines), encoding="utf-8")
     if outcome is not None:
         attempt.close(replace(outcome, attempt=attempt.number))
+
+
+def add_device(folder: RunFolder, samples: int = 3, *, attempt: int = 1) -> None:
+    """What a process beside the worker sampled of the device, ten times a second."""
+    events: list[dict[str, Any]] = [{"t": 0.0, "kind": "note", "level": "info", "text": "the device tells no clocks"}]
+    for number in range(samples):
+        values = {"power": 300.0 + number, "utilization": 0.9, "device_used": 2**30, "throttle": ["sw_power_cap"]}
+        events.append({"t": 0.1 * number, "kind": "device", "values": values})
+    place = folder.path / "attempts" / str(attempt) / "device.jsonl"
+    place.write_text("".join(encode(event) for event in events), encoding="utf-8")
 
 
 def add_score(
@@ -159,3 +172,13 @@ def add_score(
             document |= {"response": "5", "metrics": {"acc": float(index % 2)}, "logprobs": [-0.5, -1.5]}
             file.write(json.dumps(document) + "\n")
     write_json(place / "score.json", replace(score, **changes).to_json())
+
+
+def a_few(results: Path) -> list[RunFolder]:
+    """Four trials with a score each."""
+    folders = []
+    for cell in ("dpo", "orpo"):
+        for seed in (0, 1):
+            folders.append(write_folder(results, spec_of(cell, seed)))
+            add_score(folders[-1], acc=0.9 + seed / 100)
+    return folders

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.store import Store
-from tests.unit.store.made_up import add_score, spec_of, write_folder
+from tests.unit.store.made_up import OUTCOME, add_device, add_score, spec_of, write_folder
 
 PAGE = Path(__file__).parents[3] / "docs" / "store.md"
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -21,8 +22,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folders = []
     for cell in ("dpo", "orpo"):
         spec = spec_of(cell, suite="quickstart")
-        folders.append(write_folder(results, spec))
+        folders.append(write_folder(results, spec, outcome=replace(OUTCOME, disturbed=("throttled",))))
         add_score(folders[-1], documents=4)
+        add_device(folders[-1])
     store = Store(results / "harness.duckdb")
     store.ingest(folders)
     return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -151,12 +152,12 @@ def test_a_store_of_a_newer_harness(store: Store, folders: list[RunFolder]) -> N
         with pytest.raises(StoreError) as error:
             call()
         assert "version 7" in said(error)
-        assert "version 1" in said(error)
+        assert "version 2" in said(error)
         assert "upgrade" in said(error)
 
 
 def test_a_store_of_an_older_harness_is_rebuilt(store: Store) -> None:
-    set_version(store, "0")
+    set_version(store, "1")
 
     with pytest.raises(StoreError) as error:
         store.suites()
@@ -165,6 +166,60 @@ def test_a_store_of_an_older_harness_is_rebuilt(store: Store) -> None:
 
     store.rebuild(store.path.parent)
     assert store.suites() == ["quick"]
+    assert list(store.path.parent.glob("*.damaged-*")) == []  # it was sound, and nothing is lost with it
+
+
+def of_version_1(store: Store) -> None:
+    """The database as the first schema had it: without what the second added."""
+    with duckdb.connect(str(store.path)) as connection:
+        for view in ("memory_breakdown", "device_timeline", "trial_summary"):
+            connection.execute(f"DROP VIEW {view}")
+        connection.execute("DROP TABLE findings")
+        for column in ("facts", "disturbed", "breakdown", "compute"):
+            connection.execute(f"ALTER TABLE attempts DROP COLUMN {column}")
+    set_version(store, "1")
+
+
+def test_an_ingest_makes_an_older_store_anew(store: Store, results: Path, folders: list[RunFolder]) -> None:
+    before = store.query("SELECT * FROM samples ORDER BY ALL").rows
+    of_version_1(store)
+    new = write_folder(results, spec_of("orpo"))
+
+    done = store.ingest([new])
+
+    assert done.renewed
+    assert done.trials == 1
+    assert store.query("SELECT trial_id FROM trials ORDER BY 1").rows == [("dpo-id-0",), ("dpo-id-1",), ("orpo-id-0",)]
+    assert store.query("SELECT * FROM samples WHERE trial_id <> 'orpo-id-0' ORDER BY ALL").rows == before
+    assert not store.ingest([new, *folders]).renewed
+    assert sorted(path.name for path in results.iterdir()) == ["harness.duckdb", "quick"]
+
+
+def test_an_older_store_that_holds_more_than_the_run_folders_is_left_alone(
+    store: Store, folders: list[RunFolder]
+) -> None:
+    of_version_1(store)
+    shutil.rmtree(folders[1].path)
+    before = store.path.read_bytes()
+
+    with pytest.raises(StoreError) as error:
+        store.ingest(folders[:1])
+
+    assert "would lose 1 trials whose run folders are gone (the first: dpo-id-1)" in said(error)
+    assert store.path.read_bytes() == before
+    assert store.rebuild(store.path.parent).trials == 1
+
+
+def test_an_older_store_that_somebody_holds_is_waited_for_and_left(store: Store, folders: list[RunFolder]) -> None:
+    of_version_1(store)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(store.path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreError) as error:
+            store.ingest(folders)
+        holder.kill()
+    assert f"process {holder.pid}" in said(error)
+    assert store.ingest(folders).renewed
 
 
 def test_somebody_elses_database_is_not_written_to(store: Store, folders: list[RunFolder]) -> None:
