@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ PROBES: dict[str, type[Probe]] = {
 def start_probes(recorder: Recorder) -> list[Probe]:
     """Makes the probes at the start of an attempt, so that they see its first phases too."""
     probes = [make(recorder) for make in PROBES.values()]
+    recorder.on_phase_begin.extend(probe.phase_begin for probe in probes)
     recorder.on_phase_end.extend(probe.phase_end for probe in probes)
     return probes
 
@@ -62,10 +62,14 @@ class Loop:
         trainer.training_step = self._training_step
         trainer.evaluate = self._pausing("eval", trainer.evaluate)
         trainer._save_checkpoint = self._pausing("save", trainer._save_checkpoint)
+        accelerator = getattr(trainer, "accelerator", None)
+        if accelerator is not None:
+            self._run_backward = accelerator.backward
+            accelerator.backward = self._backward
         trainer.add_callback(LoopCallback(self))
 
     def _get_batch_samples(self, iterator: Iterator[Any], *args: Any, **kwargs: Any) -> Any:
-        return self._fetch(TimedIterator(iterator, self._waited), *args, **kwargs)
+        return self._fetch(TimedIterator(iterator, self._waited, self.recorder.clock), *args, **kwargs)
 
     def _waited(self, seconds: float) -> None:
         for probe in self.probes:
@@ -79,6 +83,11 @@ class Loop:
             probe.batch_end(loss)
         return loss
 
+    def _backward(self, *args: Any, **kwargs: Any) -> Any:
+        for probe in self.probes:
+            probe.backward_begin()
+        return self._run_backward(*args, **kwargs)
+
     def _pausing(self, name: str, call: Any) -> Any:
         """`call` as a phase of its own, its time taken out of the steps; calls inside one are part of it."""
 
@@ -87,13 +96,13 @@ class Loop:
                 return call(*args, **kwargs)
             self._paused_in = name
             synchronise()  # what the steps before left running on the device is theirs
-            began = time.perf_counter()
+            began = self.recorder.clock()
             try:
                 with self.recorder.phase(name):
                     return call(*args, **kwargs)
             finally:
                 self._paused_in = None
-                took = time.perf_counter() - began
+                took = self.recorder.clock() - began
                 for probe in self.probes:
                     probe.paused(name, took)
 
@@ -103,6 +112,16 @@ class Loop:
         """Training begins."""
         for probe in self.probes:
             probe.train_begin()
+
+    def optimizer_begin(self) -> None:
+        """The optimizer is about to step."""
+        for probe in self.probes:
+            probe.optimizer_begin()
+
+    def optimizer_end(self) -> None:
+        """The optimizer has stepped; the gradients are still there."""
+        for probe in self.probes:
+            probe.optimizer_end()
 
     def step_end(self, step: int, last: bool) -> None:
         """An optimizer step is done. The device is waited for at the window's edges only."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,17 +14,18 @@ class StepClock(Probe):
     """A step lasts from the end of the one before (or the start of training) to its own end, less what paused it.
 
     So the steps of a window add up to its wall time, the trainer's logging included, and nothing hides between them.
+    A step during which the clock went back has no times: how long it took is not known.
     """
 
-    def __init__(self, recorder: Recorder, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
-        self._clock = clock
-        self._mark = clock()
-        self._paused = 0.0
-        self._waited = 0.0
+        self._begin_step(recorder.clock())
+
+    def _begin_step(self, now: float) -> None:
+        self._mark, self._steps_back, self._paused, self._waited = now, self.recorder.steps_back, 0.0, 0.0
 
     def train_begin(self) -> None:
-        self._mark, self._paused, self._waited = self._clock(), 0.0, 0.0
+        self._begin_step(self.recorder.clock())
 
     def waited(self, seconds: float) -> None:
         self._waited += seconds
@@ -34,25 +34,27 @@ class StepClock(Probe):
         self._paused += seconds
 
     def step_end(self, event: Event) -> None:
-        now = self._clock()
-        event["wall_s"] = round(now - self._mark - self._paused, 6)
-        event["data_s"] = round(self._waited, 6)
-        self._mark, self._paused, self._waited = now, 0.0, 0.0
+        now = self.recorder.clock()
+        if self.recorder.steps_back == self._steps_back:
+            event["wall_s"] = round(now - self._mark - self._paused, 6)
+            event["data_s"] = round(self._waited, 6)
+        self._begin_step(now)
 
 
 class TimedIterator:
     """An iterator that tells how long each of its items was waited for."""
 
-    def __init__(self, inner: Iterator[Any], waited: Callable[[float], None]) -> None:
+    def __init__(self, inner: Iterator[Any], waited: Callable[[float], None], clock: Callable[[], float]) -> None:
         self._inner = inner
         self._waited = waited
+        self._clock = clock
 
     def __iter__(self) -> TimedIterator:
         return self
 
     def __next__(self) -> Any:
-        began = time.perf_counter()
+        began = self._clock()
         try:
             return next(self._inner)
         finally:
-            self._waited(time.perf_counter() - began)
+            self._waited(self._clock() - began)

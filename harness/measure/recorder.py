@@ -12,6 +12,15 @@ from typing import Any
 from harness.records.events import Event, encode
 
 FLUSH_SECONDS = 1.0
+HOLD_SECONDS = 10.0
+"""So long at most an event waits for figures that the device still owes."""
+
+_WENT_BACK = {
+    "name": "clock_stepped_back",
+    "step": None,
+    "level": "warning",
+    "text": "the clock went back; times that span that moment are left out",
+}
 
 
 class Recorder:
@@ -19,9 +28,11 @@ class Recorder:
 
     Events are kept in memory and appended to the file at most once a second, at the edges of phases and at the end:
     a killed worker loses a second at most. `before_flush` callbacks may complete the buffered events first (token
-    counts that still lie on the device); `on_phase_end` callbacks run when a phase ends, before the end is recorded.
+    counts that still lie on the device); one that fails is left out from then on, and a note says so. `on_phase_begin`
+    and `on_phase_end` callbacks run right before that edge of a phase is recorded.
 
-    Times are seconds since the recorder was made, by a clock that never goes back.
+    Times are seconds since the recorder was made. Every measurement of the attempt reads `clock`: should the clock below
+    it go back, it stands still instead, `steps_back` counts it, and a finding says so once.
     """
 
     def __init__(
@@ -33,18 +44,37 @@ class Recorder:
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
-        self._clock = clock
+        self._read_clock = clock
         self._redact = redact
-        self._started = clock()
-        self._flushed = 0.0
+        self._last = self._started = clock()
+        self._flushed = self._lost = 0.0
         self._buffer: list[Event] = []
-        self._phases: list[str] = []
+        self._held: set[int] = set()
+        self._phases: list[tuple[str, int]] = []  # the open ones, each with `steps_back` at its begin
+        self._said_back = False
+        self.steps_back = 0
+        self.region: str | None = None  # the part of a step that is going on: forward, backward or optimizer
         self.before_flush: list[Callable[[], None]] = []
+        self.on_phase_begin: list[Callable[[str], None]] = []
         self.on_phase_end: list[Callable[[str], None]] = []
+
+    def clock(self) -> float:
+        """Seconds by the attempt's clock, counted from no moment in particular; never less than when last read."""
+        reading = self._read_clock()
+        if reading < self._last:
+            self._lost += self._last - reading
+            self.steps_back += 1
+        self._last = reading
+        return reading + self._lost
 
     def now(self) -> float:
         """Seconds since the attempt's start."""
-        return self._clock() - self._started
+        return self.clock() - self._started
+
+    @property
+    def phase_now(self) -> str | None:
+        """The innermost open phase."""
+        return self._phases[-1][0] if self._phases else None
 
     def add(self, kind: str, /, **fields: Any) -> Event:
         """Records one event and returns it; the caller may complete its fields until the next flush."""
@@ -53,11 +83,22 @@ class Recorder:
     def add_event(self, event: Event) -> Event:
         """The same for an event that was made elsewhere; its time is set here."""
         now = self.now()
+        if self.steps_back and not self._said_back:
+            self._said_back = True
+            self._buffer.append({"kind": "finding", **_WENT_BACK, "t": round(now, 6)})
         event["t"] = round(now, 6)
         self._buffer.append(event)
         if now - self._flushed >= FLUSH_SECONDS:
-            self.flush()
+            self.flush(whole=False)
         return event
+
+    def hold(self, event: Event) -> None:
+        """Keeps an event, and those after it, from being written until `release`, a phase's edge, or ten seconds."""
+        self._held.add(id(event))
+
+    def release(self, event: Event) -> None:
+        """The event is complete."""
+        self._held.discard(id(event))
 
     def note(self, level: str, text: str) -> None:
         """Something a reader of the result should know; `level` is "info" or "warning"."""
@@ -77,33 +118,54 @@ class Recorder:
 
     def begin(self, name: str) -> None:
         """Opens a phase."""
-        self._phases.append(name)
+        for callback in self.on_phase_begin:
+            callback(name)
+        self.region = None
+        self._phases.append((name, self.steps_back))
         self.add("phase", name=name, edge="start")
         self.flush()
 
     def end(self, name: str) -> None:
         """Closes the innermost phase of that name; without one it does nothing."""
-        if name not in self._phases:
+        place = next((at for at in range(len(self._phases) - 1, -1, -1) if self._phases[at][0] == name), None)
+        if place is None:
             return
         self._tell_phase_end(name)
-        del self._phases[len(self._phases) - 1 - self._phases[::-1].index(name)]
-        self.add("phase", name=name, edge="end")
+        self.region = None
+        _, steps_back = self._phases.pop(place)
+        unsure = {"unsure": True} if self.steps_back != steps_back else {}  # how long it took is not known
+        self.add("phase", name=name, edge="end", **unsure)
         self.flush()
 
     def _tell_phase_end(self, name: str) -> None:
         for callback in self.on_phase_end:
             callback(name)
 
-    def flush(self) -> None:
-        """Appends what is buffered to the file."""
-        for callback in self.before_flush:
-            callback()
-        if self._buffer:
-            text = "".join(encode(event) for event in self._buffer)
-            self._buffer.clear()
+    def flush(self, *, whole: bool = True) -> None:
+        """Appends what is buffered to the file; unless `whole`, up to the first event that is held."""
+        for callback in tuple(self.before_flush):
+            try:
+                callback()
+            except Exception as error:  # a device that is lost must not take the log with it
+                self.before_flush.remove(callback)
+                text = f"figures are missing from here on: {type(error).__name__}: {error}"
+                self._buffer.append({"kind": "note", "level": "warning", "text": text, "t": round(self.now(), 6)})
+        ready = self._buffer if whole else self._buffer[: self._ready()]
+        if ready:
+            text = "".join(encode(event) for event in ready)
+            self._held.difference_update(map(id, ready))
+            self._buffer = self._buffer[len(ready) :]
             self._file.write(self._redact(text) if self._redact else text)
             self._file.flush()
         self._flushed = self.now()
+
+    def _ready(self) -> int:
+        """How many of the buffered events can be written: those before the first that is held and not overdue."""
+        if not self._held:
+            return len(self._buffer)
+        overdue = self.now() - HOLD_SECONDS
+        waiting = (at for at, event in enumerate(self._buffer) if id(event) in self._held and event["t"] > overdue)
+        return next(waiting, len(self._buffer))
 
     def close(self) -> None:
         """Writes the rest and closes the file."""
