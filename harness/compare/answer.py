@@ -7,6 +7,8 @@ from harness.compare.columns import best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
 from harness.compare.findings import findings_of, made_up
 from harness.compare.headline import headline_of
+from harness.compare.health import health_of
+from harness.compare.memory import out_of_memory, predictions
 from harness.compare.summary import measured, summarise
 from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults
@@ -27,6 +29,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
     decision = decide(plan.suite, cells, goal)
     baseline = baseline_of(plan, cells)
     beside = against(cells, baseline, columns, goal)
+    health = health_of(trials, cells)
     known = {trial.trial_id for trial in trials}
     shown = {environment for trial in trials if (environment := trial.environment)}
     return Answer(
@@ -43,9 +46,13 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         curves=tuple(curve for curve in results.curves if curve.trial_id in known),
         excluded=plan.excluded,
         environments={key: value for key, value in results.environments.items() if key in shown},
-        findings=findings_of(plan, results, trials, cells, columns, decision),
+        findings=findings_of(plan, results, trials, cells, columns, decision, health),
         score_backends=results.score_backends,
         baseline=tuple(cell.name for cell in baseline),
         against=beside,
+        health=health,
+        out_of_memory=out_of_memory(trials),
+        predictions=predictions(trials, cells),
+        timelines=tuple(timeline for timeline in results.timelines if timeline.trial_id in known),
         results=folder,
     )

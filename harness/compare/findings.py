@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
+from harness.records import figures
 from harness.records.plan import Plan
-from harness.records.results import CellSummary, Decision, SuiteResults, TrialResult
+from harness.records.results import CellFinding, CellSummary, Decision, SuiteResults, TrialResult
 
 _MOST_NAMES = 4
 _MOST_NOTES = 10
@@ -22,12 +23,17 @@ def findings_of(
     cells: Sequence[CellSummary],
     columns: Sequence[str],
     decision: Decision | None,
+    health: Sequence[CellFinding],
 ) -> tuple[str, ...]:
     """Every finding; none where there is nothing to tell."""
     return (
         *made_up(results, trials),
         *_failed(trials),
+        *_impossible(cells),
+        *_disturbed(trials),
         *_out_of_bounds(decision),
+        *_no_better_than_stages(plan, cells, decision),
+        *_health(health),
         *_environments(results, trials),
         *_backends(results),
         *_baseline(plan, cells),
@@ -55,11 +61,69 @@ def made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[st
 def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
     outcomes = Counter(trial.outcome for trial in trials if trial.outcome not in (None, "ok"))
     if outcomes:
-        said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-        yield f"{sum(outcomes.values())} of {len(trials)} trials did not end well ({said}); their figures are left out."
+        kinds = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        failed = f"{sum(outcomes.values())} of {len(trials)} trials"
+        yield f"{failed} did not end well ({kinds}); their figures are left out."
     missing = [trial.name for trial in trials if trial.outcome is None]
     if missing:
         yield f"Not finished yet: {_named(missing, len(trials))}."
+
+
+def _impossible(cells: Sequence[CellSummary]) -> Iterable[str]:
+    """A device does no more than its peak: such a share is a wrong peak or a wrong count, and no record."""
+    for name, what in (("mfu", "MFU"), ("hfu", "HFU")):
+        above = [f"{cell.name} ({cell.metrics[name].high:.2f})" for cell in cells if _above_one(cell, name)]
+        if above:
+            yield (
+                f"Impossible: {what} above 1 in {_named(above, len(cells), 'cells')}: the peak that it is measured by, "
+                "or the count of FLOPs, is wrong for this device, and so is every figure made from it."
+            )
+
+
+def _above_one(cell: CellSummary, name: str) -> bool:
+    return name in cell.metrics and cell.metrics[name].high > 1
+
+
+def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:
+    names = [trial.name for trial in trials if trial.outcome == "ok" and trial.disturbed]
+    if names:
+        yield (
+            f"Disturbed: figures of {_named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
+            "`--retry disturbed` measures them again."
+        )
+
+
+def _no_better_than_stages(plan: Plan, cells: Sequence[CellSummary], decision: Decision | None) -> Iterable[str]:
+    """Said where all that was trained on top of a stage lost, or gained nothing, on the score that decides."""
+    if decision is None or not decision.metric.startswith("score."):
+        return
+    name, sign = decision.metric, 1 if decision.better == "higher" else -1
+    starts = {cell.id: cell.needs for cell in plan.cells if cell.kind == "cell" and cell.needs}
+    stages = {cell.cell_id: cell for cell in cells if cell.kind == "stage" and name in cell.metrics}
+    after = [
+        (cell, stage)
+        for cell in cells
+        if cell.kind == "cell" and name in cell.metrics and (stage := stages.get(starts.get(cell.cell_id) or ""))
+    ]
+    if after and not any(
+        _beats(cell.metrics[name].mean, stage.metrics[name].mean, name, sign) for cell, stage in after
+    ):
+        best, stage = max(after, key=lambda pair: sign * (pair[0].metrics[name].mean - pair[1].metrics[name].mean))
+        reached, had = (figures.said(name, one.metrics[name].mean) for one in (best, stage))
+        yield (
+            f"No cell beats the stage it starts from on {figures.title(name)}: "
+            f"{best.name} comes nearest with {reached}, {figures.called(stage.kind, stage.name)} has {had}."
+        )
+
+
+def _beats(mean: float, other: float, name: str, sign: int) -> bool:
+    return sign * (mean - other) > 0 and not figures.alike(name, mean, other)
+
+
+def _health(health: Sequence[CellFinding]) -> Iterable[str]:
+    warned = list(dict.fromkeys(figures.called(one.kind, one.cell) for one in health if one.level == "warning"))
+    if warned:
+        yield f"The health of trainings gives reason to look at {_named(warned, 0, 'cells')}: see Health."
 
 
 def _out_of_bounds(decision: Decision | None) -> Iterable[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.compare.memory import peak_phases
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.results import CellSummary, Spread, SuiteResults, TrialResult
 
@@ -66,6 +67,8 @@ def _of_cell(cell: Cell, trials: Sequence[TrialResult]) -> CellSummary:
         outcomes=dict(Counter(trial.outcome or MISSING for trial in trials)),
         metrics=_spreads(trial.metrics for trial in fine),
         config=cell.config,
+        disturbed=tuple(trial.seed for trial in fine if trial.disturbed),
+        peak_phases=peak_phases(fine),
     )
 
 

@@ -108,6 +108,8 @@ class CellSummary:
     outcomes: Mapping[str, int]  # outcome → count; "missing" for trials that never ran
     metrics: Mapping[str, Spread]
     config: Mapping[str, Any] = field(default_factory=dict)
+    disturbed: Sequence[int] = ()  # seeds whose figures are not to be trusted; they are in `metrics` all the same
+    peak_phases: Sequence[str] = ()  # in which the peak of memory fell, the most frequent over seeds first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +151,49 @@ class Against:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CellFinding:
+    """A finding of health, folded over the seeds of one cell. `text` is that of the first of `seen`."""
+
+    cell: str
+    kind: Kind
+    name: str
+    level: Literal["info", "warning"]
+    text: str
+    seen: Sequence[tuple[int, int | None]]  # seed, and the step where it began
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfMemory:
+    """Trials of one cell that ran out of memory in the same phase. `requested` is the largest request, bytes."""
+
+    cell: str
+    kind: Kind
+    seeds: Sequence[int]
+    phase: str | None
+    device: str | None  # cuda, cpu
+    requested: float | None
+    peak: float | None  # the highest peak of the device (on CPU: of the host) before it, bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """Memory by part (weights, gradients, optimizer, activations, peak) as planned and as measured, bytes.
+
+    `measured` has the means over seeds of the parts that were measured; it is empty for a cell that ran out of memory.
+    """
+
+    cell: str
+    kind: Kind
+    predicted: Mapping[str, float]
+    measured: Mapping[str, float]
+
+    def error(self, part: str) -> float | None:
+        """(predicted − measured) ÷ measured; None where either is missing."""
+        predicted, measured = self.predicted.get(part), self.measured.get(part)
+        return (predicted - measured) / measured if predicted is not None and measured else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """A whole report, computed: rendering adds nothing to it."""
 
@@ -169,4 +214,8 @@ class Answer:
     score_backends: Sequence[str] = ()
     baseline: Sequence[str] = ()  # names of the cells that the others are compared with
     against: Sequence[Against] = ()  # the other cells of the matrix, in its order; empty without a baseline
+    health: Sequence[CellFinding] = ()  # warnings first
+    out_of_memory: Sequence[OutOfMemory] = ()
+    predictions: Sequence[Prediction] = ()
+    timelines: Sequence[Timeline] = ()
     results: str = "results"  # folder of the run folders

@@ -1,0 +1,79 @@
+"""Memory beyond the means: where the peak fell, what ran out of memory, and how near the plan's figures came."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.records.results import CellSummary, OutOfMemory, Prediction, TrialResult
+
+PARTS = {
+    "weights": "weight_memory",
+    "gradients": "gradient_memory",
+    "optimizer": "optimizer_memory",
+    "activations": "activation_memory",
+    "peak": "peak_allocated",
+}
+"""Parts of memory as plans and pictures name them, and the metrics that measure them."""
+
+
+def peak_phases(trials: Iterable[TrialResult]) -> tuple[str, ...]:
+    """The phases in which the peaks of these trials fell, the most frequent first."""
+    phases = Counter(str(phase) for trial in trials if (phase := trial.facts.get("peak_phase")))
+    return tuple(phase for phase, _ in phases.most_common())
+
+
+def out_of_memory(trials: Sequence[TrialResult]) -> tuple[OutOfMemory, ...]:
+    """Trials that ended for want of memory, by cell and phase, in the order of the trials."""
+    groups: dict[tuple[str, str, str | None], list[TrialResult]] = {}
+    for trial in trials:
+        if trial.outcome == "oom":
+            phase = _facts(trial).get("phase") or trial.phase
+            groups.setdefault((trial.kind, trial.cell_id, phase), []).append(trial)
+    return tuple(_one(phase, found) for (_, _, phase), found in groups.items())
+
+
+def _one(phase: str | None, trials: Sequence[TrialResult]) -> OutOfMemory:
+    device = next((str(found) for trial in trials if (found := _facts(trial).get("device")) is not None), None)
+    own = "peak_allocated" if any("peak_allocated" in trial.metrics for trial in trials) else "peak_host_memory"
+    return OutOfMemory(
+        cell=trials[0].cell_name,
+        kind=trials[0].kind,
+        seeds=tuple(trial.seed for trial in trials),
+        phase=phase,
+        device=device,
+        requested=_largest(_facts(trial).get("requested_bytes") for trial in trials),
+        peak=_largest(trial.metrics.get(own) for trial in trials),
+    )
+
+
+def _facts(trial: TrialResult) -> Mapping[str, Any]:
+    found = trial.facts.get("oom")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _largest(values: Iterable[Any]) -> float | None:
+    return max((float(value) for value in values if isinstance(value, int | float)), default=None)
+
+
+def predictions(trials: Sequence[TrialResult], cells: Sequence[CellSummary]) -> tuple[Prediction, ...]:
+    """Cells whose plan predicted memory, beside what was measured; those that ended neither ok nor oom are left out."""
+    planned: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for trial in trials:
+        found = trial.config.get("predicted_memory")
+        if trial.outcome in ("ok", "oom") and isinstance(found, Mapping):
+            planned.setdefault((trial.kind, trial.cell_id), found)
+    made = []
+    for cell in cells:
+        parts = _numbers(planned.get((cell.kind, cell.cell_id), {}))
+        measured = {part: cell.metrics[name].mean for part, name in PARTS.items() if name in cell.metrics}
+        if parts and (cell.outcomes.get("oom") or set(parts) & set(measured)):
+            made.append(Prediction(cell=cell.name, kind=cell.kind, predicted=parts, measured=measured))
+    return tuple(made)
+
+
+def _numbers(parts: Mapping[str, Any]) -> dict[str, float]:
+    found = {part: parts[part] for part in PARTS if isinstance(parts.get(part), int | float)}
+    return {part: float(value) for part, value in found.items() if math.isfinite(value)}
