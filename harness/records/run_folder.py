@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.records.events import Event, last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
+from harness.records.ranks import merged
 
 _CLOCK_TICK_S = 0.02
 """Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
@@ -55,14 +56,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One execution of a trial: `attempts/<number>/`."""
+    """One execution of a trial: `attempts/<number>/`.
+
+    Where several processes train one trial, each sees the attempt as its own `rank`: the main one (0) owns
+    `events.jsonl` and `outcome.json`, the others write `events.rank<k>.jsonl` and `outcome.rank<k>.json` beside them.
+    """
 
     path: Path
     number: int
+    rank: int = 0
 
     @property
     def events(self) -> Path:
-        return self.path / "events.jsonl"
+        return self.path / self._own("events", "jsonl")
+
+    def _own(self, name: str, suffix: str) -> str:
+        return f"{name}.rank{self.rank}.{suffix}" if self.rank else f"{name}.{suffix}"
 
     @property
     def log(self) -> Path:
@@ -70,17 +79,27 @@ class Attempt:
 
     @property
     def outcome_file(self) -> Path:
-        return self.path / "outcome.json"
+        return self.path / self._own("outcome", "json")
 
     def outcome(self) -> Outcome | None:
         """How it ended; None while it runs or when whoever ran it was killed."""
         value = read_json(self.outcome_file)
         return Outcome.from_json(value) if value and "outcome" in value else None
 
+    def all_events(self) -> list[Event]:
+        """Its events so far; the main process's also tell of the steps of the others.
+
+        Raises:
+            ValueError: a file of events is damaged, not merely cut off.
+        """
+        own = list(read_events(self.events))
+        others = [] if self.rank else sorted(self.path.glob("events.rank*.jsonl"))
+        return merged(own, [list(read_events(path)) for path in others])
+
     def readable_events(self) -> list[Event]:
         """Its events so far; none where the log is missing or damaged."""
         try:
-            return list(read_events(self.events))
+            return self.all_events()
         except (OSError, ValueError):
             return []
 
