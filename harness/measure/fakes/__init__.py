@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.measure.fakes.devices import FakeAllocator, FakeNvml
+from harness.measure.fakes.devices import FakeAllocator
+from harness.measure.fakes.nvml import FakeNvml, ScriptedNvml
 from harness.measure.fakes.trainer import FakeMethod, FakeStep, FakeTrainer, fake_model
 
-__all__ = ["FakeAllocator", "FakeMethod", "FakeNvml", "FakeStep", "FakeTrainer", "fake_model"]
+__all__ = ["FakeAllocator", "FakeMethod", "FakeNvml", "FakeStep", "FakeTrainer", "ScriptedNvml", "fake_model"]

@@ -1,22 +1,9 @@
-"""An NVML and a CUDA allocator with known truth."""
+"""A CUDA allocator with known truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-
-
-@dataclass
-class FakeNvml:
-    """An NVML whose devices use what it is told, by UUID; `broken` makes it fail as a lost driver does."""
-
-    now: dict[str, int]
-    broken: bool = False
-
-    def used(self) -> Mapping[str, int]:
-        if self.broken:
-            raise RuntimeError("Driver/library version mismatch")
-        return dict(self.now)
 
 
 @dataclass
