@@ -1,37 +1,134 @@
-"""What was really active: the configuration TRL resolved, and what the built trainer shows of itself."""
+"""What was really active: the configuration TRL resolved, and what the built trainer shows of itself.
+
+Once when the trainer is built, and again after the first step, when gradient checkpointing, compilation, patched
+kernels and the optimizer's state are there to be looked at; the second record completes the first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.measure.optimizing import optimizer_facts
+from harness.measure.probe import Probe
+from harness.measure.recorder import Recorder
+from harness.measure.secrets import names_a_secret, plain
+from harness.records.events import Event
+
 # Where the run happened to lie, and what services it would tell, decide no result; tokens are nobody's business.
-_LEFT_OUT = ("output_dir", "logging_dir", "run_name", "hub_token", "push_to_hub_token")
+_LEFT_OUT = ("output_dir", "logging_dir", "run_name")
+
+_OF_ADAPTER = (
+    "peft_type",
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "modules_to_save",
+    "use_dora",
+    "use_rslora",
+    "bias",
+    "init_lora_weights",
+)
+
+_WRAPPERS = ("accelerate", "torch", "functools")
 
 
-def active(trainer: Any, method: Any) -> dict[str, Any]:
-    """JSON-able facts of a built trainer; each is read from the trainer or the model, never from the suite."""
-    model = trainer.model
-    counts = parameter_counts(model)
-    adapter = getattr(model, "peft_config", None)
-    return {
-        "trainer": type(trainer).__name__,
-        "optimizer": optimizer_class(trainer),
-        "attention": getattr(model.config, "_attn_implementation", None),
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        "device": str(trainer.args.device),
-        "gradient_checkpointing": bool(getattr(model, "is_gradient_checkpointing", False))
-        or bool(trainer.args.gradient_checkpointing),
-        "packing": bool(getattr(trainer.args, "packing", False)),
-        "padding_free": bool(getattr(trainer, "padding_free", False)),
-        "loss_type": _loss_type(trainer, method),
-        "reference": reference_kind(trainer, method),
-        "train_rows": _rows(trainer.train_dataset),
-        "eval_rows": _rows(trainer.eval_dataset),
-        "adapter": {name: _adapter(config) for name, config in adapter.items()} if adapter else None,
-        **counts,
-        "config": sanitised(trainer.args.to_dict()),
-    }
+class Active(Probe):
+    """Records what is active once the trainer is built, and what only shows in training after the first step."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._trainer: Any = None
+
+    def attached(self, trainer: Any, method: Any) -> None:
+        self._trainer = trainer
+        self._record(active(trainer, method))
+
+    def step_end(self, event: Event) -> None:
+        if self._trainer is not None:
+            trainer, self._trainer = self._trainer, None
+            self._record(in_training(trainer))
+
+    def _record(self, found: tuple[dict[str, Any], dict[str, str]]) -> None:
+        values, unread = found
+        self.recorder.add("active", values=values)
+        if unread:
+            said = ", ".join(f"{name} ({why})" for name, why in unread.items())
+            self.recorder.note("info", f"of what was active this could not be read: {said}")
+
+
+def active(trainer: Any, method: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """JSON-able facts of a built trainer by name, each read from the trainer or the model, never from the suite.
+
+    And what could not be read, by name, with the reason; a fact that the trainer does not have is left out quietly.
+    """
+    return _gather(
+        {
+            "trainer": lambda: type(trainer).__name__,
+            "optimizer": lambda: optimizer_class(trainer),
+            "scheduler": lambda: _text(_arg(trainer, "lr_scheduler_type")),
+            "attention": lambda: getattr(trainer.model.config, "_attn_implementation", None),
+            "attention_backends": lambda: attention_backends(trainer),
+            "dtype": lambda: str(next(trainer.model.parameters()).dtype).removeprefix("torch."),
+            "dtypes": lambda: dtypes(trainer.model.parameters()),
+            "trained_dtypes": lambda: dtypes(weight for weight in trainer.model.parameters() if weight.requires_grad),
+            "mixed_precision": lambda: _text(getattr(getattr(trainer, "accelerator", None), "mixed_precision", None)),
+            "quantization": lambda: _text(getattr(trainer.model, "quantization_method", None)),
+            "device": lambda: str(trainer.args.device),
+            "world_size": lambda: int(_arg(trainer, "world_size") or 1),
+            "batch": lambda: batch(trainer),
+            "data_loader": lambda: data_loader(trainer),
+            "gradient_checkpointing": lambda: checkpointing(trainer) or bool(_arg(trainer, "gradient_checkpointing")),
+            "activation_offloading": lambda: offloading(trainer),
+            "packing": lambda: bool(_arg(trainer, "packing")),
+            "packing_strategy": lambda: _text(_arg(trainer, "packing_strategy")) if _arg(trainer, "packing") else None,
+            "padding_free": lambda: padding_free(trainer),
+            "completion_only_loss": lambda: getattr(trainer, "completion_only_loss", None),
+            "assistant_only_loss": lambda: _arg(trainer, "assistant_only_loss"),
+            "loss_type": lambda: plain(_arg(trainer, "loss_type")) or method.name,
+            "loss_weights": lambda: plain(getattr(trainer, "loss_weights", None)),
+            "reference": lambda: reference_kind(trainer, method),
+            "train_rows": lambda: _rows(trainer.train_dataset),
+            "eval_rows": lambda: _rows(trainer.eval_dataset),
+            "adapter": lambda: adapters(trainer.model),
+            "trainable_parameters": lambda: parameter_counts(trainer.model)["trainable_parameters"],
+            "total_parameters": lambda: parameter_counts(trainer.model)["total_parameters"],
+            "numerics": lambda: numerics(str(trainer.args.device)),
+            "config": lambda: sanitised(trainer.args.to_dict()),
+        }
+    )
+
+
+def in_training(trainer: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The facts that show only once a step was made; as `active`."""
+    return _gather(
+        {
+            "gradient_checkpointing": lambda: checkpointing(trainer),
+            "checkpointing": lambda: checkpointing_details(trainer.model),
+            "activation_offloading": lambda: offloading(trainer),
+            "compiled": lambda: compiled(trainer),
+            "liger": lambda: any(_is_liger(origin) for origin in (patched(trainer.model) or {}).values()),
+            "patched": lambda: patched(trainer.model),
+            "max_steps": lambda: getattr(trainer.state, "max_steps", None),
+            **optimizer_facts(trainer),
+        }
+    )
+
+
+def _gather(readers: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the readers find, without what is not there (None), and why others failed: a fact never ends a training."""
+    values: dict[str, Any] = {}
+    unread: dict[str, str] = {}
+    for name, reader in readers.items():
+        try:
+            value = reader()
+        except Exception as error:  # a trainer of another version, or a stand-in, is made otherwise
+            unread[name] = type(error).__name__
+            continue
+        if value is not None:
+            values[name] = value
+    return values, unread
 
 
 def parameter_counts(model: Any) -> dict[str, int]:
@@ -43,12 +140,144 @@ def parameter_counts(model: Any) -> dict[str, int]:
     return {"trainable_parameters": trainable, "total_parameters": total}
 
 
+def dtypes(weights: Iterable[Any]) -> list[str]:
+    """The dtypes of these weights, the one with most elements first."""
+    elements: dict[str, int] = {}
+    for weight in weights:
+        name = str(weight.dtype).removeprefix("torch.")
+        elements[name] = elements.get(name, 0) + weight.numel()
+    return sorted(elements, key=lambda name: (-elements[name], name))
+
+
 def optimizer_class(trainer: Any) -> str:
     """The class that the trainer will make its optimizer from."""
     if trainer.optimizer is not None:
         return type(trainer.optimizer).__name__
     made = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
     return str(made[0].__name__)
+
+
+def attention_backends(trainer: Any) -> list[str] | None:
+    """The kernels that torch's scaled_dot_product_attention may choose from here; None with other attention."""
+    import torch
+
+    if getattr(trainer.model.config, "_attn_implementation", None) != "sdpa":
+        return None
+    switches = torch.backends.cuda
+    known = {"flash": switches.flash_sdp_enabled, "math": switches.math_sdp_enabled}  # those there are on a CPU
+    if str(trainer.args.device).startswith("cuda"):
+        known |= {"cudnn": switches.cudnn_sdp_enabled, "memory_efficient": switches.mem_efficient_sdp_enabled}
+    return sorted(name for name, enabled in known.items() if enabled())
+
+
+def batch(trainer: Any) -> dict[str, int] | None:
+    """Rows of a forward on one device, micro-batches of a step, and rows of a step over all devices."""
+    per_device = _arg(trainer, "train_batch_size") or _arg(trainer, "per_device_train_batch_size")
+    if per_device is None:
+        return None
+    accumulation = int(_arg(trainer, "gradient_accumulation_steps") or 1)
+    processes = int(_arg(trainer, "world_size") or 1)
+    return {
+        "rows": int(per_device),
+        "accumulation": accumulation,
+        "rows_per_step": int(per_device) * accumulation * processes,
+    }
+
+
+def data_loader(trainer: Any) -> dict[str, Any] | None:
+    """Workers of the data loader and how they hand batches over."""
+    names = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
+    found = {name: _arg(trainer, f"dataloader_{name}") for name in names}
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
+def checkpointing(trainer: Any) -> bool:
+    """Whether the model recomputes activations."""
+    return bool(getattr(trainer.model, "is_gradient_checkpointing", False))
+
+
+def checkpointing_details(model: Any) -> dict[str, Any] | None:
+    """How many layers recompute, and torch's `use_reentrant`; None where none does."""
+    on = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False) is True]
+    if not on:
+        return None
+    # The stack that holds the layers carries the flag too, and recomputes nothing itself.
+    layers = [one for one in on if any(base.__name__ == "GradientCheckpointingLayer" for base in type(one).__mro__)]
+    functions = (getattr(module, "_gradient_checkpointing_func", None) for module in on)
+    options = next((getattr(function, "keywords", {}) for function in functions if function is not None), {})
+    return {"layers": len(layers), **{name: plain(value) for name, value in options.items() if not callable(value)}}
+
+
+def offloading(trainer: Any) -> bool:
+    """Whether activations are moved to the host: TRL's context is none that does nothing."""
+    context = getattr(trainer, "maybe_activation_offload_context", None)
+    return context is not None and type(context).__name__ != "nullcontext"
+
+
+def padding_free(trainer: Any) -> bool:
+    """Whether batches are flattened into one row: what the collator does, else what the trainer says of itself."""
+    collator = getattr(trainer, "data_collator", None)
+    return bool(getattr(collator, "padding_free", getattr(trainer, "padding_free", False)))
+
+
+def compiled(trainer: Any) -> bool:
+    """Whether torch.compile stands in front of the model or of any module of it."""
+    outer = getattr(trainer, "model_wrapped", trainer.model)
+    if type(outer).__name__ == "OptimizedModule":
+        return True
+    return any(getattr(module, "_compiled_call_impl", None) is not None for module in trainer.model.modules())
+
+
+def patched(model: Any) -> dict[str, str] | None:
+    """Classes of modules whose forward was replaced, and the Python module that replaced it; None where none was.
+
+    This is how Liger, hub kernels and TRL's own language-model head show. Autocast wraps too, and is told apart.
+    """
+    found = {type(module).__name__: origin for module in model.modules() if (origin := _replaced_by(module))}
+    return dict(sorted(found.items())) or None
+
+
+def _replaced_by(module: Any) -> str | None:
+    """Where this one module's forward was written, if not in its class: wrappers keep the name of what they wrap."""
+    own = type(module).forward
+    forward = vars(module).get("forward", own)
+    while forward is not None:
+        function = getattr(forward, "__func__", forward)
+        if function is own:
+            break
+        origin = str(getattr(function, "__globals__", {}).get("__name__") or type(function).__module__)
+        if origin.partition(".")[0] not in _WRAPPERS:
+            return origin
+        forward = getattr(function, "__wrapped__", None)
+    return type(module).__module__ if _is_liger(type(module).__module__) else None
+
+
+def _is_liger(origin: str) -> bool:
+    return origin.partition(".")[0] == "liger_kernel"
+
+
+def numerics(device: str) -> dict[str, Any]:
+    """torch's switches for determinism and precision that are set in this process; CUDA's where the device is one."""
+    import torch
+
+    backends = torch.backends
+    readers: dict[str, Callable[[], Any]] = {
+        "deterministic": torch.are_deterministic_algorithms_enabled,
+        "matmul_precision": torch.get_float32_matmul_precision,
+    }
+    if device.startswith("cuda"):
+        readers |= {
+            "tf32_matmul": lambda: backends.cuda.matmul.fp32_precision == "tf32",
+            "tf32_convolution": lambda: backends.cudnn.conv.fp32_precision == "tf32",
+            "bf16_reduced_precision": lambda: backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+            "cudnn_benchmark": lambda: backends.cudnn.benchmark,
+            "cudnn_deterministic": lambda: backends.cudnn.deterministic,
+        }
+    # torch refuses to answer by an older name once a newer one was set; that switch is then told by the newer one.
+    values, _ = _gather(readers)
+    if "matmul_precision" not in values:
+        values["matmul_precision"] = str(backends.fp32_precision)
+    return {name: plain(value) for name, value in values.items()}
 
 
 def reference_kind(trainer: Any, method: Any) -> str | None:
@@ -60,36 +289,39 @@ def reference_kind(trainer: Any, method: Any) -> str | None:
     return "copy" if getattr(trainer, "ref_model", None) is not None else "adapter_off"
 
 
+def adapters(model: Any) -> dict[str, Any] | None:
+    """PEFT's adapters by name: their options, and how many modules they sit on; None without an adapter."""
+    found = getattr(model, "peft_config", None)
+    if not isinstance(found, Mapping) or not found:
+        return None
+    return {str(name): _adapter(model, config) for name, config in found.items()}
+
+
+def _adapter(model: Any, config: Any) -> dict[str, Any]:
+    found = {name: plain(value) for name in _OF_ADAPTER if (value := getattr(config, name, None)) is not None}
+    if isinstance(found.get("target_modules"), list):
+        found["target_modules"] = sorted(found["target_modules"])
+    targeted = getattr(getattr(model, "base_model", None), "targeted_module_names", None)
+    return {**found, "modules": len(targeted)} if targeted else found
+
+
 def sanitised(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without places and secrets, its values JSON-able."""
-    return {
-        name: _plain(value)
-        for name, value in config.items()
-        if name not in _LEFT_OUT and not (name.endswith("_token") and isinstance(value, str) and name != "eos_token")
-    }
+    kept = {name: value for name, value in config.items() if name not in _LEFT_OUT}
+    return {name: plain(value) for name, value in kept.items() if not _is_secret(name, value)}
 
 
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(inner) for inner in value]
-    return str(value)
+def _is_secret(name: str, value: Any) -> bool:
+    return names_a_secret(name) and isinstance(value, str)
 
 
-def _loss_type(trainer: Any, method: Any) -> Any:
-    return _plain(getattr(trainer.args, "loss_type", None)) or method.name
+def _arg(trainer: Any, name: str) -> Any:
+    return getattr(trainer.args, name, None)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(getattr(value, "value", value))
 
 
 def _rows(dataset: Any) -> int | None:
     return len(dataset) if dataset is not None and hasattr(dataset, "__len__") else None
-
-
-def _adapter(config: Any) -> dict[str, Any]:
-    names = ("peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "use_dora", "use_rslora", "bias")
-    found = {name: _plain(getattr(config, name, None)) for name in names}
-    if isinstance(found["target_modules"], list):
-        found["target_modules"] = sorted(found["target_modules"])
-    return found

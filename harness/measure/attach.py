@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.measure.active import active
+from harness.measure.active import Active
+from harness.measure.breakdown import Breakdown
 from harness.measure.clock import StepClock, TimedIterator
 from harness.measure.curves import Curves
+from harness.measure.device_time import DeviceTime
 from harness.measure.divergence import Divergence
 from harness.measure.memory import Memory
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
+from harness.measure.sanity import Sanity
 from harness.measure.tokens import TokenCounter
 from harness.records.events import Event
 
 PROBES: dict[str, type[Probe]] = {
     "clock": StepClock,  # first: what the others do after a step counts in the next one
+    "device_time": DeviceTime,
     "tokens": TokenCounter,
+    "sanity": Sanity,  # reads the counts of tokens
     "memory": Memory,
+    "breakdown": Breakdown,
     "curves": Curves,
+    "active": Active,
     "divergence": Divergence,  # last: it may stop the training, and the others should have recorded by then
 }
 """Every probe of a trial, in calling order. A new one is a file and a line here."""
@@ -38,7 +45,6 @@ def attach(trainer: Any, recorder: Recorder, method: Any, warmup_steps: int, pro
     loop = Loop(recorder, start_probes(recorder) if probes is None else probes, warmup_steps)
     for probe in loop.probes:
         probe.attached(trainer, method)
-    recorder.add("active", values=active(trainer, method))
     loop.wrap(trainer)
     return loop
 

@@ -115,7 +115,7 @@ def test_a_loss_that_is_no_number_stops_the_training_at_its_step(value: float, t
 
 def test_what_is_active_is_read_from_the_trainer(tmp_path: Path) -> None:
     events = _observe(tmp_path, FakeTrainer(steps=[FakeStep(real=1, padded=1, loss=1)]))
-    (found,) = [event["values"] for event in events if event["kind"] == "active"]
+    found, _in_training = [event["values"] for event in events if event["kind"] == "active"]
     assert (found["trainable_parameters"], found["total_parameters"]) == (6, 10)
     assert found["config"] == {"fake": True}
     assert summarise(events)["trainable_parameters"] == 6

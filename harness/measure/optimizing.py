@@ -1,0 +1,89 @@
+"""The optimizer as it is after a step: whose it is, what its state is made of, and which kernels it steps with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_PLAIN = ("Tensor", "Parameter", "DTensor")
+
+
+def optimizer_facts(trainer: Any) -> dict[str, Callable[[], Any]]:
+    """Readers of the facts by name, for a trainer that has stepped."""
+    return {
+        "optimizer": lambda: type(bare(trainer.optimizer)).__name__,
+        "optimizer_package": lambda: type(bare(trainer.optimizer)).__module__.partition(".")[0],
+        "optimizer_state": lambda: state_dtypes(bare(trainer.optimizer)),
+        "optimizer_state_elements": lambda: state_elements(bare(trainer.optimizer)),
+        "optimizer_paged": lambda: paged(bare(trainer.optimizer)),
+        "optimizer_kernel": lambda: kernel(bare(trainer.optimizer)),
+    }
+
+
+def bare(optimizer: Any) -> Any:
+    """The optimizer behind accelerate's wrapper."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def tensors(optimizer: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor of the state with its name; counters of one element are left out."""
+    for state in getattr(optimizer, "state", {}).values():
+        for name, value in state.items() if isinstance(state, Mapping) else ():
+            if hasattr(value, "dtype") and hasattr(value, "numel") and value.numel() > 1:
+                yield str(name), value
+
+
+def dtype_of(tensor: Any) -> str:
+    """A tensor's dtype; for a quantized subclass, which claims that of the weights, its class and what it stores."""
+    kind = type(tensor).__name__
+    codes = getattr(tensor, "codes", None)
+    if kind in _PLAIN or codes is None:
+        return str(tensor.dtype).removeprefix("torch.")
+    return f"{kind}[{str(codes.dtype).removeprefix('torch.')}]"
+
+
+def state_dtypes(optimizer: Any) -> dict[str, list[str]]:
+    """Dtypes by the name of the state (exp_avg, state1, …), that of most elements first; empty without a state.
+
+    bitsandbytes keeps the state of weights below 4,096 elements, and of embeddings, in 32 bits beside the 8 of others.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for name, tensor in tensors(optimizer):
+        elements = found.setdefault(name, {})
+        dtype = dtype_of(tensor)
+        elements[dtype] = elements.get(dtype, 0) + int(tensor.numel())
+    return {name: sorted(by, key=lambda dtype: (-by[dtype], dtype)) for name, by in sorted(found.items())}
+
+
+def state_elements(optimizer: Any) -> dict[str, int]:
+    """Elements of the state by dtype."""
+    found: dict[str, int] = {}
+    for _, tensor in tensors(optimizer):
+        dtype = dtype_of(tensor)
+        found[dtype] = found.get(dtype, 0) + int(tensor.numel())
+    return dict(sorted(found.items()))
+
+
+def paged(optimizer: Any) -> bool:
+    """Whether state lies in memory that moves between device and host: bitsandbytes' marks its tensors so."""
+    return any(bool(getattr(tensor, "is_paged", False)) for _, tensor in tensors(optimizer))
+
+
+def kernel(optimizer: Any) -> str | None:
+    """How torch's optimizers step: `fused`, `foreach` or `loop`; None for an optimizer that knows no such choice."""
+    defaults = getattr(optimizer, "defaults", {})
+    if "fused" not in defaults and "foreach" not in defaults:
+        return None
+    if defaults.get("fused"):
+        return "fused"
+    if defaults.get("foreach") is None:
+        return "foreach" if _foreach_by_default(optimizer) else "loop"
+    return "foreach" if defaults["foreach"] else "loop"
+
+
+def _foreach_by_default(optimizer: Any) -> bool:
+    """What torch chooses where nothing was asked for, by torch's own rule."""
+    from torch.optim.optimizer import _default_to_fused_or_foreach
+
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return bool(_default_to_fused_or_foreach(weights, differentiable=False, use_fused=False)[1])
