@@ -26,7 +26,7 @@ it. The rule is Hampel's identifier on a trailing window; the numbers are ours."
 GRADIENTS = (0.1, 10.0)
 GRADIENT_ALARM = 100.0
 FLAT = 0.01
-"""A loss has to fall by this share of itself, and by twice the noise of the two medians compared."""
+"""A loss has to fall, and a reward margin to grow, by this share of itself."""
 RISE = 0.05
 """An evaluation loss has to rise by this share above its lowest."""
 CHANCE = 0.55
@@ -194,11 +194,11 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
     if compared is None:
         return
     first, last, noise, began = compared
-    margin = max(noise, FLAT * abs(first))
+    share = FLAT * abs(first)
     said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
-    if last > first + margin:
+    if last > first + max(noise, share):
         yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
-    elif last > first - margin:
+    elif last > first - share:
         yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
 
 
@@ -275,7 +275,7 @@ def _evaluation(training: Training) -> Iterator[Finding]:
 def _rewards(training: Training) -> Iterator[Finding]:
     margins, accuracies = training.of("rewards/margins"), training.of("rewards/accuracies")
     compared = _ends(margins)
-    if compared is not None and compared[1] <= compared[0] + compared[2]:
+    if compared is not None and not _grew(*compared[:3]):
         first, last, _, began = compared
         said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
         text = f"the reward margin does not grow: {said}"
@@ -286,6 +286,11 @@ def _rewards(training: Training) -> Iterator[Finding]:
         if share <= CHANCE:
             text = f"the chosen answer wins in {share:.0%} of the pairs of the last third of the logs; chance is 50%"
             yield _finding("reward_accuracy", late[0].step, "warning", text)
+
+
+def _grew(first: float, last: float, noise: float) -> bool:
+    """By a hundredth of itself; and out of the noise, for margins that begin at nothing as DPO's do."""
+    return last > first + FLAT * abs(first) and (last - first > noise or abs(first) > noise)
 
 
 def _empty_steps(training: Training) -> Iterator[Finding]:
