@@ -57,16 +57,53 @@ class Problem:
         """The problem as plain text, several lines, without a trailing newline."""
         lines = [f"{self.where}: {severity}: {self.what}" if self.where else f"{severity}: {self.what}"]
         if self.where and self.where.text is not None and self.where.line is not None:
-            shown = self.where.text.rstrip("\n").expandtabs(4)
+            shown, caret = _shown(self.where.text, self.where.column)
             lines.append(f"{self.where.line:>5} | {shown}")
-            if self.where.column is not None:
-                before = self.where.text[: self.where.column - 1].expandtabs(4)
-                lines.append(f"      | {' ' * len(before)}^")
+            if caret is not None:
+                lines.append(f"      | {' ' * caret}^")
         if self.why:
             lines.append(f"  why: {self.why}")
         if self.hint:
             lines.append(f"  try: {self.hint}")
         return "\n".join(lines)
+
+
+_WIDEST = 100  # characters of an offending line
+
+
+def _shown(line: str, column: int | None) -> tuple[str, int | None]:
+    """The line for one row of a terminal, what surrounds its column where it is long, and where the caret stands.
+
+    Every character that would move the cursor is a point: files hold anything, and a terminal would obey it.
+    """
+    caret = None if column is None else len(line[: column - 1].expandtabs(4))
+    text = line.rstrip("\r\n").expandtabs(4)
+    if len(text) > _WIDEST:
+        start = max(0, min((caret or 0) - _WIDEST // 2, len(text) - _WIDEST))
+        end = start + _WIDEST
+        left, right = "…" * (start > 0), "…" * (end < len(text))
+        text = left + text[start + len(left) : end - len(right)] + right
+        caret = None if caret is None else caret - start
+    return "".join(letter if letter.isprintable() else "·" for letter in text), caret
+
+
+MOST_TOLD = 50
+"""Problems that are told at once; the rest are counted."""
+
+
+def in_order(problems: Iterable[Problem], file: Path) -> tuple[Problem, ...]:
+    """Each problem once: those of `file` by line and column, then those of other files; at most `MOST_TOLD`."""
+    unique = sorted(dict.fromkeys(problems), key=lambda problem: _order(problem.where, file))
+    if len(unique) <= MOST_TOLD:
+        return tuple(unique)
+    rest = Problem(what=f"and {len(unique) - MOST_TOLD:,} more problems", where=Location(file=file))
+    return (*unique[:MOST_TOLD], rest)
+
+
+def _order(where: Location | None, file: Path) -> tuple[bool, str, int, int]:
+    if where is None:
+        return False, "", 0, 0
+    return where.file != file, str(where.file) if where.file != file else "", where.line or 0, where.column or 0
 
 
 @dataclass(kw_only=True)

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.data.files import Numbered, check_file, columns_of, parse_line, read_rows
-from harness.data.formats import KNOWN_COLUMNS, Way, choose, row_problem
+from harness.data.files import Numbered, check_file, columns_of, located, parse_line, read_rows
+from harness.data.formats import KNOWN_COLUMNS, Way, choose, wrong_value
 from harness.data.identity import data_file
 from harness.data.sources import source_of
 from harness.errors import DataError, Location, Problem, did_you_mean
@@ -46,11 +46,13 @@ def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -
         way = mapped_way(data, columns, formats)
         if isinstance(way, Problem):
             return [Problem(what=way.what, where=Location(file=file), why=way.why, hint=way.hint)]
+        mapping = data.get("columns") or {}
         found = []
         for numbered in _sample(file):
-            wrong = row_problem(renamed(numbered.row, data.get("columns") or {}), way.columns)
+            wrong = wrong_value(renamed(numbered.row, mapping), way.columns)
             if wrong:
-                found.append(Problem(what=wrong, where=place(file, numbered)))
+                ours, what = wrong
+                found.append(of_row(file, numbered, what, column=mapping.get(ours, ours) if ours else None))
             if len(found) == MOST:
                 break
         return found
@@ -81,9 +83,10 @@ def renamed(row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any
     return {**kept, **{ours: row.get(name) for ours, name in mapping.items()}}
 
 
-def place(file: Path, numbered: Numbered) -> Location:
-    """Where a row stands. Parquet has no lines: its rows count from 1 in the same place."""
-    return Location(file=file, line=numbered.number)
+def of_row(file: Path, numbered: Numbered, what: str, *, column: str | None = None) -> Problem:
+    """The problem of a row at its place, of a parquet file by its number; `column` is the file's own name for it."""
+    where = located(file, numbered, column)
+    return Problem(what=what if where.line else f"row {numbered.number}: {what}", where=where)
 
 
 def _check_source(data: Mapping[str, Any], formats: Sequence[Format]) -> list[Problem]:
@@ -113,14 +116,37 @@ def _sample(file: Path) -> list[Numbered]:
     if file.stat().st_size <= WHOLE:
         return list(read_rows(file))
     if file.suffix.lower() == ".jsonl":
-        with file.open("rb") as lines:
-            lines.seek(-min(file.stat().st_size, 2**20), 2)
-            tail = lines.read()
-        last = tail.rstrip(b"\n").rpartition(b"\n")[2] + (b"\n" if tail.endswith(b"\n") else b"")
-        try:
-            parse_line(last, file, 2)  # its number is unknown: any but 1, where a byte order mark may stand
-        except DataError as error:
-            problem = error.problems[0]
-            what = f"at its end: {problem.what}"
-            raise DataError(problems=(Problem(what=what, where=Location(file=file), hint=problem.hint),)) from error
+        _parse_last(file)
     return list(islice(read_rows(file), HEAD))
+
+
+def _parse_last(file: Path) -> None:
+    """Raises DataError where the last line of a .jsonl file is none."""
+    last = _last_line(file)
+    try:
+        parse_line(last, file, 2)  # any number but 1, where a byte order mark may stand
+    except DataError:
+        parse_line(last, file, _count_lines(file))  # again, at its place: counting takes its time
+
+
+def _last_line(file: Path) -> bytes:
+    """The last line that is not blank, read from the end."""
+    size = file.stat().st_size
+    length = 2**16
+    with file.open("rb") as raw:
+        while True:
+            raw.seek(-min(size, length), 2)
+            tail = raw.read()
+            whole = tail.rstrip(b"\n")
+            if b"\n" in whole or length >= size:
+                return whole.rpartition(b"\n")[2] + (b"\n" if tail.endswith(b"\n") else b"")
+            length *= 4
+
+
+def _count_lines(file: Path) -> int:
+    """The number of the last line that is not blank."""
+    number = 0
+    with file.open("rb") as raw:
+        for at, line in enumerate(raw, start=1):
+            number = at if line.strip() else number
+    return number

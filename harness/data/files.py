@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Iterator
@@ -9,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.data import lines as in_lines
 from harness.errors import DataError, Location, Problem
 
 ENDINGS = (".jsonl", ".parquet", ".csv")
-_SHOWN = 120  # characters of an offending line
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A row and where it stands: its line for .jsonl and .csv, its number from 1 for .parquet."""
+    """A row and where it stands: the line it begins in for .jsonl and .csv, its number from 1 for .parquet."""
 
     number: int
     row: dict[str, Any]
@@ -51,7 +52,7 @@ def read_rows(file: Path) -> Iterator[Numbered]:
     """Every row of the file, in order.
 
     Raises:
-        DataError: it cannot be read, is not UTF-8, or is cut off; with file and line.
+        DataError: it cannot be read, is not UTF-8, or is cut off; with line and column where the file has lines.
     """
     problem = check_file(file)
     if problem:
@@ -70,22 +71,36 @@ def columns_of(file: Path) -> list[str]:
         return [str(name) for name in _open_parquet(file).schema_arrow.names]
     for numbered in read_rows(file):
         return list(numbered.row)
-    raise _failed(file, "the data file holds no rows")
+    raise _failed(Location(file=file), "the data file holds no rows")
+
+
+def located(file: Path, row: Numbered, column: str | None) -> Location:
+    """Where a row's value in a column (by the file's own name for it) stands; a parquet file has no lines."""
+    match file.suffix.lower():
+        case ".jsonl":
+            return in_lines.of_key(file, row.number, column)
+        case ".csv":
+            position = list(row.row).index(column) if column in row.row else None
+            return in_lines.of_field(file, row.number, position)
+    return Location(file=file)
 
 
 def decode(raw: bytes, file: Path, line: int) -> str:
     """One line as text.
 
     Raises:
-        DataError: it is not UTF-8; names line and byte.
+        DataError: it is not UTF-8; names line, column and byte.
     """
+    body = raw.removeprefix(codecs.BOM_UTF8) if line == 1 else raw
     try:
-        return raw.decode("utf-8-sig" if line == 1 else "utf-8")
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
+        column = len(body[: error.start].decode("utf-8")) + 1
+        text = body.decode("utf-8", "replace").rstrip("\r\n")
+        offset = error.start + len(raw) - len(body)
         raise _failed(
-            file,
-            f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start} of the line",
-            line=line,
+            Location(file=file, line=line, column=column, text=text),
+            f"not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} of the line",
             hint=f"convert it: iconv -f latin1 -t utf-8 {file.name}",
         ) from error
 
@@ -99,25 +114,25 @@ def parse_line(raw: bytes, file: Path, line: int) -> dict[str, Any] | None:
     text = decode(raw, file, line)
     if not text.strip():
         return None
+    shown = text.rstrip("\r\n")
+    begin = Location(file=file, line=line, column=len(text) - len(text.lstrip()) + 1, text=shown)
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         # A whole last line ends in a newline or parses; one that does neither was cut off while it was written.
         torn = not raw.endswith(b"\n")
         raise _failed(
-            file,
+            Location(file=file, line=line, column=error.pos + 1, text=shown),
             "the last line is cut off" if torn else f"not JSON: {error.msg}",
-            line=line,
-            column=error.colno,
-            text=text,
+            why=f"not JSON: {error.msg}" if torn else None,
             hint="remove the line, or write the file again" if torn else None,
         ) from error
     except (RecursionError, ValueError) as error:
-        raise _failed(file, f"not JSON that can be read: {error}", line=line, text=text) from error
+        raise _failed(begin, f"not JSON that can be read: {error}") from error
     if not isinstance(row, dict):
         array = isinstance(row, list) and line == 1
         hint = "turn the array into lines: jq -c '.[]' rows.json > rows.jsonl" if array else None
-        raise _failed(file, f"expected a JSON object, not {type(row).__name__}", line=line, text=text, hint=hint)
+        raise _failed(begin, f"expected a JSON object, not {type(row).__name__}", hint=hint)
     return row
 
 
@@ -133,29 +148,43 @@ def _csv(file: Path) -> Iterator[Numbered]:
     csv.field_size_limit(2**31 - 1)  # documents are longer than csv's own limit of 131,072 characters
     with file.open("rb") as raw:
         lines = (decode(line, file, number) for number, line in enumerate(raw, start=1))
-        reader = csv.reader(lines, strict=True)
+        records = _records(csv.reader(lines, strict=True), file)
+        _, header = next(records, (1, []))
+        _check_header(header, file)
+        for number, values in records:
+            if not values:
+                continue
+            if len(values) != len(header):
+                raise _failed(
+                    in_lines.of_field(file, number, len(header)),
+                    f"{len(values)} fields, the header has {len(header)}",
+                    hint="quote fields that hold commas or line breaks",
+                )
+            yield Numbered(number, dict(zip(header, values, strict=True)))
+
+
+def _records(reader: Any, file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Every record with the line it begins in."""
+    while True:
+        began = reader.line_num + 1
         try:
-            header = next(reader, [])
-            _check_header(header, file)
-            for values in reader:
-                if not values:
-                    continue
-                if len(values) != len(header):
-                    what = f"{len(values)} fields, the header has {len(header)}"
-                    raise _failed(file, what, line=reader.line_num, hint="quote fields that hold commas or line breaks")
-                yield Numbered(reader.line_num, dict(zip(header, values, strict=True)))
+            values = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
             torn = "unexpected end" in str(error)
             what = "the file ends inside a quoted field: it is cut off" if torn else f"not CSV: {error}"
-            raise _failed(file, what, line=reader.line_num) from error
+            raise _failed(in_lines.of_last_field(file, began), what) from error
+        yield began, values
 
 
 def _check_header(header: list[str], file: Path) -> None:
-    twice = [name for name in header if header.count(name) > 1]
+    twice = [position for position, name in enumerate(header) if name in header[:position]]
     if twice:
-        raise _failed(file, f"the column {twice[0]!r} is named twice", line=1)
+        where = in_lines.of_field(file, 1, twice[0])
+        raise _failed(where, f"the column {header[twice[0]]!r} is named twice")
     if not any(name.strip() for name in header):
-        raise _failed(file, "the first line names no columns", line=1)
+        raise _failed(in_lines.of_field(file, 1, None), "the first line names no columns")
 
 
 def _parquet(file: Path) -> Iterator[Numbered]:
@@ -174,23 +203,12 @@ def _open_parquet(file: Path) -> Any:
         return ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise _failed(
-            file,
+            Location(file=file),
             "not a whole parquet file",
             why=str(error).splitlines()[0],
             hint="a parquet file ends with its index; a cut-off one must be written or downloaded again",
         ) from error
 
 
-def _failed(
-    file: Path,
-    what: str,
-    *,
-    line: int | None = None,
-    column: int | None = None,
-    text: str | None = None,
-    why: str | None = None,
-    hint: str | None = None,
-) -> DataError:
-    shown = text if text is not None and len(text) <= _SHOWN else None  # a document of a page shows nothing
-    where = Location(file=file, line=line, column=column if shown else None, text=shown)
+def _failed(where: Location, what: str, *, why: str | None = None, hint: str | None = None) -> DataError:
     return DataError(problems=(Problem(what=what, where=where, why=why, hint=hint),))

@@ -148,25 +148,33 @@ def way_notes(way: Way) -> list[str]:
 
 def row_problem(row: Mapping[str, Any], columns: Sequence[str]) -> str | None:
     """What is wrong with a row's own values, or None: every column is text, or every column is a list of messages."""
+    wrong = wrong_value(row, columns)
+    return None if wrong is None else wrong[1]
+
+
+def wrong_value(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str | None, str] | None:
+    """What `row_problem` says, after the column whose value it is about; None for one about several."""
     kinds = set()
     for name in columns:
         value = row.get(name)
         if value is None:
-            return f"no value for {name!r}"
+            return name, f"no value for {name!r}"
         if isinstance(value, str):
             kinds.add("text")
         elif isinstance(value, list):
             wrong = _messages_problem(value)
             if wrong:
-                return f"{name!r}: {wrong}"
+                return name, f"{name!r}: {wrong}"
             kinds.add("messages")
         else:
-            return f"{name!r} is {type(value).__name__}, expected text or a list of messages"
+            return name, f"{name!r} is {type(value).__name__}, expected text or a list of messages"
     if kinds == {"text", "messages"} and not isinstance(row.get("prompt"), str):
-        return "some columns are text and others lists of messages"
+        return None, "some columns are text and others lists of messages"
     if "messages" in columns and kinds == {"text"}:
-        return "'messages' is text, expected a list of messages"
-    return "'text' is a list of messages, expected text" if "text" in columns and "messages" in kinds else None
+        return "messages", "'messages' is text, expected a list of messages"
+    if "text" in columns and "messages" in kinds:
+        return "text", "'text' is a list of messages, expected text"
+    return None
 
 
 def _messages_problem(messages: Sequence[Any]) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data.check import MOST, mapped_way, place, renamed
+from harness.data.check import MOST, mapped_way, of_row, renamed
 from harness.data.convert import NoWay, convert, is_conversational
 from harness.data.files import Numbered, columns_of, read_rows
 from harness.data.formats import AnyRow, Way, choose, row_problem, way_notes
@@ -165,8 +165,8 @@ def _turn(rows: list[Numbered], raw: _Raw, *, conversational: bool) -> list[AnyR
         except NoWay as error:
             wrong = str(error)
         if wrong:
-            where = place(raw.file, numbered) if raw.file else None
-            problems.append(Problem(what=wrong if where else f"row {numbered.number}: {wrong}", where=where))
+            unplaced = Problem(what=f"row {numbered.number}: {wrong}")
+            problems.append(of_row(raw.file, numbered, wrong) if raw.file else unplaced)
         if len(problems) == MOST:
             break
     if problems:

@@ -1,5 +1,8 @@
 """Bad data is told before anything runs: what, where, why, what next."""
 
+import csv
+import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.data import check, identity
+from harness.data.lines import fields, of_key
 from harness.errors import DataError, Problem
 from harness.records.suite import Format
 
@@ -44,26 +48,78 @@ def test_missing_empty_folder_and_unknown_ending(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "line", "said"),
+    ("name", "content", "line", "column", "said"),
     [
-        ("a.jsonl", b'{"text": "a"}\n{"text": "b', 2, "the last line is cut off"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": }\n{"text": "c"}\n', 2, "not JSON"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', 2, "not UTF-8: byte 0xe9 at offset 10"),
-        ("a.jsonl", b'[{"text": "a"}]\n', 1, "expected a JSON object, not list"),
-        ("a.jsonl", b'{"text": "a"}\n3\n', 2, "expected a JSON object, not int"),
-        ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', 2, "no value for 'text'"),
-        ("a.csv", b'text\n"a', 2, "cut off"),
-        ("a.csv", b"prompt,completion\na,b\nc\n", 3, "1 fields, the header has 2"),
-        ("a.csv", b"text\nb\xe9\n", 2, "not UTF-8"),
-        ("a.csv", b"text,text\na,b\n", 1, "named twice"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b', 2, 10, "the last line is cut off"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": }\n{"text": "c"}\n', 2, 10, "not JSON: Expecting value"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', 2, 11, "not UTF-8: byte 0xe9 at offset 10"),
+        ("a.jsonl", b'\xef\xbb\xbf{"text": "\xc3\xa9\xe9"}\n', 1, 12, "not UTF-8: byte 0xe9 at offset 15"),
+        ("a.jsonl", b'[{"text": "a"}]\n', 1, 1, "expected a JSON object, not list"),
+        ("a.jsonl", b'{"text": "a"}\n  3\n', 2, 3, "expected a JSON object, not int"),
+        ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', 2, 1, "no value for 'text'"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"id": 3, "text": null}\n', 3, 11, "no value for 'text'"),
+        ("a.jsonl", b'{"text": "a"}\n{"id": "text", "text": 3}\n', 2, 16, "'text' is int, expected text"),
+        ("a.jsonl", b'{"messages": [{"role": "user"}]}\n', 1, 2, "'messages': message 0 has no text"),
+        ("a.csv", b'text\n"a', 2, 1, "cut off"),
+        ("a.csv", b'id,text\n1,b\n2,"a\nb\n3,c\n', 3, 3, "cut off"),
+        ("a.csv", b"prompt,completion\na,b\nc\n", 3, 2, "1 fields, the header has 2"),
+        ("a.csv", b'prompt,completion\na,b\n"c,\n",d,e\n', 4, 5, "3 fields, the header has 2"),
+        ("a.csv", b'id,text\n1,"a"b\n', 2, 3, "not CSV"),
+        ("a.csv", b"text\nb\xe9\n", 2, 2, "not UTF-8"),
+        ("a.csv", b"text,text\na,b\n", 1, 6, "named twice"),
+        ("a.csv", b'id,messages\n"1\n",hello\n', 3, 3, "'messages' is text"),
     ],
 )
-def test_a_damaged_line_is_named(tmp_path: Path, name: str, content: bytes, line: int, said: str) -> None:
+def test_a_damaged_line_is_named(tmp_path: Path, name: str, content: bytes, line: int, column: int, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     problem = _one({"path": name}, tmp_path)
     assert said in problem.what
     assert problem.where is not None
-    assert (problem.where.file, problem.where.line) == (tmp_path / name, line)
+    assert (problem.where.file, problem.where.line, problem.where.column) == (tmp_path / name, line, column)
+    assert problem.where.text == content.decode("utf-8-sig", "replace").split("\n")[line - 1]
+
+
+def test_a_mapped_column_is_found_by_the_name_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": 1, "body": "a"}\n{"prompt": 1, "body": null}\n')
+    problem = _one({"path": "a.jsonl", "columns": {"text": "body"}}, tmp_path)
+    assert problem.what == "no value for 'text'"
+    assert problem.where is not None
+    assert (problem.where.line, problem.where.column) == (2, 15)
+
+
+def test_a_row_of_parquet_is_told_by_its_number(write: Write, tmp_path: Path) -> None:
+    write("rows.parquet", [*ROWS, {"prompt": "1", "completion": None}])
+    problem = _one({"path": "rows.parquet"}, tmp_path)
+    assert problem.what == "row 21: no value for 'completion'"
+    assert problem.where is not None
+    assert problem.where.line is None
+
+
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(["text", 'te"xt', "id", "é{"]), st.text(), min_size=1), max_size=4)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+def test_a_key_stands_where_it_is_said_to(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    for number, row in enumerate(rows, start=1):
+        for key in row:
+            where = of_key(file, number, key)
+            assert where.text is not None
+            assert where.column is not None
+            assert where.text[where.column - 1 :].startswith(json.dumps(key, ensure_ascii=False) + ":")
+
+
+@given(values=st.lists(st.text(alphabet='ab,"\n é', min_size=1), min_size=1, max_size=5))
+def test_fields_of_csv_start_where_csv_reads_them(values: list[str]) -> None:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerow(values)
+    lines = written.getvalue().split("\n")
+    starts = fields(line + "\n" for line in lines[:-1])
+    assert len(starts) == len(values)
+    for (line, at), value in zip(starts, values, strict=True):
+        rest = "\n".join([lines[line][at:], *lines[line + 1 :]])
+        assert next(csv.reader(io.StringIO(rest, newline="")))[0] == value
 
 
 def test_a_cut_off_parquet_file(write: Write, tmp_path: Path) -> None:
@@ -123,7 +179,19 @@ def test_a_large_file_is_looked_at_at_both_ends(write: Write, tmp_path: Path, mo
     file = write("rows.jsonl", ROWS)
     assert check({"path": "rows.jsonl"}, tmp_path, SFT) == []
     file.write_bytes(file.read_bytes()[:-5])
-    assert "at its end: the last line is cut off" in _one({"path": "rows.jsonl"}, tmp_path).what
+    problem = _one({"path": "rows.jsonl"}, tmp_path)
+    assert problem.what == "the last line is cut off"
+    assert problem.where is not None
+    assert (problem.where.line, problem.where.column) == (20, 35)
+    assert problem.where.text == '{"prompt": "19+1=", "completion": "'
+
+
+def test_the_last_line_of_a_large_file_may_be_long(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["harness.data.check"], "WHOLE", 100)
+    write("rows.jsonl", [*ROWS, {"prompt": "x" * 200_000, "completion": "y"}])
+    assert check({"path": "rows.jsonl"}, tmp_path, SFT) == []
 
 
 @given(content=st.binary(max_size=200), ending=st.sampled_from([".jsonl", ".csv", ".parquet"]))

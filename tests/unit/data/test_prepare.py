@@ -127,7 +127,7 @@ def test_sources_come_in_every_format(
 
 def test_bad_rows_are_named_with_their_lines(write: Write, tmp_path: Path) -> None:
     write("rows.jsonl", [{"text": "a"}, {"text": 3}])
-    with pytest.raises(DataError, match=r"rows\.jsonl:2: error: 'text' is int"):
+    with pytest.raises(DataError, match=r"rows\.jsonl:2:1: error: 'text' is int"):
         _load({"path": "rows.jsonl"}, tmp_path)
     write("rows.jsonl", [{"text": "a"}])
     with pytest.raises(DataError, match="who speaks"):
