@@ -46,7 +46,7 @@ class RealNvml:
 
 
 class Allocator(Protocol):
-    """What is used of torch's CUDA memory functions."""
+    """What is used of torch's CUDA memory functions. `figures` are the allocator's own, peaks since the last reset."""
 
     def ready(self) -> bool: ...
     def uuid(self) -> str: ...
@@ -69,10 +69,14 @@ class TorchAllocator:
     def figures(self) -> dict[str, int]:
         import torch
 
+        # One call for all figures: `memory_stats` and what builds on it flatten and sort hundreds of entries each time.
+        found = torch.cuda.memory_stats_as_nested_dict()
+        allocated, reserved = found["allocated_bytes"]["all"], found["reserved_bytes"]["all"]
         return {
-            "device_allocated": int(torch.cuda.memory_allocated()),
-            "device_allocated_peak": int(torch.cuda.max_memory_allocated()),
-            "device_reserved_peak": int(torch.cuda.max_memory_reserved()),
+            "device_allocated": int(allocated["current"]),
+            "device_allocated_peak": int(allocated["peak"]),
+            "device_reserved": int(reserved["current"]),
+            "device_reserved_peak": int(reserved["peak"]),
         }
 
     def reset_peaks(self) -> None:
@@ -82,15 +86,22 @@ class TorchAllocator:
 
 
 class DeviceMemory:
-    """The device's memory figures in bytes; none where there is no device. `missing` says what cannot be had."""
+    """The device's memory figures in bytes; none where there is no device. `missing` says what cannot be had.
+
+    The allocator keeps one peak since its last reset. `fold` takes it, remembers it for the place it belongs to (a part
+    of a step), and resets it; `sample` gives what was folded since the last sample and forgets it. A device that stops
+    answering ends its figures, not the training.
+    """
 
     def __init__(self, allocator: Allocator, nvml: Nvml | None, why_no_nvml: str = "") -> None:
-        self._allocator = allocator
+        self._allocator: Allocator | None = allocator
         self._nvml = nvml
         self._why = why_no_nvml
+        self.missing: list[str] = []
         self._before = self._read()
         self._uuid: str | None = None
-        self.missing: list[str] = []
+        self._peaks: dict[str, int] = {}
+        self._window: int | None = None
 
     def _read(self) -> Mapping[str, int]:
         if self._nvml is None:
@@ -101,32 +112,76 @@ class DeviceMemory:
             self._nvml, self._why = None, str(error)
             return {}
 
+    def up(self) -> bool:
+        """Whether there is a device in use that answers."""
+        try:
+            return self._allocator is not None and self._allocator.ready()
+        except Exception as error:
+            self._lose(error)
+            return False
+
+    def _lose(self, error: Exception) -> None:
+        self._allocator = None
+        self.missing.append(f"memory of the device is no longer measured: {type(error).__name__}: {error}")
+
     def find(self) -> None:
         """Finds the device once CUDA is up, and says what is missing. Does nothing where there is no CUDA."""
-        if not self._allocator.ready():
+        if self._allocator is None or not self.up():
             return
         if self._nvml is None:
             self.missing.append(f"device memory by NVML is not measured: {self._why or 'no NVML'}")
             return
-        uuid = self._allocator.uuid()
+        try:
+            uuid = self._allocator.uuid()
+        except Exception as error:  # torch before 2.4 tells no UUID; a lost device tells nothing
+            self.missing.append(f"device memory by NVML is not measured: torch does not name its device: {error}")
+            return
         if uuid in self._before:
             self._uuid = uuid
         else:
             self.missing.append(f"device memory by NVML is not measured: it does not list device {uuid}")
 
-    def sample(self) -> dict[str, int]:
-        """Allocator figures and `device_used` (NVML used − before the trial)."""
-        if not self._allocator.ready():
+    def fold(self, place: str | None, *, window: bool = False) -> dict[str, int]:
+        """Takes the peak since the last fold for `place` (for no part of a step where None); returns the figures.
+
+        `window`: it counts for the measured window's peak too.
+        """
+        if self._allocator is None or not self.up():
             return {}
-        values = self._allocator.figures()
+        try:
+            figures = self._allocator.figures()
+            self._allocator.reset_peaks()
+        except Exception as error:
+            self._lose(error)
+            return {}
+        peak = figures["device_allocated_peak"]
+        names = ["device_allocated_peak", *([f"{place}_allocated_peak"] if place else [])]
+        for name in names:
+            self._peaks[name] = max(self._peaks.get(name, 0), peak)
+        reserved = figures["device_reserved_peak"]
+        self._peaks["device_reserved_peak"] = max(self._peaks.get("device_reserved_peak", 0), reserved)
+        if window:
+            self._window = max(self._window or 0, peak)
+        return figures
+
+    def begin_window(self, place: str | None) -> None:
+        """The measured window begins: its peak counts from now. What peaked so far belongs to `place`."""
+        self.fold(place)
+        self._window = None
+
+    def sample(self, place: str | None = None, *, window: bool = False) -> dict[str, int]:
+        """Allocator figures, peaks since the last sample, and `device_used` (NVML used − before the trial)."""
+        figures = self.fold(place, window=window)
+        if not figures:
+            return {}
+        values = figures | self._peaks
+        self._peaks = {}
+        if self._window is not None:
+            values["window_allocated_peak"] = self._window
         used = self._read() if self._uuid else {}
         if self._uuid and self._uuid in used:
             values["device_used"] = max(0, used[self._uuid] - self._before[self._uuid])
         return values
-
-    def reset_peaks(self) -> None:
-        if self._allocator.ready():
-            self._allocator.reset_peaks()
 
 
 def watch_devices() -> DeviceMemory:

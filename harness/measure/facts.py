@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from harness.measure.summarise import health
+from harness.measure.summarise import health, memory
 from harness.records.events import Event
 
-FACTS: tuple[Callable[[Sequence[Event]], dict[str, Any]], ...] = (health.facts,)
+FACTS: tuple[Callable[[Sequence[Event]], dict[str, Any]], ...] = (health.facts, memory.facts)
 DISTURBANCES: tuple[Callable[[Sequence[Event]], list[str]], ...] = ()
 """A new kind of fact, or of disturbance, is a function in the file of its probe's figures and an entry here."""
 

@@ -11,19 +11,22 @@ which is exact while the shared part stands still and off by what was shared ane
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.measure.device import DeviceMemory, watch_devices
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
+from harness.measure.timeline import Edges, Pace
 from harness.records.events import Event
 
 SAMPLE_SECONDS = 2.0
 """Steps sample at most so often; what peaks in between is not lost."""
 COST_SHARE = 0.001
 """And so rarely that sampling takes no more than this share of the time."""
+WATCH_SHARE = 0.002
+"""Following the parts of steps on a device takes no more than this share of the time."""
 _PROC = Path("/proc/self")
 
 
@@ -66,7 +69,12 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 class Memory(Probe):
-    """Samples at step ends, every two seconds at most, and at the end of every phase."""
+    """Samples at step ends, ever more rarely, and at the edges of phases; on a device, follows each step's parts.
+
+    The allocator's peak is read and reset where forward becomes backward and backward becomes the optimizer's step, so
+    that a peak has a place. Where steps are so short that reading would cost more than `WATCH_SHARE` of the time, only
+    some are followed.
+    """
 
     def __init__(
         self, recorder: Recorder, *, host: HostMemory | None = None, device: DeviceMemory | None = None
@@ -74,38 +82,112 @@ class Memory(Probe):
         super().__init__(recorder)
         self._host = host or HostMemory()
         self._device = device or watch_devices()
-        self._next = time.perf_counter() + SAMPLE_SECONDS
+        self._pace = Pace(SAMPLE_SECONDS)
+        self._next = recorder.clock() + self._pace.seconds()
         self._step = 0
         self._silent: set[str] = set()
+        self._edges: dict[str, Edges] = {}
+        self._on_device = False
+        self._in_training = False
+        self._watched: str | None = None  # the part of a watched step whose peak the allocator is gathering
+        self._began = 0.0
+        self._spent = 0.0
 
     def attached(self, trainer: Any, method: Any) -> None:
         self._device.find()
-        for text in self._device.missing:
-            self._say_once(text)
+        self._tell_missing()
+
+    def train_begin(self) -> None:
+        self._on_device = self._device.up()
+        self._in_training = True
+        if self._on_device:
+            self._device.begin_window(None)
+        self._began, self._spent = self.recorder.clock(), 0.0
+
+    def train_end(self) -> None:
+        self._turn(None)
+        self._in_training = False
+
+    def batch_begin(self, batch: Mapping[str, Any]) -> None:
+        self.recorder.region = "forward"
+        if self._on_device:
+            self._turn("forward" if self._watched or self._can_afford() else None)
+
+    def backward_begin(self) -> None:
+        self.recorder.region = "backward"
+        if self._watched:
+            self._turn("backward")
+
+    def batch_end(self, loss: Any) -> None:
+        self.recorder.region = None
+
+    def optimizer_begin(self) -> None:
+        self.recorder.region = "optimizer"
+        if self._watched:
+            self._turn("optimizer")
+
+    def optimizer_end(self) -> None:
+        self.recorder.region = None
+
+    def _can_afford(self) -> bool:
+        return self._spent <= WATCH_SHARE * (self.recorder.clock() - self._began)
+
+    def _turn(self, part: str | None) -> None:
+        """What peaked until now belongs to the part that was; what follows belongs to `part`."""
+        if part is None and self._watched is None:
+            return
+        began = self.recorder.clock()
+        self._device.fold(self._watched, window=self._in_training)
+        self._watched = part
+        self._spent += self.recorder.clock() - began
 
     def step_end(self, event: Event) -> None:
         self._step = int(event["step"])
-        if time.perf_counter() >= self._next:
+        if self._on_device:
+            self._end_step(bool(event["measured"]))
+        if self.recorder.clock() >= self._next:
             self.sample()
 
-    def phase_end(self, name: str) -> None:
-        self.sample(phase=name)
-        self._device.reset_peaks()  # so that each phase has a peak of its own
+    def _end_step(self, measured: bool) -> None:
+        if not measured:  # so far it was warm-up
+            self._device.begin_window(self._watched)
+            self._watched = None
+        elif self._watched and not self._can_afford():
+            self._turn(None)
 
-    def sample(self, phase: str | None = None) -> None:
+    def phase_begin(self, name: str) -> None:
+        if self.recorder.phase_now is not None:
+            self.sample(edge=True)  # what comes is to have a peak of its own
+
+    def phase_end(self, name: str) -> None:
+        self.sample(phase=name, edge=True)
+
+    def sample(self, phase: str | None = None, *, edge: bool = False) -> None:
         """Records one `memory` event with every figure that can be had."""
-        began = time.perf_counter()
+        began = self.recorder.clock()
         values: dict[str, int] = {}
         try:
             values["host_uss"], values["host_uss_peak"] = self._host.sample()
         except (OSError, KeyError):
             self._say_once("host memory is not measured: this system does not tell a process's unique pages")
-        values.update(self._device.sample())
-        ended = time.perf_counter()
-        self._next = ended + max(SAMPLE_SECONDS, (ended - began) / COST_SHARE)
-        if values:
-            where = {"phase": phase} if phase else {}
-            self.recorder.add("memory", step=self._step, values=values, **where)
+        values.update(self._device.sample(self._watched, window=self._in_window()))
+        self._watched = None
+        self._tell_missing()
+        ended = self.recorder.clock()
+        seconds = self._pace.seconds() if edge else self._pace.take()
+        self._next = ended + max(seconds, (ended - began) / COST_SHARE)
+        where = self.recorder.phase_now
+        if not values or (edge and not self._edges.setdefault(where or "", Edges()).says(values)):
+            return
+        self.recorder.add("memory", step=self._step, values=values, **({"phase": phase} if phase else {}))
+
+    def _in_window(self) -> bool:
+        """An evaluation inside training is a phase of its own, and what it takes is not training's."""
+        return self._in_training and self.recorder.phase_now in (None, "train")
+
+    def _tell_missing(self) -> None:
+        for text in self._device.missing:
+            self._say_once(text)
 
     def _say_once(self, text: str) -> None:
         if text not in self._silent:

@@ -11,9 +11,13 @@ ORDER = ("import", "model", "data", "trainer", "train", "eval", "save")
 
 
 def durations(events: Iterable[Event]) -> dict[str, float]:
-    """Seconds per phase name, summed over its occurrences; a phase that never ended is left out."""
+    """Seconds per phase name, summed over its occurrences.
+
+    A name is left out when no phase of it ended, or when the clock went back during one (its end is marked `unsure`).
+    """
     begun: dict[str, list[float]] = {}
     total: dict[str, float] = {}
+    unsure: set[str] = set()
     for event in events:
         if event.get("kind") != "phase":
             continue
@@ -22,7 +26,8 @@ def durations(events: Iterable[Event]) -> dict[str, float]:
             begun.setdefault(name, []).append(t)
         elif begun.get(name):
             total[name] = total.get(name, 0.0) + t - begun[name].pop()
-    return total
+            unsure |= {name} if event.get("unsure") else set()
+    return {name: seconds for name, seconds in total.items() if name not in unsure}
 
 
 def start_of(events: Iterable[Event], name: str) -> float | None:

@@ -31,8 +31,8 @@ class Recorder:
     counts that still lie on the device); one that fails is left out from then on, and a note says so. `on_phase_begin`
     and `on_phase_end` callbacks run right before that edge of a phase is recorded.
 
-    Times are seconds since the recorder was made. Every measurement of the attempt reads `clock`: should the clock below
-    it go back, it stands still instead, `steps_back` counts it, and a finding says so once.
+    Times are seconds since the recorder was made. Every measurement of the attempt reads `clock`: should the clock
+    below it go back, it stands still instead, `steps_back` counts it, and a finding says so once.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Recorder:
         self._last = self._started = clock()
         self._flushed = self._lost = 0.0
         self._buffer: list[Event] = []
-        self._held: set[int] = set()
+        self._held: dict[int, set[str]] = {}  # who owes an event figures, by its id
         self._phases: list[tuple[str, int]] = []  # the open ones, each with `steps_back` at its begin
-        self._said_back = False
+        self._said_back = self._flushing = False
         self.steps_back = 0
         self.region: str | None = None  # the part of a step that is going on: forward, backward or optimizer
         self.before_flush: list[Callable[[], None]] = []
@@ -92,13 +92,19 @@ class Recorder:
             self.flush(whole=False)
         return event
 
-    def hold(self, event: Event) -> None:
-        """Keeps an event, and those after it, from being written until `release`, a phase's edge, or ten seconds."""
-        self._held.add(id(event))
+    def hold(self, event: Event, by: str = "") -> None:
+        """Keeps an event, and those after it, from being written until all who hold it let go.
 
-    def release(self, event: Event) -> None:
-        """The event is complete."""
-        self._held.discard(id(event))
+        An edge of a phase writes it all the same, and so do ten seconds.
+        """
+        self._held.setdefault(id(event), set()).add(by)
+
+    def release(self, event: Event, by: str = "") -> None:
+        """The event has all that `by` owed it."""
+        holders = self._held.get(id(event), set())
+        holders.discard(by)
+        if not holders:
+            self._held.pop(id(event), None)
 
     def note(self, level: str, text: str) -> None:
         """Something a reader of the result should know; `level` is "info" or "warning"."""
@@ -143,17 +149,21 @@ class Recorder:
 
     def flush(self, *, whole: bool = True) -> None:
         """Appends what is buffered to the file; unless `whole`, up to the first event that is held."""
+        if self._flushing:
+            return  # a callback recorded something; it is written with the rest
+        self._flushing = True
         for callback in tuple(self.before_flush):
             try:
                 callback()
             except Exception as error:  # a device that is lost must not take the log with it
                 self.before_flush.remove(callback)
-                text = f"figures are missing from here on: {type(error).__name__}: {error}"
-                self._buffer.append({"kind": "note", "level": "warning", "text": text, "t": round(self.now(), 6)})
+                self.note("warning", f"figures are missing from here on: {type(error).__name__}: {error}")
+        self._flushing = False
         ready = self._buffer if whole else self._buffer[: self._ready()]
         if ready:
             text = "".join(encode(event) for event in ready)
-            self._held.difference_update(map(id, ready))
+            for event in ready:
+                self._held.pop(id(event), None)
             self._buffer = self._buffer[len(ready) :]
             self._file.write(self._redact(text) if self._redact else text)
             self._file.flush()

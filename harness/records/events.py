@@ -2,13 +2,16 @@
 
 Every line is a JSON object with `t` (seconds since the attempt's start, monotonic) and `kind`:
 
-    phase    name, edge ("start"|"end")             import, model, data, trainer, train, eval, save, …
+    phase    name, edge ("start"|"end"), unsure?    import, model, data, trainer, train, eval, save, …;
+                                                    `unsure`: the clock went back meanwhile
     step     step, wall_s, data_s, real_tokens, padded_tokens, loss_tokens, reference_tokens, samples, measured
              one optimizer step; `measured` is false during warm-up; tokens are those of the forward batches.
              Where they can be had: device_s (CUDA events), model_flops, hardware_flops
     log      step, values                           TRL's own log: loss, grad_norm, learning_rate, rewards/…, eval_loss
     memory   step, values, phase?                   bytes by name: host_uss, device_allocated, …; at the end of `phase`
-    breakdown values, device                        bytes of weights, gradients, optimizer, and peak; cpu or cuda
+    breakdown values, device                        bytes held for weights, gradients, optimizer, reference, buffers;
+                                                    device: cpu or cuda; the last one counts
+    oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
     device   values                                 NVML's figures, sampled by a process beside the worker; no step
     finding  name, step, level, text                what the health of the training shows: loss_spike, …

@@ -58,6 +58,7 @@ _ALL = (
     Metric(name="weight_memory", unit="bytes", better="lower", says="weights, from their tensors, at steady state"),
     Metric(name="gradient_memory", unit="bytes", better="lower", says="gradients, from their tensors, at steady state"),
     Metric(name="optimizer_memory", unit="bytes", better="lower", says="optimizer state, from its tensors"),
+    Metric(name="reference_memory", unit="bytes", better="lower", says="a reference model's weights, from its tensors"),
     Metric(
         name="activation_memory",
         unit="bytes",

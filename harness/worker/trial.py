@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 import traceback
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import FolderError
-from harness.measure import Diverged, Recorder, attach, environment, health, start_probes, summarise
+from harness.measure import Diverged, Recorder, attach, environment, health, oom, start_probes, summarise
 from harness.measure.divergence import Tolerance, tolerate
 from harness.measure.facts import disturbed, facts
 from harness.measure.probe import Probe
@@ -28,8 +27,6 @@ from harness.worker.redact import redact_file, redactor
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
 environment.warm()
-
-_ASKED = re.compile(r"(?:Tried to allocate|tried to allocate) ([\d.]+ \w+)")
 
 
 def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
@@ -55,7 +52,9 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
             try:
                 trial.run()
             except Exception as error:
-                name, cause = classify(error)
+                name, cause = classify(error, recorder.region or recorder.phase_now)
+                if name == "oom":
+                    recorder.add("oom", phase=recorder.region or recorder.phase_now, values=oom.details(error))
                 _log(attempt, redact(traceback.format_exc()))
             trial.examine(attempt)
     finally:
@@ -79,17 +78,13 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
     )
 
 
-def classify(error: Exception) -> tuple[OutcomeName, str]:
-    """The outcome that an error amounts to, and its cause in one line."""
-    text = str(error)
+def classify(error: Exception, phase: str | None = None) -> tuple[OutcomeName, str]:
+    """The outcome that an error amounts to, and its cause in one line; `phase` is where it struck."""
     if isinstance(error, Diverged):
-        return "diverged", text
-    # torch.OutOfMemoryError is a RuntimeError of that name; the CPU's allocator raises a plain RuntimeError.
-    device = type(error).__name__ == "OutOfMemoryError"
-    if device or isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
-        asked = _ASKED.search(text)
-        where = "device" if device else "host"
-        return "oom", f"out of {where} memory" + (f": {asked.group(1)} more were asked for" if asked else "")
+        return "diverged", str(error)
+    told = oom.details(error)
+    if told is not None:
+        return "oom", oom.in_words(told, phase)
     return "crashed", describe(error)
 
 

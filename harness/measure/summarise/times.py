@@ -1,4 +1,4 @@
-"""How long an attempt and its parts took."""
+"""How long an attempt and its parts took. What spans a moment at which the clock went back is left out."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from harness.measure.phases import durations, start_of
 from harness.measure.summarise.numbers import number
 from harness.records.events import Event
 
+_PHASES = ("import", "model", "data", "trainer", "train")
+
 
 def figures(events: Sequence[Event]) -> dict[str, float]:
+    """Seconds of the attempt, of its start-up and its parts, and of training."""
     if not events:
         return {}
-    found = {"trial_seconds": max(number(event.get("t", 0)) for event in events)}
-    train = durations(events).get("train")
-    if train is not None:
-        found["train_seconds"] = train
-    startup = _startup(events)
-    if startup is not None:
+    back = _went_back(events)
+    found: dict[str, float] = {}
+    if back is None:
+        found["trial_seconds"] = max(number(event.get("t", 0)) for event in events)
+    took = durations(events)
+    found |= {f"{name}_seconds": took[name] for name in _PHASES if name in took}
+    first = next((event for event in events if event.get("kind") == "step"), None)
+    if first is not None and number(first.get("wall_s")) >= 0:
+        found["first_step_seconds"] = number(first["wall_s"])
+    startup = _startup(events, first)
+    if startup is not None and (back is None or back > startup):
         found["startup_seconds"] = startup
     return found
 
 
-def _startup(events: Sequence[Event]) -> float | None:
+def _startup(events: Sequence[Event], first: Event | None) -> float | None:
     """When the first step began; without a step, when training did."""
-    for event in events:
-        if event.get("kind") == "step" and "wall_s" in event:
-            return max(0.0, number(event["t"]) - number(event["wall_s"]))
-    return start_of(events, "train")
+    if first is None:
+        return start_of(events, "train")
+    return max(0.0, number(first["t"]) - number(first["wall_s"])) if "wall_s" in first else None
+
+
+def _went_back(events: Sequence[Event]) -> float | None:
+    """When the clock was first seen to have gone back."""
+    found = (event for event in events if event.get("kind") == "finding" and event.get("name") == "clock_stepped_back")
+    return next((number(event.get("t")) for event in found), None)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.measure.summarise.numbers import number, percentile
 from harness.records.events import Event
+from harness.records.ranks import world_size
 
 _TOKEN_SUMS = ("real_tokens", "padded_tokens", "loss_tokens", "reference_tokens")
+_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def figures(events: Sequence[Event]) -> dict[str, float]:
     """Figures of the steps after warm-up; none where there are none."""
-    return _window(measured(events))
+    steps = measured(events)
+    if not steps:
+        return {}
+    found: dict[str, float] = {"measured_steps": len(steps), **_percentiles(steps), **_totals(steps), **_speeds(steps)}
+    if "tokens_per_second" in found:
+        found["tokens_per_second_per_device"] = found["tokens_per_second"] / world_size(events)
+    return found
 
 
 def measured(events: Sequence[Event]) -> list[Event]:
@@ -20,24 +29,51 @@ def measured(events: Sequence[Event]) -> list[Event]:
     return [event for event in events if event.get("kind") == "step" and event.get("measured")]
 
 
-def _window(steps: Sequence[Event]) -> dict[str, float]:
-    """Ratios of sums over the measured window, never means of ratios."""
-    if not steps:
+def timed(steps: Sequence[Event]) -> list[Event]:
+    """Those whose wall time is known: a step during which the clock went back has none."""
+    return [step for step in steps if number(step.get("wall_s")) >= 0]
+
+
+def counted(steps: Sequence[Event]) -> list[Event]:
+    """Those whose tokens are known: where the device was lost they are not."""
+    return [step for step in steps if all(number(step.get(name)) >= 0 for name in _TOKEN_SUMS[:2])]
+
+
+def _percentiles(steps: Sequence[Event]) -> dict[str, float]:
+    """Of the wall time, and of the device's time where there is one."""
+    found = {}
+    for field, public in (("wall_s", "step_seconds"), ("device_s", "device_step_seconds")):
+        seconds = sorted(value for step in steps if (value := number(step.get(field))) >= 0 and math.isfinite(value))
+        if seconds:
+            found |= {f"{public}_{name}": percentile(seconds, share) for name, share in _SHARES.items()}
+    return found
+
+
+def _totals(steps: Sequence[Event]) -> dict[str, float]:
+    """Tokens of the window; none where a step's are not known (nor of a kind that is not), or where no step had any."""
+    if len(counted(steps)) < len(steps):
         return {}
-    walls = sorted(number(step.get("wall_s")) for step in steps)
-    seconds = sum(walls)
-    sums = {name: sum(number(step.get(name, 0)) for step in steps) for name in _TOKEN_SUMS}
-    found: dict[str, float] = {
-        "measured_steps": len(steps),
-        "step_seconds_p50": percentile(walls, 0.5),
-        "step_seconds_p90": percentile(walls, 0.9),
-        **sums,
-    }
-    if sums["padded_tokens"] > 0:
-        found["padding_share"] = 1 - sums["real_tokens"] / sums["padded_tokens"]
+    known = [name for name in _TOKEN_SUMS if all(name in step for step in steps)]
+    sums = {name: sum(number(step[name]) for step in steps) for name in known}
+    if not sums["padded_tokens"] or not sums["real_tokens"]:
+        return {}
+    return {**sums, "padding_share": 1 - sums["real_tokens"] / sums["padded_tokens"]}
+
+
+def _speeds(steps: Sequence[Event]) -> dict[str, float]:
+    """Sums over the steps whose time (and tokens) are known, over the seconds of the same steps."""
+    found = {}
+    known = timed(steps)
+    seconds = math.fsum(number(step["wall_s"]) for step in known)
     if seconds > 0:
-        found["tokens_per_second"] = sums["real_tokens"] / seconds
-        found["padded_tokens_per_second"] = sums["padded_tokens"] / seconds
-        found["samples_per_second"] = sum(number(step.get("samples", 0)) for step in steps) / seconds
-        found["data_share"] = sum(number(step.get("data_s", 0)) for step in steps) / seconds
+        found["data_share"] = math.fsum(number(step.get("data_s", 0)) for step in known) / seconds
+        samples = sum(number(step.get("samples", 0)) for step in known)
+        if samples:
+            found["samples_per_second"] = samples / seconds
+    both = counted(known)
+    seconds = math.fsum(number(step["wall_s"]) for step in both)
+    for name, public in (("real_tokens", "tokens_per_second"), ("padded_tokens", "padded_tokens_per_second")):
+        tokens = sum(number(step[name]) for step in both)
+        if seconds > 0 and tokens:
+            found[public] = tokens / seconds
     return found

@@ -1,0 +1,160 @@
+"""What memory is held for, summed from the tensors themselves: weights, gradients, optimizer state, a reference model.
+
+Bytes are those of storages, each counted once: tied weights and views share one, a quantised tensor counts what it
+really holds. They are summed right after an optimizer step, when gradients and optimizer state are there together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.measure.device import Allocator, TorchAllocator
+from harness.measure.probe import Probe
+from harness.measure.recorder import Recorder
+
+STEPS = 2
+"""Taken after the first step, in case there is no other, and after the second, which counts."""
+UNEXPLAINED_SHARE = 0.03
+"""From this share of the device's memory on, what no tensor explains is worth a note."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts storages, each once. `elsewhere`: bytes that torch's allocator of `device` does not hold."""
+
+    device: Any
+    elsewhere: int = 0
+    _seen: set[tuple[str, int]] = field(default_factory=set)
+
+    def add(self, tensors: Iterable[Any]) -> int:
+        """Bytes of the tensors' storages that were not counted before."""
+        return sum(self._bytes(part) for tensor in tensors for part in parts(tensor))
+
+    def _bytes(self, tensor: Any) -> int:
+        if tensor.device.type == "meta":
+            return 0
+        storage = tensor.untyped_storage()
+        key = (str(tensor.device), int(storage.data_ptr()))
+        if key in self._seen or not storage.nbytes():
+            return 0
+        self._seen.add(key)
+        # bitsandbytes' paged state lies in CUDA's managed memory; torch sees a tensor of the host.
+        paged = bool(getattr(tensor, "is_paged", False))
+        held = tensor.numel() * tensor.element_size() if paged else int(storage.nbytes())
+        if paged or tensor.device != self.device:
+            self.elsewhere += held
+        return held
+
+
+def parts(tensor: Any) -> Iterator[Any]:
+    """The plain tensors that a tensor is made of: itself, or those inside a subclass that wraps others."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is not None:
+        names, _ = flatten()
+        for name in names:
+            yield from parts(getattr(tensor, name))
+    elif tensor.is_sparse:
+        yield from (tensor._indices(), tensor._values())
+    else:
+        yield tensor
+
+
+def tensors_in(value: Any, depth: int = 4) -> Iterator[Any]:
+    """Every tensor in nested mappings and sequences, and in the attributes of quantisation states."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif depth and isinstance(value, Mapping):
+        for inner in value.values():
+            yield from tensors_in(inner, depth - 1)
+    elif depth and isinstance(value, list | tuple):
+        for inner in value:
+            yield from tensors_in(inner, depth - 1)
+    elif depth and type(value).__name__ == "QuantState":  # bitsandbytes': scales and code books beside 4-bit weights
+        yield from tensors_in(vars(value), depth - 1)
+
+
+def weights_of(model: Any) -> Iterator[Any]:
+    """A module's parameters, with what bitsandbytes keeps beside quantised ones."""
+    for weight in model.parameters():
+        yield weight
+        for name in ("quant_state", "CB", "SCB"):
+            yield from tensors_in(getattr(weight, name, None))
+
+
+def summed(trainer: Any, device: Any) -> tuple[dict[str, int], int]:
+    """Bytes by what they are for, and how many of them lie elsewhere than on `device`; what cannot be told is left out.
+
+    `weights` are all of the trained model's, frozen ones and adapters included; `buffers` its buffers; `reference` the
+    other models that the trainer holds. The first category that names a storage has it.
+    """
+    import torch
+
+    ledger = Ledger(device)
+    found = {"weights": ledger.add(weights_of(trainer.model)), "buffers": ledger.add(trainer.model.buffers())}
+    others = [value for value in vars(trainer).values() if isinstance(value, torch.nn.Module)]
+    found["reference"] = sum(ledger.add(weights_of(other)) + ledger.add(other.buffers()) for other in others)
+    gradients = [weight.grad for weight in trainer.model.parameters() if weight.grad is not None]
+    if gradients:
+        found["gradients"] = ledger.add(gradients)
+    optimizer = trainer.optimizer
+    while hasattr(optimizer, "optimizer"):  # accelerate's wrapper
+        optimizer = optimizer.optimizer
+    state = getattr(optimizer, "state", None)
+    if isinstance(state, Mapping):
+        found["optimizer"] = ledger.add(tensors_in(state))
+    return found, ledger.elsewhere
+
+
+class Breakdown(Probe):
+    """Records `breakdown` events of the first steps that stepped; costs nothing afterwards."""
+
+    def __init__(self, recorder: Recorder, allocator: Allocator | None = None) -> None:
+        super().__init__(recorder)
+        self._allocator = allocator or TorchAllocator()
+        self._trainer: Any = None
+        self._left = 0
+        self._said: set[str] = set()
+
+    def attached(self, trainer: Any, method: Any) -> None:
+        self._trainer, self._left = trainer, STEPS
+
+    def optimizer_end(self) -> None:
+        if not self._left:
+            return
+        if getattr(getattr(self._trainer, "accelerator", None), "optimizer_step_was_skipped", False):
+            return  # fp16's scaler looks for its scale; there may be no state yet
+        self._left -= 1
+        try:
+            self._record()
+        except Exception as error:  # an exotic tensor must not end a training
+            self._left = 0
+            self._say(f"the breakdown of memory is not measured: {type(error).__name__}: {error}")
+
+    def _record(self) -> None:
+        device = next(self._trainer.model.parameters()).device
+        found, elsewhere = summed(self._trainer, device)
+        if "gradients" not in found:
+            self._say("memory of gradients is not measured: none are there after the optimizer's step")
+        if "optimizer" not in found:
+            self._say("memory of the optimizer's state is not measured: it shows none")
+        values = {**found, "elsewhere": elsewhere}
+        if device.type == "cuda" and self._allocator.ready():
+            values["allocated"] = self._allocator.figures()["device_allocated"]
+            values["unexplained"] = values["allocated"] - (sum(found.values()) - elsewhere)
+        self.recorder.add("breakdown", values=values, device=device.type)
+        if not self._left and "unexplained" in values:
+            self._check(values["unexplained"], values["allocated"])
+
+    def _check(self, unexplained: int, allocated: int) -> None:
+        if abs(unexplained) > UNEXPLAINED_SHARE * allocated:
+            share = unexplained / allocated
+            self._say(f"{share:.1%} of the memory held between steps is no weight, gradient, state or reference")
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.recorder.note("info", text)
