@@ -32,6 +32,10 @@ RISE = 0.05
 CHANCE = 0.55
 """Accuracy of rewards up to which a preference training has learned nothing to speak of; chance is 0.5."""
 _MOST_SPIKES = 5
+_EMPTY = (
+    ("real_tokens", "step_without_tokens", "token at all"),
+    ("loss_tokens", "step_without_loss_tokens", "token that carries loss"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +298,11 @@ def _grew(first: float, last: float, noise: float) -> bool:
 
 
 def _empty_steps(training: Training) -> Iterator[Finding]:
-    for name, what in (("real_tokens", "token at all"), ("loss_tokens", "token that carries loss")):
-        empty = [step for step in training.steps if _figure(step.get(name)) == 0]
+    for field_name, name, what in _EMPTY:
+        empty = [step for step in training.steps if _figure(step.get(field_name)) == 0]
         if empty:
             text = f"{len(empty)} of {len(training.steps)} steps had no {what}"
-            yield _finding(f"no_{name}", int(empty[0]["step"]), "warning", text)
+            yield _finding(name, int(empty[0]["step"]), "warning", text)
 
 
 def _finding(name: str, step: int, level: Literal["info", "warning"], text: str) -> Finding:

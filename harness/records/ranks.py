@@ -6,8 +6,7 @@ tokens, samples and FLOPs are the sum over the ranks, its times those of the slo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.records.events import Event
 
@@ -20,8 +19,7 @@ _SUMMED = (
     "model_flops",
     "hardware_flops",
 )
-_SLOWEST = ("wall_s", "data_s", "device_s")
-_COMBINED: dict[str, Callable[[list[Any]], Any]] = {**dict.fromkeys(_SUMMED, sum), **dict.fromkeys(_SLOWEST, max)}
+_TIMES = ("wall_s", "data_s", "device_s")
 _OF_ALL = ("memory", "finding")
 """Kinds that are taken from every rank: the fullest process decides what fits, and each has findings of its own."""
 
@@ -29,24 +27,30 @@ _OF_ALL = ("memory", "finding")
 def world_size(events: Sequence[Event]) -> int:
     """How many processes train, by the `active` event; 1 where it does not say."""
     said = [event.get("values", {}).get("world_size") for event in events if event.get("kind") == "active"]
-    return int(said[-1]) if said and said[-1] else 1
+    return next((int(size) for size in reversed(said) if size), 1)
 
 
 def merged(main: Sequence[Event], others: Sequence[Sequence[Event]]) -> list[Event]:
     """The main rank's events, its steps told for all ranks, and the memory and findings of the others.
 
-    A step that not every rank has recorded (one of them was killed) is out of the measured window, and a field that
-    not every rank has is left out: part of a sum is no figure.
+    Times are those of the rank that took longest over all measured steps, not of the slowest in each step: ranks wait
+    for each other, so what one loses in a step the others lose in the next, and it would count twice.
+
+    A step that not every rank has recorded (one of them was killed) is out of the measured window, and a sum that
+    lacks a rank's part is left out: part of a sum is no figure.
     """
     size = world_size(main)
     if size == 1:
         return list(main)
-    steps = [_steps(events) for events in others]
+    ranks = [_steps(main), *(_steps(events) for events in others)]
+    whole = set.intersection(*(set(steps) for steps in ranks)) if len(ranks) == size else set()
+    slowest = max(ranks, key=lambda steps: sum(_wall(steps[number]) for number in whole))
     found: list[Event] = []
     for event in main:
         if event.get("kind") == "step":
-            same = [event, *(known[event["step"]] for known in steps if event["step"] in known)]
-            event = _combined(same) if len(same) == size else {**event, "measured": False}
+            number = event["step"]
+            same = [steps[number] for steps in ranks] if number in whole else []
+            event = _combined(same, slowest[number]) if same else {**event, "measured": False}
         found.append(event)
     return found + [event for events in others for event in events if event.get("kind") in _OF_ALL]
 
@@ -55,10 +59,12 @@ def _steps(events: Sequence[Event]) -> dict[int, Event]:
     return {event["step"]: event for event in events if event.get("kind") == "step"}
 
 
-def _combined(same: list[Event]) -> Event:
+def _wall(step: Event) -> float:
+    return float(step.get("wall_s", 0.0)) if step.get("measured") else 0.0
+
+
+def _combined(same: list[Event], slowest: Event) -> Event:
     """One step of all ranks; what is no sum and no time is the main rank's."""
-    event = {name: value for name, value in same[0].items() if name not in _COMBINED}
-    for name, combine in _COMBINED.items():
-        if all(name in each for each in same):
-            event[name] = combine([each[name] for each in same])
-    return event
+    event = {name: value for name, value in same[0].items() if name not in (*_SUMMED, *_TIMES)}
+    event |= {name: slowest[name] for name in _TIMES if name in slowest}
+    return event | {name: sum(each[name] for each in same) for name in _SUMMED if all(name in each for each in same)}

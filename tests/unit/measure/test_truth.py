@@ -139,7 +139,7 @@ class _Batch:
     ],
 )
 def test_real_positions_without_a_mask(ids: list[int], places: list[int], real: int) -> None:
-    from harness.measure.tokens import positions
+    from harness.measure.tokens import Padding, positions
 
-    found, total = positions((), _Batch(ids, places).kwargs, padding=9)
+    found, total = positions((), _Batch(ids, places).kwargs, Padding(token=9, multiple=4))
     assert (int(found), total) == (real, 5)
