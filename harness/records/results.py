@@ -170,7 +170,7 @@ class OutOfMemory:
     kind: Kind
     seeds: Sequence[int]
     phase: str | None
-    device: str | None  # cuda, cpu
+    device: str | None  # host, device, device 0, …
     requested: float | None
     peak: float | None  # the highest peak of the device (on CPU: of the host) before it, bytes
 

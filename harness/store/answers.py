@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CURVES = ("loss", "eval_loss", "rewards/margins")
 """The samples a `SuiteResults` carries over steps; the others are there for SQL."""
 
-TIMELINES = ("host_uss", "device_allocated")
-"""And those it carries over time."""
+TIMELINES = ("host_uss_peak", "device_allocated_peak")
+"""And those it carries over time: the most since the sample before."""
 
 _SQL = Path("query")
 _PLACE = re.compile(r"^LINE (?P<line>\d+): (?P<shown>.*)\n(?P<before> *)\^", re.MULTILINE)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.records.events import Event
+from harness.records.ranks import merged
 from harness.store import lines, plain
 
 RENAMED = {"wall_s": "step_seconds", "data_s": "data_seconds", "device_s": "device_seconds"}
@@ -17,7 +20,7 @@ OF_DEVICE = "device_"
 
 _NOT_FIELDS = ("kind", "t", "step")
 _SAMPLED = ("log", "memory", "device")
-_Entry = tuple[dict[str, Any], dict[str, Any]]  # the event, its values by field
+_Entry = tuple[Event, dict[str, Any]]  # the event, its values by field
 
 
 @dataclass(slots=True)
@@ -34,7 +37,7 @@ class Events:
     """What one file of events says. `unreadable` counts lines (a torn last one apart) that are no event."""
 
     columns: dict[str, Column] = field(default_factory=dict)  # by metric, over steps
-    timed: dict[str, Column] = field(default_factory=dict)  # by metric, over time
+    timed: dict[tuple[str, str], Column] = field(default_factory=dict)  # by device and metric, over time
     phases: list[tuple[str, float | None, float | None]] = field(default_factory=list)  # name, start, end
     notes: list[tuple[float | None, str, str]] = field(default_factory=list)  # t, level, text
     findings: list[tuple[str, int | None, str, str]] = field(default_factory=list)  # name, step, level, text
@@ -45,11 +48,13 @@ class Events:
     first_unreadable: int | None = None  # its line number, from 1
 
 
-def read(path: Path) -> Events:
+def read(path: Path, others: Sequence[Path] = ()) -> Events:
     """Every event of the file that can be read; a missing file has none.
 
+    `others` are the files of further processes of the same training: steps are told for all of them together.
+
     Raises:
-        OSError: the file is there and cannot be read.
+        OSError: the file, or one of the others, is there and cannot be read.
     """
     found = Events()
     try:
@@ -59,7 +64,7 @@ def read(path: Path) -> Events:
     parsed = lines.parse(raw, may_be_torn=True)
     found.unreadable, found.first_unreadable = parsed.unreadable, parsed.first_unreadable
     groups: dict[tuple[str, int], list[_Entry]] = {}
-    for event in parsed.objects:
+    for event in _of_all(parsed.objects, others) if others else parsed.objects:
         kind = event.get("kind")
         values = event if kind == "step" else event.get("values") if kind in _SAMPLED else None
         if isinstance(kind, str) and isinstance(values, dict):
@@ -67,15 +72,39 @@ def read(path: Path) -> Events:
         else:
             _apart(found, event)
     for (kind, _), entries in groups.items():
-        _add_group(found, entries, kind)
+        if kind == "device":
+            _add_device(found.timed, entries)
+        else:
+            _add_group(found.columns, entries, of_steps=kind == "step")
     found.columns = {name: column for name, column in found.columns.items() if column.values}
-    found.timed = {name: column for name, column in found.timed.items() if column.values}
     return found
 
 
-def _add_group(found: Events, entries: list[_Entry], kind: str) -> None:
+def _of_all(main: list[Event], others: Sequence[Path]) -> list[Event]:
+    """The main process's events, its steps told for all processes, and the findings of the others."""
+    files = [lines.parse(path.read_bytes(), may_be_torn=True).objects for path in others]
+    whole = [[event for event in events if event.get("kind") != "step" or "step" in event] for events in (main, *files)]
+    found = merged(whole[0], whole[1:])
+    own = len(whole[0])
+    return found[:own] + [event for event in found[own:] if event.get("kind") == "finding"]
+
+
+def _add_device(columns: dict[tuple[str, str], Column], entries: list[_Entry]) -> None:
+    """Numbers with their times; what could not be read is left out."""
+    for event, values in entries:
+        moment = plain.figure(event.get("t"))
+        for name, value in values.items():
+            figure = plain.figure(value)
+            if figure is not None:
+                metric = name if name.startswith(OF_DEVICE) else OF_DEVICE + name
+                column = columns.setdefault((str(event.get("device", "")), metric), Column())
+                column.times.append(float("nan") if moment is None else moment)
+                column.values.append(figure)
+
+
+def _add_group(columns: dict[str, Column], entries: list[_Entry], *, of_steps: bool) -> None:
     """Adds events with equally many fields: whole columns at a time, which is what makes reading fast."""
-    names = [name for name in entries[0][1] if not (kind == "step" and name in _NOT_FIELDS)]
+    names = [name for name in entries[0][1] if not (of_steps and name in _NOT_FIELDS)]
     try:
         # Where every event has all fields of the first and no more, they have the same ones.
         by_name = {name: [values[name] for _, values in entries] for name in names}
@@ -84,27 +113,11 @@ def _add_group(found: Events, entries: list[_Entry], kind: str) -> None:
         for entry in entries:
             same.setdefault(tuple(entry[1]), []).append(entry)
         for alike in same.values():
-            _add_group(found, alike, kind)
+            _add_group(columns, alike, of_steps=of_steps)
         return
-    times = [event.get("t") for event, _ in entries]
-    if kind == "device":
-        for name, values in by_name.items():
-            called = name if name.startswith(OF_DEVICE) else OF_DEVICE + name
-            _add_timed(found.timed.setdefault(called, Column()), times, values)
-        return
-    steps = [event.get("step") for event, _ in entries]
+    steps, times = [event.get("step") for event, _ in entries], [event.get("t") for event, _ in entries]
     for name, values in by_name.items():
-        called = RENAMED.get(name, name) if kind == "step" else name
-        _add(found.columns.setdefault(called, Column()), steps, times, values)
-
-
-def _add_timed(column: Column, times: list[Any], values: list[Any]) -> None:
-    """Numbers with their times; what is in words (reasons, names) is in the attempt's facts."""
-    for t, value in zip(times, values, strict=True):
-        figure, moment = plain.figure(value), plain.figure(t)
-        if figure is not None:
-            column.times.append(float("nan") if moment is None else moment)
-            column.values.append(figure)
+        _add(columns.setdefault(RENAMED.get(name, name) if of_steps else name, Column()), steps, times, values)
 
 
 def _add(column: Column, steps: list[Any], times: list[Any], values: list[Any]) -> None:

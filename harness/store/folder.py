@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,13 @@ def _part(attempt: Attempt) -> str:
     return f"attempts/{attempt.number}"
 
 
-def _event_files(attempt: Attempt) -> tuple[Path, Path]:
-    """The worker's events, and those of the process that samples the device beside it."""
-    return attempt.events, attempt.path / "device.jsonl"
+def _event_files(attempt: Attempt) -> list[Path]:
+    """The worker's events, those of the process that samples the device beside it, and of further workers."""
+    return [attempt.events, attempt.path / "device.jsonl", *_further(attempt)]
+
+
+def _further(attempt: Attempt) -> list[Path]:
+    return sorted(attempt.path.glob("events.rank*.jsonl"))
 
 
 def _score_folders(folder: RunFolder) -> list[Path]:
@@ -109,7 +113,7 @@ class Reader:
     def _attempt(self, attempt: Attempt) -> None:
         key = (self.suite, self.trial_id, attempt.number)
         outcome = self._outcome(attempt, say=True)
-        found, device = (self._events(path) for path in _event_files(attempt))
+        found, device = self._events(attempt.events, _further(attempt)), self._events(attempt.path / "device.jsonl")
         self.rows.add(
             "attempts",
             *key,
@@ -130,11 +134,12 @@ class Reader:
             self.rows.add("notes", *key, t, plain.text(level), plain.text(text))
         for name, step, level, text in (*found.findings, *device.findings):
             self.rows.add("findings", *key, plain.text(name), step, plain.text(level), plain.text(text))
-        self.rows.add_samples(*key, [*found.columns.items(), *found.timed.items(), *device.timed.items()])
+        timed = [(metric, name, column) for (name, metric), column in (*found.timed.items(), *device.timed.items())]
+        self.rows.add_samples(*key, [*((name, None, column) for name, column in found.columns.items()), *timed])
 
-    def _events(self, path: Path) -> events.Events:
+    def _events(self, path: Path, others: Sequence[Path] = ()) -> events.Events:
         try:
-            found = events.read(path)
+            found = events.read(path, others)
         except OSError as error:
             self._problem(path, f"{path.name} cannot be read", why=str(error))
             return events.Events()

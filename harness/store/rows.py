@@ -30,7 +30,10 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of each narrow table in order, with their type where it is not text (JSON travels as text)."""
 
-SAMPLES = ("suite", "trial_id", "attempt", "metric", "step", "t", "value")
+SAMPLES = ("suite", "trial_id", "attempt", "metric", "step", "t", "value", "device")
+
+Series = tuple[str, str | None, Column]
+"""A metric, the device it is of (None: of the training), and its samples."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class Rows:
         """One row."""
         self.tables[table].append(values)
 
-    def add_samples(self, suite: str, trial_id: str, attempt: int, columns: Sequence[tuple[str, Column]]) -> None:
+    def add_samples(self, suite: str, trial_id: str, attempt: int, columns: Sequence[Series]) -> None:
         """Every sample of one attempt, by metric; a metric may come several times."""
         if columns:
             batch = _batch(suite, trial_id, attempt, columns)
@@ -62,29 +65,37 @@ class Rows:
         return made
 
 
-def _batch(suite: str, trial_id: str, attempt: int, columns: Sequence[tuple[str, Column]]) -> pyarrow.RecordBatch:
+def _batch(suite: str, trial_id: str, attempt: int, series: Sequence[Series]) -> pyarrow.RecordBatch:
     import numpy as np
     import pyarrow as pa
 
-    sizes = [len(column.values) for _, column in columns]
+    columns = [column for _, _, column in series]
+    sizes = [len(column.values) for column in columns]
     total = sum(sizes)
-    names = list(dict.fromkeys(name for name, _ in columns))
-    places = {name: place for place, name in enumerate(names)}
-    same: Any = np.zeros(total, dtype=np.int32)
-    metric: Any = np.repeat(np.array([places[name] for name, _ in columns], dtype=np.int32), sizes)
-    stepless: Any = np.repeat([len(column.steps) == 0 for _, column in columns], sizes)
+
+    def repeated(words: Sequence[str | None]) -> pyarrow.Array:
+        """One word for each series, as often as it has samples."""
+        known = list(dict.fromkeys(word for word in words if word is not None))
+        places = [known.index(word) if word is not None else None for word in words]
+        indices: Any = np.repeat(np.array([place or 0 for place in places], dtype=np.int32), sizes)
+        missing: Any = np.repeat([place is None for place in places], sizes)
+        dictionary = pa.array([plain.text(word) for word in known], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=missing), dictionary)
+
+    stepless: Any = np.repeat([len(column.steps) == 0 for column in columns], sizes)
     steps: Any = np.zeros(total, dtype=np.int64)
-    steps[~stepless] = np.concatenate([np.frombuffer(column.steps, dtype=np.int64) for _, column in columns])
-    times = np.concatenate([np.frombuffer(column.times, dtype=np.float64) for _, column in columns])
-    values = np.concatenate([np.frombuffer(column.values, dtype=np.float64) for _, column in columns])
+    steps[~stepless] = np.concatenate([np.frombuffer(column.steps, dtype=np.int64) for column in columns])
+    times = np.concatenate([np.frombuffer(column.times, dtype=np.float64) for column in columns])
+    values = np.concatenate([np.frombuffer(column.values, dtype=np.float64) for column in columns])
     arrays = [
-        pa.DictionaryArray.from_arrays(same, pa.array([suite])),
-        pa.DictionaryArray.from_arrays(same, pa.array([trial_id])),
+        repeated([suite] * len(series)),
+        repeated([trial_id] * len(series)),
         pa.array(np.full(total, attempt, dtype=np.int32)),
-        pa.DictionaryArray.from_arrays(metric, pa.array([plain.text(name) for name in names], pa.string())),
+        repeated([metric for metric, _, _ in series]),
         pa.array(steps, mask=stepless),
         pa.array(times, from_pandas=True),  # an unknown time is NULL
         pa.array(values),  # a NaN value stays NaN: it is what was measured
+        repeated([device for _, device, _ in series]),
     ]
     return pa.RecordBatch.from_arrays(arrays, names=list(SAMPLES))
 

@@ -125,7 +125,8 @@ CREATE TABLE samples (
     metric VARCHAR NOT NULL,
     step BIGINT,
     t DOUBLE,
-    value DOUBLE
+    value DOUBLE,
+    device VARCHAR
 );
 COMMENT ON TABLE samples IS
     'One metric at one step, or moment, of one attempt, from events.jsonl and device.jsonl: the long table.';
@@ -137,7 +138,9 @@ COMMENT ON COLUMN samples.metric IS
 COMMENT ON COLUMN samples.step IS
     'Optimizer step, from 1; 0 before the first. NULL for what is sampled over time beside the worker.';
 COMMENT ON COLUMN samples.t IS 'Seconds after the attempt''s start.';
-COMMENT ON COLUMN samples.value IS 'The value; NaN and infinities are kept.';
+COMMENT ON COLUMN samples.value IS
+    'The value; NaN and infinities are kept. Of a training by several processes: of all of them where it is of a step.';
+COMMENT ON COLUMN samples.device IS 'UUID of the device that was sampled over time; NULL for what is of the training.';
 
 CREATE TABLE notes (
     suite VARCHAR NOT NULL,
@@ -374,13 +377,23 @@ COMMENT ON VIEW memory_breakdown IS
     'Memory of each trial in bytes: weights, gradients, optimizer state, activations, the peaks and the phase of the peak; what a trial that ran out of memory had asked for.';
 
 CREATE VIEW device_timeline AS
-SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.t, s.metric, s.value
+SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.device, s.t,
+       max(s.value) FILTER (s.metric = 'device_power') AS power,
+       max(s.value) FILTER (s.metric = 'device_energy') AS energy,
+       max(s.value) FILTER (s.metric = 'device_utilization') AS utilization,
+       max(s.value) FILTER (s.metric = 'device_memory_used') AS memory_used,
+       max(s.value) FILTER (s.metric = 'device_sm_clock') AS sm_clock,
+       max(s.value) FILTER (s.metric = 'device_memory_clock') AS memory_clock,
+       max(s.value) FILTER (s.metric = 'device_temperature') AS temperature,
+       max(s.value) FILTER (s.metric = 'device_throttle') AS throttle,
+       max(s.value) FILTER (s.metric = 'device_others') AS others
 FROM samples AS s
 JOIN counting_attempts AS c USING (suite, trial_id, attempt)
 JOIN trials AS t ON t.suite = s.suite AND t.trial_id = s.trial_id
-WHERE s.step IS NULL;
+WHERE s.step IS NULL
+GROUP BY ALL;
 COMMENT ON VIEW device_timeline IS
-    'What was sampled of the device beside each trial, over time: power, utilization, clocks, temperature, memory; of the attempt that counts.';
+    'What was sampled of the device beside each trial, of the attempt that counts: one row per device and moment (t seconds after the start); W, J since the first sample, shares, bytes, MHz, °C, reasons to throttle, other processes. Long trials are thinned to means.';
 
 CREATE VIEW loss_curves AS
 SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.step, s.t, s.value AS loss

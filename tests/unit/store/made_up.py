@@ -133,8 +133,8 @@ def add_device(folder: RunFolder, samples: int = 3, *, attempt: int = 1) -> None
     """What a process beside the worker sampled of the device, ten times a second."""
     events: list[dict[str, Any]] = [{"t": 0.0, "kind": "note", "level": "info", "text": "the device tells no clocks"}]
     for number in range(samples):
-        values = {"power": 300.0 + number, "utilization": 0.9, "device_used": 2**30, "throttle": ["sw_power_cap"]}
-        events.append({"t": 0.1 * number, "kind": "device", "values": values})
+        values = {"power": 300.0 + number, "utilization": 0.9, "memory_used": 2**30, "sm_clock": None}
+        events.append({"t": 0.1 * number, "kind": "device", "device": "GPU-1", "values": values})
     place = folder.path / "attempts" / str(attempt) / "device.jsonl"
     place.write_text("".join(encode(event) for event in events), encoding="utf-8")
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from harness.errors import StoreError
@@ -78,3 +79,18 @@ def test_what_cannot_be_read_is_told(store: Store) -> None:
     (told,) = [str(text) for _, text in observer.told]
     assert "warning: " in told
     assert "spec.json" in told
+
+
+def test_that_an_older_store_was_made_anew_is_told_once(store: Store) -> None:
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("UPDATE meta SET value = '1'")
+    observer = Silent()
+    ingesting = Ingesting(store, observer)
+    folder = write_folder(store.path.parent, spec_of("dpo", 1))
+
+    ingesting.at_first(folder)
+    ingesting.now(folder)
+
+    (told,) = [str(text) for _, text in observer.told]
+    assert told.endswith("was of an older version and has been made anew from the run folders")
+    assert _trials(store) == 2

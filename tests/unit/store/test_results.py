@@ -100,10 +100,14 @@ def test_what_was_found_of_a_trial_besides_its_figures(store: Store, results: Pa
 
 
 def test_memory_over_time(store: Store, results: Path) -> None:
-    store.ingest([write_folder(results, spec_of())])
+    events = [
+        {"t": 0.5 * n, "kind": "memory", "step": 0, "values": {"host_uss": 5, "host_uss_peak": 7 - n, "other": 1}}
+        for n in (2, 0, 1)
+    ]
+    store.ingest([write_folder(results, spec_of(), events=events)])
 
     (timeline,) = store.results("quick").timelines
 
-    assert (timeline.trial_id, timeline.metric) == ("dpo-id-0", "host_uss")
-    assert list(timeline.times) == [0.1, 0.2, 0.3]
-    assert list(timeline.values) == [500_000_001, 500_000_002, 500_000_003]
+    assert (timeline.trial_id, timeline.metric) == ("dpo-id-0", "host_uss_peak")
+    assert list(timeline.times) == [0.0, 0.5, 1.0]
+    assert list(timeline.values) == [7, 6, 5]

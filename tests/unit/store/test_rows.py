@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from harness.records.events import encode
 from harness.store import Store
 from tests.unit.store.asked import one
-from tests.unit.store.made_up import OUTCOME, add_device, add_score, spec_of, write_folder
+from tests.unit.store.made_up import OUTCOME, add_device, add_score, spec_of, step_events, write_folder
 
 
 def test_what_the_tables_say_of_a_trial(store: Store, results: Path) -> None:
@@ -119,16 +120,18 @@ def test_samples_of_the_device_have_a_time_and_no_step(store: Store, results: Pa
     done = store.ingest([folder])
 
     assert done.problems == ()
-    found = store.query("SELECT metric, step, t, value FROM samples WHERE step IS NULL ORDER BY ALL").rows
+    found = store.query("SELECT metric, device, t, value FROM samples WHERE step IS NULL ORDER BY ALL").rows
     assert found == [
-        ("device_power", None, 0.0, 300.0),
-        ("device_power", None, 0.1, 301.0),
-        ("device_used", None, 0.0, 2**30),
-        ("device_used", None, 0.1, 2**30),
-        ("device_utilization", None, 0.0, 0.9),
-        ("device_utilization", None, 0.1, 0.9),
+        ("device_memory_used", "GPU-1", 0.0, 2**30),
+        ("device_memory_used", "GPU-1", 0.1, 2**30),
+        ("device_power", "GPU-1", 0.0, 300.0),
+        ("device_power", "GPU-1", 0.1, 301.0),
+        ("device_utilization", "GPU-1", 0.0, 0.9),
+        ("device_utilization", "GPU-1", 0.1, 0.9),
     ]
-    assert one(store, "SELECT count(*) FROM samples WHERE step IS NOT NULL") == 39
+    rows = store.query("SELECT device, t, power, memory_used, sm_clock FROM device_timeline ORDER BY t").rows
+    assert rows == [("GPU-1", 0.0, 300.0, 2**30, None), ("GPU-1", 0.1, 301.0, 2**30, None)]
+    assert one(store, "SELECT count(*) FROM samples WHERE step IS NOT NULL AND device IS NULL") == 39
     assert one(store, "SELECT count(*) FROM notes WHERE text LIKE '%clocks%'") == 1
 
 
@@ -140,16 +143,56 @@ def test_samples_of_the_device_alone(store: Store, results: Path) -> None:
     assert one(store, "SELECT count(*), count(step) FROM samples") == (3, 0)
 
 
-def test_a_metric_of_both_files_is_one_metric(store: Store, results: Path) -> None:
-    memory = {"t": 0.5, "kind": "memory", "step": 4, "values": {"device_used": 7}}
+def test_devices_of_one_moment_keep_apart(store: Store, results: Path) -> None:
+    samples = [
+        {"t": 1.0, "kind": "device", "device": f"GPU-{n}", "values": {"power": 100.0 * n, "utilization": n / 10}}
+        for n in (1, 2)
+    ]
+    store.ingest([write_folder(results, spec_of(), events=samples)])
+
+    assert store.query("SELECT device, t, power, utilization FROM device_timeline ORDER BY ALL").rows == [
+        ("GPU-1", 1.0, 100.0, 0.1),
+        ("GPU-2", 1.0, 200.0, 0.2),
+    ]
+
+
+def test_a_metric_of_a_step_and_of_the_device_is_one_metric(store: Store, results: Path) -> None:
+    memory = {"t": 0.5, "kind": "memory", "step": 4, "values": {"device_memory_used": 7}}
     folder = write_folder(results, spec_of(), events=[memory])
     add_device(folder, samples=1)
     store.ingest([folder])
 
-    assert store.query("SELECT step, value FROM samples WHERE metric = 'device_used' ORDER BY step").rows == [
+    assert store.query("SELECT step, value FROM samples WHERE metric = 'device_memory_used' ORDER BY step").rows == [
         (4, 7.0),
         (None, 2**30),
     ]
+
+
+def test_steps_of_several_processes_are_those_of_one_training(store: Store, results: Path) -> None:
+    def events(rank: int, steps: int) -> list[dict[str, Any]]:
+        made = [event | {"real_tokens": 100 * (rank + 1)} for event in step_events(steps) if event["kind"] == "step"]
+        made.append({"t": 1.0, "kind": "memory", "step": 1, "values": {"host_uss": rank}})
+        return made
+
+    active = {"t": 0.0, "kind": "active", "values": {"world_size": 2}}
+    folder = write_folder(results, spec_of(), events=[active, *events(0, 3)])
+    store.ingest([folder])
+    finding = {"t": 2.0, "kind": "finding", "name": "no_tokens", "step": 1, "level": "warning", "text": "no tokens"}
+    further = folder.path / "attempts" / "1" / "events.rank1.jsonl"
+    further.write_text("".join(encode(event) for event in (*events(1, 2), finding)))
+
+    done = store.ingest([folder])
+
+    assert done.problems == ()
+    assert store.query("SELECT step, value FROM samples WHERE metric = 'real_tokens' ORDER BY step").rows == [
+        (1, 300.0),
+        (2, 300.0),
+        (3, 100.0),
+    ]
+    measured = dict(store.query("SELECT step, value FROM samples WHERE metric = 'measured'").rows)
+    assert measured == {1: 0.0, 2: 1.0, 3: 0.0}  # a step that a process lacks is out of the window
+    assert one(store, "SELECT value FROM samples WHERE metric = 'host_uss'") == 0
+    assert one(store, "SELECT name FROM findings") == "no_tokens"
 
 
 def test_the_further_fields_of_a_step(store: Store, results: Path) -> None:
