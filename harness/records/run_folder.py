@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from harness.records.device_log import device_events, in_order
 from harness.records.events import Event, last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.ranks import merged
@@ -74,6 +75,11 @@ class Attempt:
         return f"{name}.rank{self.rank}.{suffix}" if self.rank else f"{name}.{suffix}"
 
     @property
+    def device_log(self) -> Path:
+        """What the process that samples the device beside the worker writes; absent where there is no device."""
+        return self.path / self._own("device", "jsonl")
+
+    @property
     def log(self) -> Path:
         return self.path / "worker.log"
 
@@ -87,14 +93,16 @@ class Attempt:
         return Outcome.from_json(value) if value and "outcome" in value else None
 
     def all_events(self) -> list[Event]:
-        """Its events so far; the main process's also tell of the steps of the others.
+        """Its events so far, and what was sampled of the device; the main process's also tell of the others' steps.
 
         Raises:
             ValueError: a file of events is damaged, not merely cut off.
         """
         own = list(read_events(self.events))
         others = [] if self.rank else sorted(self.path.glob("events.rank*.jsonl"))
-        return merged(own, [list(read_events(path)) for path in others])
+        devices = [] if self.rank else sorted(self.path.glob("device.rank*.jsonl"))
+        trained = merged(own, [list(read_events(path)) for path in others])
+        return in_order(trained, device_events([self.device_log, *devices]))
 
     def readable_events(self) -> list[Event]:
         """Its events so far; none where the log is missing or damaged."""
@@ -199,10 +207,11 @@ class RunFolder:
         return Attempt(path, number)
 
     def outcome(self) -> Outcome | None:
-        """The outcome that counts: an `ok` one if there is any (the last), else the last one recorded."""
+        """The outcome that counts: the last `ok` one that nothing disturbed, else the last `ok` one, else the last."""
         outcomes = [outcome for attempt in self.attempts() if (outcome := attempt.outcome())]
         fine = [outcome for outcome in outcomes if outcome.outcome == "ok"]
-        return (fine or outcomes)[-1] if outcomes else None
+        quiet = [outcome for outcome in fine if not outcome.disturbed]
+        return (quiet or fine or outcomes)[-1] if outcomes else None
 
 
 def suite_folder(results: Path, suite: str) -> Path:

@@ -16,6 +16,7 @@ from harness.measure import Diverged, Recorder, attach, environment, health, oom
 from harness.measure.divergence import Tolerance, tolerate
 from harness.measure.facts import disturbed, facts
 from harness.measure.probe import Probe
+from harness.measure.sampling.beside import DeviceSampling
 from harness.methods import METHODS, Method
 from harness.records.events import last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
@@ -23,7 +24,7 @@ from harness.records.run_folder import Attempt, RunFolder, write_json
 from harness.records.spec import Spec
 from harness.worker.attend import describe
 from harness.worker.config import resolve
-from harness.worker.redact import redact_file, redactor
+from harness.worker.redact import redact_file, redacted, redactor
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
 environment.warm()
@@ -47,8 +48,12 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
     name: OutcomeName = "ok"
     cause: str | None = None
     try:
-        with Recorder(attempt.events, redact=redact) as recorder:
-            trial = _Trial(folder, Spec.from_json(value), recorder, scratch)
+        spec = Spec.from_json(value)
+        with (
+            Recorder(attempt.events, redact=redact) as recorder,
+            DeviceSampling(recorder, attempt.device_log, spec.device_hz) as sampling,
+        ):
+            trial = _Trial(folder, spec, recorder, scratch, sampling)
             try:
                 trial.run()
             except Exception as error:
@@ -60,7 +65,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         redact_file(attempt.log, redact)
-    events = list(read_events(attempt.events))
+    events = attempt.all_events()
     return Outcome(
         outcome=name,
         attempt=attempt.number,
@@ -100,17 +105,18 @@ class _Left:
 class _Trial:
     """One attempt, phase by phase."""
 
-    def __init__(self, folder: RunFolder, spec: Spec, recorder: Recorder, scratch: Path) -> None:
+    def __init__(self, folder: RunFolder, spec: Spec, recorder: Recorder, scratch: Path, sampling: Probe) -> None:
         self.folder = folder
         self.spec = spec
         self.recorder = recorder
         self.scratch = scratch
         self.left = _Left()
+        self._sampling = sampling
         self._root = Path(spec.suite_file).parent
         self._start = folder.path / spec.start if spec.start else None
 
     def run(self) -> None:
-        probes = start_probes(self.recorder)
+        probes = [*start_probes(self.recorder), self._sampling]
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
         try:
             with self.recorder.phase("import"):
@@ -148,7 +154,7 @@ class _Trial:
         return load_checkpoint(self._start, device=device, **kept)
 
     def _environment(self) -> None:
-        captured = environment.capture()
+        captured = redacted(environment.capture(), redactor())
         self.left.environment = captured["hash"]
         write_json(self.folder.environment_file, captured)
 

@@ -1,0 +1,153 @@
+"""What one device tells over time: its samples, what it never tells, and where it stopped answering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.measure.nvml import NAMES, Gpu, NvmlError
+from harness.measure.sampling.others import Others
+from harness.measure.sampling.thinning import Thinned
+from harness.records.events import Event
+
+PROCESSES_S = 1.0
+"""How often the list of processes is read: it costs more than everything else together, and changes slowly."""
+
+HOLE_S = 1.0
+"""A time without samples that is longer than this is a hole, over which nothing is integrated."""
+
+
+@dataclass
+class Track:
+    """Samples one device; `write` takes events as they are complete.
+
+    A value that could not be read although it was read before, or can be in principle, is None in its sample. What this
+    device never tells is left out of all samples. Either is noted once.
+    """
+
+    gpu: Gpu
+    others: Others
+    write: Callable[[Event], None]
+    in_use: bool = False
+    lost: bool = False
+    _thinned: Thinned = field(default_factory=Thinned)
+    _never: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
+    _energy: _Energy = field(default_factory=lambda: _Energy())
+    _processes_at: float = float("-inf")
+    _found: dict[str, float] = field(default_factory=dict)
+
+    def sample(self, t: float) -> None:
+        """Reads everything once; `t` is seconds since the attempt's start."""
+        if self.lost:
+            return
+        values: dict[str, float | None] = {}
+        for what, names in NAMES.items():
+            if what not in self._never and not self.lost:
+                values |= self._read(what, names, t)
+        if self.lost:
+            values = {name: None for names in NAMES.values() for name in names}
+        else:
+            self._add_energy(t, values)
+            values |= self._others(t)
+        for line in self._thinned.add(t, values):
+            self._write(line)
+
+    def finish(self) -> None:
+        """Writes what is held."""
+        for line in self._thinned.flush():
+            self._write(line)
+
+    def _read(self, what: str, names: tuple[str, ...], t: float) -> dict[str, float | None]:
+        try:
+            found = dict(self.gpu.read(what))
+        except NvmlError as error:
+            return self._unread(what, names, t, error)
+        self._told.add(what)
+        return {**found}
+
+    def _unread(self, what: str, names: tuple[str, ...], t: float, error: NvmlError) -> dict[str, float | None]:
+        if error.lost:
+            self.lost = True
+            self._note(
+                t, "lost", f"the device {self.gpu.name} is lost ({error}): nothing of it is measured from here on"
+            )
+            return {}
+        if error.unsupported and what not in self._told:
+            self._never.add(what)
+            self._note(t, what, f"{self.gpu.name} does not tell its {what} ({error})", level="info")
+            return {}
+        self._note(t, what, f"{self.gpu.name} did not tell its {what} for a time ({error})")
+        return dict.fromkeys(names, None)
+
+    def _add_energy(self, t: float, values: dict[str, float | None]) -> None:
+        counter, power = values.get("energy"), values.get("power")
+        if "energy" not in self._never:
+            values["energy"] = self._energy.by_counter(counter)
+            if counter is not None and values["energy"] is None:
+                self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
+        elif "power" not in self._never:
+            self._note(t, "integrated", f"energy of {self.gpu.name} is its power, integrated over the samples", "info")
+            values["energy"] = self._energy.by_power(t, power)
+
+    def _others(self, t: float) -> dict[str, float]:
+        if "processes" in self._never:
+            return {}
+        if t - self._processes_at >= PROCESSES_S:
+            self._processes_at = t
+            try:
+                found = self.others.of(self.gpu.processes(), in_use=self.in_use)
+            except NvmlError as error:
+                self._unread("processes", (), t, error)
+                found = None
+            else:
+                self._told.add("processes")
+                if found is None:
+                    text = f"NVML lists no processes on {self.gpu.name}: others that use it would not be seen"
+                    self._note(t, "blind", text, "info")
+            self._found = found or {}
+        return self._found
+
+    def _note(self, t: float, key: str, text: str, level: str = "warning") -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self.write({"t": round(t, 6), "kind": "note", "level": level, "text": text})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self.write({"t": line.pop("t"), "kind": "device", "device": self.gpu.uuid, **line})
+
+
+@dataclass
+class _Energy:
+    """J since the first sample; None where what came before cannot be joined to what comes now."""
+
+    _first: float | None = None
+    _last: float | None = None
+    _joules: float = 0.0
+    _at: float | None = None
+    _power: float | None = None
+
+    def by_counter(self, counter: float | None) -> float | None:
+        if counter is None:
+            return None
+        if self._last is not None and counter < self._last:
+            self._first = self._last = None  # the driver was loaded anew: what was before is not in it
+            return None
+        self._first = counter if self._first is None else self._first
+        self._last = counter
+        return counter - self._first
+
+    def by_power(self, t: float, power: float | None) -> float | None:
+        """Trapezoids between samples that are no hole apart."""
+        at, before = self._at, self._power
+        self._at, self._power = t, power
+        if power is None:
+            return None
+        if at is None:
+            return self._joules
+        if before is None or t - at > HOLE_S:
+            return None
+        self._joules += (before + power) / 2 * (t - at)
+        return self._joules
