@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from harness.measure.fakes.devices import FakeAllocator
+from harness.measure.fakes.clock import FakeClock
+from harness.measure.fakes.devices import FakeAllocator, FakeQueue
 from harness.measure.fakes.nvml import FakeNvml, ScriptedNvml
 from harness.measure.fakes.trainer import FakeMethod, FakeStep, FakeTrainer, fake_model
 
-__all__ = ["FakeAllocator", "FakeMethod", "FakeNvml", "FakeStep", "FakeTrainer", "ScriptedNvml", "fake_model"]
+__all__ = [
+    "FakeAllocator",
+    "FakeClock",
+    "FakeMethod",
+    "FakeNvml",
+    "FakeQueue",
+    "FakeStep",
+    "FakeTrainer",
+    "ScriptedNvml",
+    "fake_model",
+]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+
+from harness.measure.fakes.clock import FakeClock
+from harness.measure.fakes.devices import FakeAllocator, FakeQueue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeStep:
     """One micro-batch: `real` of `padded` positions, `loss` carrying loss; seconds to load and to train; bytes to hold.
 
-    `reference`: the batch goes through the reference too, without gradients. `value` is its loss.
+    `reference`: the batch goes through the reference too, without gradients. `value` is its loss. On a device it takes
+    `device_s` of work, `forward_b` bytes from its forward to its backward's end, `backward_b` more during the backward,
+    and its optimizer step `optimizer_b` (that of the step's last micro-batch counts).
     """
 
     real: int
@@ -24,6 +29,10 @@ class FakeStep:
     hold: int = 0
     reference: bool = False
     value: float = 1.0
+    device_s: float = 0.0
+    forward_b: int = 0
+    backward_b: int = 0
+    optimizer_b: int = 0
 
 
 @dataclass(kw_only=True)
@@ -31,7 +40,8 @@ class FakeTrainer:
     """Runs `steps` as Hugging Face's loop would: fetch, train, step, log, evaluate. Needs torch, and no model.
 
     `accumulation` micro-batches make an optimizer step; evaluation sleeps `eval_s` after every `eval_every`th step,
-    forwards a batch that must not be counted, and logs its loss.
+    forwards a batch that must not be counted, takes `eval_b` bytes, and logs its loss. `sleep`, `allocator` and `queue`
+    are what its time, its device's memory and its device's work are told to.
     """
 
     steps: Sequence[FakeStep]
@@ -41,6 +51,10 @@ class FakeTrainer:
     log_every: int = 1
     ref_model: Any = None
     held: list[bytearray] = field(default_factory=list)
+    eval_b: int = 0
+    sleep: Callable[[float], None] = time.sleep
+    allocator: FakeAllocator = field(default_factory=lambda: FakeAllocator(device="none", up=False))
+    queue: FakeQueue = field(default_factory=lambda: FakeQueue(FakeClock(), up=False))
 
     def __post_init__(self) -> None:
         self.model = fake_model()
@@ -50,6 +64,7 @@ class FakeTrainer:
         self.state = SimpleNamespace(global_step=0)
         self.control = SimpleNamespace(should_training_stop=False)
         self.optimizer = SimpleNamespace()
+        self.accelerator = SimpleNamespace(backward=self._backward)
         self.train_dataset, self.eval_dataset = list(self.steps), None
         self.callbacks: list[Any] = []
 
@@ -64,8 +79,11 @@ class FakeTrainer:
         for step in range(1, whole + 1):
             fetched, _ = self.get_batch_samples(batches, self.accumulation, "cpu")
             losses = [float(self.training_step(self.model, batch)) for batch in fetched]
+            self._optimizer_step(fetched[-1]["step"])
             self.state.global_step = step
             self.control.should_training_stop = step == whole
+            if self.control.should_training_stop:
+                self.queue.wait()  # as the real loop does, which is synchronised after its last step
             self._tell("on_step_end")
             if step % self.log_every == 0:
                 self._tell("on_log", logs={"loss": sum(losses) / len(losses), "grad_norm": 1.0})
@@ -86,15 +104,30 @@ class FakeTrainer:
                 (self.ref_model or self.model)(**_forwarded(inputs))
         if step.hold:
             self.held.append(bytearray(b"\1") * step.hold)
-        time.sleep(step.train_s)
+        self.allocator.take(step.forward_b)
+        self.queue.launch(step.device_s)
+        self.sleep(step.train_s)
+        self.accelerator.backward(step)
         return torch.tensor(step.value)
+
+    def _backward(self, step: FakeStep) -> None:
+        self.allocator.take(step.backward_b)
+        self.allocator.give(step.forward_b + step.backward_b)
+
+    def _optimizer_step(self, step: FakeStep) -> None:
+        self._tell("on_pre_optimizer_step")
+        self.allocator.take(step.optimizer_b)
+        self.allocator.give(step.optimizer_b)
+        self._tell("on_optimizer_step")
 
     def evaluate(self) -> None:
         import torch
 
         with torch.no_grad():
             self._forward(_batch(FakeStep(real=1000, padded=1000, loss=1000)))
-        time.sleep(self.eval_s)
+        self.allocator.take(self.eval_b)
+        self.allocator.give(self.eval_b)
+        self.sleep(self.eval_s)
         self._tell("on_log", logs={"eval_loss": 2.0, "eval_runtime": self.eval_s})
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -105,7 +138,7 @@ class FakeTrainer:
 
     def _load(self) -> Iterator[Mapping[str, Any]]:
         for step in self.steps:
-            time.sleep(step.load_s)
+            self.sleep(step.load_s)
             yield _batch(step)
 
     def _tell(self, event: str, **extra: Any) -> None:

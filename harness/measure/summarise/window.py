@@ -41,7 +41,7 @@ def counted(steps: Sequence[Event]) -> list[Event]:
 
 def _percentiles(steps: Sequence[Event]) -> dict[str, float]:
     """Of the wall time, and of the device's time where there is one."""
-    found = {}
+    found: dict[str, float] = {}
     for field, public in (("wall_s", "step_seconds"), ("device_s", "device_step_seconds")):
         seconds = sorted(value for step in steps if (value := number(step.get(field))) >= 0 and math.isfinite(value))
         if seconds:
@@ -62,7 +62,7 @@ def _totals(steps: Sequence[Event]) -> dict[str, float]:
 
 def _speeds(steps: Sequence[Event]) -> dict[str, float]:
     """Sums over the steps whose time (and tokens) are known, over the seconds of the same steps."""
-    found = {}
+    found: dict[str, float] = {}
     known = timed(steps)
     seconds = math.fsum(number(step["wall_s"]) for step in known)
     if seconds > 0:
