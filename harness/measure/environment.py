@@ -1,64 +1,86 @@
-"""The environment a trial ran in: packages, commits, Python, processor, device; no secrets, no names of hosts."""
+"""The environment a trial ran in: packages, commits, Python, machine, device; no secrets, no hosts' or users' names."""
 
 from __future__ import annotations
 
 import functools
-import json
+import importlib
 import os
 import platform
 import re
-import subprocess
 import sys
-from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote, urlparse
 
+from harness.measure import host
+from harness.measure.gpu import gpu
+from harness.measure.packages import installed
+from harness.measure.secrets import plain
 from harness.records.fingerprint import of_value
 
 # Variables that change what is measured and hold no secrets; every other one stays out of the record.
 VARIABLES = (
     "ACCELERATE_MIXED_PRECISION",
     "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING",
     "CUDA_VISIBLE_DEVICES",
     "GOMP_SPINCOUNT",
     "HF_HUB_OFFLINE",
     "KMP_AFFINITY",
+    "KMP_BLOCKTIME",
     "MALLOC_ARENA_MAX",
     "MKL_NUM_THREADS",
+    "NCCL_P2P_DISABLE",
+    "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
     "OMP_WAIT_POLICY",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
     "TOKENIZERS_PARALLELISM",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_COMPILE_DISABLE",
 )
-_GIT_SECONDS = 2.0
+
+DECIDES = {
+    "packages": None,
+    "editable": None,
+    "origins": None,
+    "python": None,
+    "implementation": None,
+    "platform": ("machine",),
+    "cpu": ("model", "usable", "governor", "turbo"),
+    "limits": None,
+    "device": ("name", "memory_bytes", "capability", "count", "driver", "power_limit_w", "mig", "ecc"),
+}
+"""What the hash covers: parts, and of some only these figures. Two like machines have one hash; what may differ between
+two moments of one machine (PCIe links that rest, the kernel's settings, threads) is recorded beside it."""
+
+_UUID = re.compile(r"\b(GPU|MIG)-[0-9A-Fa-f-]{8,}", re.IGNORECASE)
 
 
-def capture() -> dict[str, Any]:
-    """environment.json, with its own `hash`, which covers packages, commits, Python and device, and nothing that
-    differs between two runs on like machines (host name, time, load).
+def capture(library: Any = None) -> dict[str, Any]:
+    """environment.json, with its own `hash` of what `DECIDES`, and `not_read`: what could not be had, and why.
 
     CUDA is looked at only where torch has initialised it already: a look would cost memory before the trial's start.
+    `library` stands in for nvidia-ml-py.
     """
-    fixed = _fixed()
-    device = _device()
-    decides = {
-        "packages": fixed["packages"],
-        "editable": fixed["editable"],
-        "python": fixed["python"],
-        "machine": fixed["platform"]["machine"],
-        "cpu": fixed["cpu"]["model"],
-        "device": device,
+    unread: dict[str, str] = {}
+    found: dict[str, Any] = {
+        **_fixed(),
+        "limits": _read("limits", host.limits, unread),
+        "torch": _read("torch", _torch, unread),
+        "device": _read("device", lambda: _device(library, unread), unread),
+        "variables": {name: _anonymous(os.environ[name]) for name in VARIABLES if name in os.environ},
     }
-    return {
-        "hash": of_value(decides),
-        **fixed,
-        "torch": _torch(),
-        "device": device,
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-    }
+    if unread:
+        found["not_read"] = unread
+    cleaned: dict[str, Any] = plain(found, by_name=False)
+    return {"hash": of_value(_deciding(cleaned)), **cleaned}
 
 
 def warm() -> None:
@@ -66,137 +88,102 @@ def warm() -> None:
     _fixed()
 
 
+def _deciding(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an environment that its hash is made of."""
+    return {part: _only(found.get(part), names) for part, names in DECIDES.items()}
+
+
+def _only(part: Any, names: tuple[str, ...] | None) -> Any:
+    if names is None or not isinstance(part, Mapping):
+        return part
+    return {name: part.get(name) for name in names}
+
+
 @functools.cache
 def _fixed() -> dict[str, Any]:
-    packages, editable = _packages()
+    versions, editable, origins = installed()
     return {
-        "packages": packages,
+        "harness": {"version": versions.get("trl-harness"), **editable.get("trl-harness", {})},
+        "packages": versions,
         "editable": editable,
+        "origins": origins,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
-        "cpu": {"model": _cpu_model(), "count": os.cpu_count(), "usable": _usable_cpus()},
-        "memory_bytes": _memory_bytes(),
-        "container": _container(),
+        "platform": host.system(),
+        "cpu": host.cpu(),
+        "memory_bytes": host.memory_bytes(),
+        "container": host.container(),
     }
 
 
-def _packages() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """Versions of all installed distributions, and the git state of those installed from a folder, by name."""
-    versions: dict[str, str] = {}
-    editable: dict[str, dict[str, Any]] = {}
-    for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if not name:
-            continue
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        versions.setdefault(key, distribution.version)
-        folder = _editable_folder(distribution)
-        if folder is not None:
-            editable[key] = _git(folder)
-    return dict(sorted(versions.items())), editable
-
-
-def _editable_folder(distribution: metadata.Distribution) -> Path | None:
-    """The folder of an editable install (PEP 610's direct_url.json)."""
-    text = distribution.read_text("direct_url.json")
-    if not text:
-        return None
+def _read(name: str, reader: Callable[[], Any], unread: dict[str, str]) -> Any:
+    """A part of the record, or None and why: nothing of it may end a trial."""
     try:
-        direct = json.loads(text)
-    except ValueError:
+        return reader()
+    except Exception as error:
+        unread[name] = f"{type(error).__name__}: {error}"
         return None
-    if not direct.get("dir_info", {}).get("editable"):
-        return None
-    return Path(unquote(urlparse(direct.get("url", "")).path))
-
-
-def _git(folder: Path) -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; empty where there is no git or no repository."""
-    commit = _run_git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return {}
-    changes = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
-
-
-def _run_git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _usable_cpus() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _container() -> str | None:
-    """What marks this as a container, as far as it shows."""
-    if Path("/.dockerenv").exists():
-        return "docker"
-    if Path("/run/.containerenv").exists():
-        return "podman"
-    return "kubernetes" if "KUBERNETES_SERVICE_HOST" in os.environ else None
 
 
 def _torch() -> Mapping[str, Any] | None:
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return None
-    return {
+    found = {
         "version": str(torch.__version__),
         "threads": int(torch.get_num_threads()),
+        "interop_threads": int(torch.get_num_interop_threads()),
         "cuda": torch.version.cuda,
+        "hip": torch.version.hip,
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()),
+        "mkl": bool(torch.backends.mkl.is_available()),
+        "onednn": bool(torch.backends.mkldnn.is_available()),
     }
+    if torch.version.cuda and torch.cuda.is_initialized():
+        found["cudnn"] = torch.backends.cudnn.version()
+        found["nccl"] = _nccl(torch)
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _device() -> dict[str, Any] | None:
+def _nccl(torch: Any) -> str | None:
+    try:
+        return ".".join(str(part) for part in torch.cuda.nccl.version())
+    except Exception:  # a build without NCCL
+        return None
+
+
+def _device(library: Any, unread: dict[str, str]) -> dict[str, Any] | None:
+    """The device in use. `id` is a hash of its UUID: it tells two devices apart and gives neither away."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return {
+    uuid = str(getattr(properties, "uuid", ""))
+    found = {
         "name": str(properties.name),
         "memory_bytes": int(properties.total_memory),
         "capability": f"{properties.major}.{properties.minor}",
+        "multiprocessors": int(properties.multi_processor_count),
         "count": int(torch.cuda.device_count()),
-        "driver": _driver(),
+        **({"id": _hashed(uuid)} if uuid else {}),
     }
+    told, why = _nvml(library, uuid)
+    if why is not None:
+        unread["nvml"] = why
+    return {**found, **told}
 
 
-def _driver() -> str | None:
+def _nvml(library: Any, uuid: str) -> tuple[dict[str, Any], str | None]:
     try:
-        import pynvml
+        return gpu(library or importlib.import_module("pynvml"), uuid)
+    except ImportError as error:
+        return {}, str(error)
 
-        pynvml.nvmlInit()
-        version = pynvml.nvmlSystemGetDriverVersion()
-    except Exception:  # no NVML: the driver's version stays unknown
-        return None
-    return version.decode() if isinstance(version, bytes) else str(version)
+
+def _anonymous(value: str) -> str:
+    """A variable's value, devices in it by a hash of their UUID."""
+    return _UUID.sub(lambda found: f"{found.group(1)}#{_hashed(found.group())}", value)
+
+
+def _hashed(uuid: str) -> str:
+    return of_value(uuid.lower().removeprefix("gpu-").removeprefix("mig-"))[:12]

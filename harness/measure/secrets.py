@@ -35,21 +35,24 @@ def clean(text: str) -> str:
     return _KEYS.sub(MASK, _IN_QUERY.sub(rf"\1{MASK}", text))
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON knows it, texts cleaned, and whatever a mapping holds under a secret's name masked."""
+def plain(value: Any, *, by_name: bool = True) -> Any:
+    """The value as JSON knows it, texts cleaned, and masked what a mapping holds under a secret's name.
+
+    Without `by_name` names are no matter: for mappings whose keys are no options, but packages, say.
+    """
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        return {str(key): _entry(str(key), inner) for key, inner in value.items()}
+        return {str(key): _entry(str(key), inner, by_name) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [plain(inner, by_name=by_name) for inner in value]
     if isinstance(value, set | frozenset):
-        return sorted((plain(inner) for inner in value), key=str)
+        return sorted((plain(inner, by_name=by_name) for inner in value), key=str)
     return clean(str(value))
 
 
-def _entry(name: str, value: Any) -> Any:
-    hidden = names_a_secret(name) and value is not None and not isinstance(value, bool | int | float) and value != ""
-    return MASK if hidden else plain(value)
+def _entry(name: str, value: Any, by_name: bool) -> Any:
+    hidden = by_name and names_a_secret(name) and not (value is None or isinstance(value, bool | int | float))
+    return MASK if hidden else plain(value, by_name=by_name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 _MARKS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
 _SHORTEST = 8  # shorter values ("1", "true", a user's name) are words of ordinary text
@@ -18,9 +20,10 @@ def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
     """
     known = os.environ if environ is None else environ
     secrets = {
-        value: f"[{name} redacted]"
+        written: f"[{name} redacted]"
         for name, value in known.items()
         if any(mark in name.upper() for mark in _MARKS) and len(value) >= _SHORTEST and not _is_setting(value)
+        for written in (value, json.dumps(value)[1:-1])  # in JSON quotes and accents are written otherwise
     }
     longest_first = sorted(secrets, key=len, reverse=True)  # one secret may hold another
 
@@ -30,6 +33,17 @@ def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         return text
 
     return redact
+
+
+def redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """A JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(name): redacted(inner, redact) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(inner, redact) for inner in value]
+    return value
 
 
 def redact_file(path: Path, redact: Callable[[str], str]) -> None:

@@ -1,0 +1,112 @@
+"""What is installed, and its origin where that is no release: commits, changes to them, hashes; no addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+_GIT_SECONDS = 5.0
+
+
+def installed(
+    distributions: Iterable[metadata.Distribution] | None = None,
+) -> tuple[dict[str, str], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Versions of all distributions; the git state of those installed from a folder; the origin of other direct ones.
+
+    By normalised name (PEP 503). A direct origin (PEP 610) is told by its commit or hash, never by its address, which
+    may hold a password.
+    """
+    versions: dict[str, str] = {}
+    editable: dict[str, dict[str, Any]] = {}
+    origins: dict[str, dict[str, Any]] = {}
+    for distribution in metadata.distributions() if distributions is None else distributions:
+        name = distribution.metadata["Name"]
+        if not name:
+            continue
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key in versions:
+            continue  # an earlier folder of sys.path hides this one
+        versions[key] = str(distribution.version)
+        direct = _direct(distribution)
+        folder = _editable_folder(direct)
+        if folder is not None:
+            editable[key] = git(folder)
+        elif origin := _origin(direct):
+            origins[key] = origin
+    return dict(sorted(versions.items())), dict(sorted(editable.items())), dict(sorted(origins.items()))
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """Commit, whether tracked files differ from it (`dirty`), and then a hash of how (`diff`).
+
+    Empty where there is no git, or no repository that belongs to the user. New files that git does not track do not
+    show.
+    """
+    commit = _run_git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    found: dict[str, Any] = {"commit": commit.decode().strip()}
+    changes = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
+    found["dirty"] = None if changes is None else bool(changes.strip())
+    if found["dirty"]:
+        # No helper programs: a repository's own configuration names them, and the hash has to be git's alone.
+        difference = _run_git(folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary")
+        found["diff"] = None if difference is None else hashlib.sha256(difference).hexdigest()
+    return found
+
+
+def _direct(distribution: metadata.Distribution) -> Mapping[str, Any]:
+    """direct_url.json of PEP 610; empty for what came from an index."""
+    try:
+        found = json.loads(distribution.read_text("direct_url.json") or "{}")
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _part(direct: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = direct.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _editable_folder(direct: Mapping[str, Any]) -> Path | None:
+    if not _part(direct, "dir_info").get("editable"):
+        return None
+    return Path(unquote(urlparse(str(direct.get("url", ""))).path))
+
+
+def _origin(direct: Mapping[str, Any]) -> dict[str, Any]:
+    """Commit of a checkout, hash of an archive; `folder` alone for one that was copied from a folder."""
+    source, archive = _part(direct, "vcs_info"), _part(direct, "archive_info")
+    if source:
+        return {name: str(source[name]) for name in ("vcs", "commit_id") if source.get(name)}
+    if archive:
+        hashes = _part(archive, "hashes")
+        told = [f"{name}={value}" for name, value in sorted(hashes.items())] or [archive.get("hash")]
+        return {"archive": str(told[0])} if told[0] else {"archive": "without a hash"}
+    return {"folder": "copied"} if "dir_info" in direct else {}
+
+
+def _run_git(folder: Path, *arguments: str) -> bytes | None:
+    # Variables as GIT_DIR, set where this runs inside a hook, would speak of another repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_SECONDS,
+            check=False,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None
