@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import Problem
-from harness.records.suite import Step, Suite
+
+if TYPE_CHECKING:  # who only reads what a plan came to needs no pydantic: a process that samples devices starts sooner
+    from harness.records.suite import Step, Suite
 
 Kind = Literal["cell", "stage", "floor"]
 """`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:  # a process that samples devices reads no suites
-    from harness.records.plan import Kind
+from harness.records.plan import Kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
