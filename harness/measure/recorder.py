@@ -127,6 +127,7 @@ class Recorder:
         for callback in self.on_phase_begin:
             callback(name)
         self.region = None
+        self.clock()  # what it shows only now happened before
         self._phases.append((name, self.steps_back))
         self.add("phase", name=name, edge="start")
         self.flush()
@@ -138,6 +139,7 @@ class Recorder:
             return
         self._tell_phase_end(name)
         self.region = None
+        self.clock()
         _, steps_back = self._phases.pop(place)
         unsure = {"unsure": True} if self.steps_back != steps_back else {}  # how long it took is not known
         self.add("phase", name=name, edge="end", **unsure)

@@ -1,0 +1,310 @@
+"""Times against a clock that goes as told: every figure is known beforehand, and nothing sleeps."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.measure import Recorder, attach, start_probes, summarise
+from harness.measure.clock import StepClock
+from harness.measure.device_time import DeviceTime
+from harness.measure.fakes import FakeClock, FakeMethod, FakeQueue, FakeStep, FakeTrainer
+from harness.measure.probe import Probe
+from harness.measure.sanity import Sanity
+from harness.measure.tokens import TokenCounter
+from harness.records.events import Event, read_events
+
+pytestmark = pytest.mark.slow  # torch
+
+SECONDS = st.floats(0.0, 3.0, allow_nan=False).map(lambda value: round(value, 3))
+BATCH = st.builds(
+    lambda real, extra, load, train, device: FakeStep(
+        real=real, padded=real + extra, loss=real, load_s=load, train_s=train, device_s=device
+    ),
+    st.integers(1, 200),
+    st.integers(0, 50),
+    SECONDS,
+    SECONDS.map(lambda value: value + 0.001),
+    SECONDS,
+)
+
+
+def _observe(trainer: FakeTrainer, clock: FakeClock, *, warmup: int = 0, queue: FakeQueue | None = None) -> list[Event]:
+    trainer.sleep = clock.sleep
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.jsonl"
+        with Recorder(path, clock=clock) as recorder:
+            marks = queue or FakeQueue(clock, up=False)
+            probes: list[Probe] = [StepClock(recorder), DeviceTime(recorder, marks), TokenCounter(recorder)]
+            attach(trainer, recorder, FakeMethod(), warmup, [*probes, Sanity(recorder)])
+            with recorder.phase("train"):
+                trainer.train()
+        return list(read_events(path))
+
+
+def _steps(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event["kind"] == "step"]
+
+
+def _findings(events: Sequence[Event]) -> list[str]:
+    return [event["name"] for event in events if event["kind"] == "finding"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(BATCH, min_size=2, max_size=12),
+    st.integers(1, 3),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    SECONDS,
+)
+def test_any_schedule_is_told_as_it_was(
+    batches: list[FakeStep], accumulation: int, warmup: int, eval_every: int, eval_s: float
+) -> None:
+    clock = FakeClock()
+    trainer = FakeTrainer(steps=batches, accumulation=accumulation, eval_every=eval_every, eval_s=eval_s)
+    events = _observe(trainer, clock, warmup=warmup)
+    whole = len(batches) // accumulation
+    groups = [batches[at * accumulation : (at + 1) * accumulation] for at in range(whole)]
+    walls = [sum(batch.load_s + batch.train_s for batch in group) for group in groups]
+    assert [step["wall_s"] for step in _steps(events)] == pytest.approx(walls, abs=1e-5)
+    assert [step["data_s"] for step in _steps(events)] == pytest.approx(
+        [sum(batch.load_s for batch in group) for group in groups], abs=1e-5
+    )
+    summary = summarise(events)
+    window, seconds = groups[warmup:], sum(walls[warmup:])
+    if not window:
+        assert "tokens_per_second" not in summary
+        return
+    real = sum(batch.real for group in window for batch in group)
+    assert summary["real_tokens"] == real
+    assert summary["tokens_per_second"] == pytest.approx(real / seconds, rel=0.01)
+    assert summary["tokens_per_second_per_device"] == summary["tokens_per_second"]
+    assert summary["samples_per_second"] == pytest.approx(len(window) * accumulation / seconds, rel=0.01)
+    assert summary["data_share"] == pytest.approx(
+        sum(batch.load_s for group in window for batch in group) / seconds, rel=0.01, abs=1e-4
+    )
+    ordered = sorted(walls[warmup:])
+    assert (
+        summary["step_seconds_p50"] <= summary["step_seconds_p90"] <= summary["step_seconds_p99"] <= ordered[-1] + 1e-5
+    )
+    assert summary["first_step_seconds"] == pytest.approx(walls[0], rel=0.01, abs=1e-5)
+    evaluations = whole // eval_every if eval_every else 0
+    assert summary["train_seconds"] == pytest.approx(sum(walls) + evaluations * eval_s, rel=0.01)
+    assert _findings(events) == []
+
+
+def test_evaluation_is_no_part_of_any_step(tmp_path: Path) -> None:
+    clock = FakeClock()
+    batches = [FakeStep(real=10, padded=10, loss=10, train_s=1.0)] * 4
+    events = _observe(FakeTrainer(steps=batches, eval_every=1, eval_s=50.0), clock)
+    assert [step["wall_s"] for step in _steps(events)] == [1.0] * 4
+    assert summarise(events)["tokens_per_second"] == pytest.approx(10.0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(BATCH, min_size=1, max_size=10), st.integers(1, 3), st.integers(0, 3))
+def test_device_time_is_what_the_device_worked(batches: list[FakeStep], accumulation: int, eval_every: int) -> None:
+    """With a host that launches at once, a step's device time is its work, however far behind the device is."""
+    quick = [FakeStep(real=1, padded=1, loss=1, load_s=b.load_s, device_s=b.device_s) for b in batches]
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    trainer = FakeTrainer(steps=quick, accumulation=accumulation, eval_every=eval_every, eval_s=0.5, queue=queue)
+    events = _observe(trainer, clock, queue=queue)
+    groups = [quick[at : at + accumulation] for at in range(0, len(quick) - accumulation + 1, accumulation)]
+    worked = [sum(batch.device_s for batch in group) for group in groups]
+    found = {step["step"]: step["device_s"] for step in _steps(events) if "device_s" in step}
+    for number, seconds in found.items():
+        assert seconds == pytest.approx(worked[number - 1], abs=1e-5)
+    if worked:
+        assert len(worked) in found  # the last one is waited for, as the real loop does
+    if not eval_every and sum(worked) < 9:  # held back no longer than ten seconds: then every step has its time
+        assert len(found) == len(worked)
+
+
+def test_a_step_waits_for_its_device_time_and_is_written_after_ten_seconds(tmp_path: Path) -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        probe = DeviceTime(recorder, queue)
+        probe.train_begin()
+        for number in (1, 2):
+            probe.batch_begin({})
+            queue.launch(8.0)
+            event: Event = {"kind": "step", "step": number}
+            probe.step_end(event)
+            recorder.add_event(event)
+        clock.sleep(5.0)
+        recorder.add("note", level="info", text="x")
+        assert list(read_events(tmp_path / "events.jsonl")) == []
+        clock.sleep(4.0)
+        recorder.add("note", level="info", text="y")
+        (first,) = read_events(tmp_path / "events.jsonl")
+        assert first["device_s"] == 8.0
+        clock.sleep(4.0)
+        recorder.add("note", level="info", text="z")
+        second = list(read_events(tmp_path / "events.jsonl"))[1]
+        assert "device_s" not in second
+
+
+def test_a_device_that_is_lost_leaves_its_time_absent_and_says_so_once() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    batches = [FakeStep(real=1, padded=1, loss=1, train_s=2.0, device_s=1.0)] * 4
+    trainer = FakeTrainer(steps=batches, queue=queue)
+    queue.broken = True
+    events = _observe(trainer, clock, queue=queue)
+    assert len(_steps(events)) == 4
+    assert all("device_s" not in step for step in _steps(events))
+    notes = [event["text"] for event in events if event["kind"] == "note"]
+    assert len(notes) == 1
+    assert "device's time is not measured" in notes[0]
+    summary = summarise(events)
+    assert "device_step_seconds_p50" not in summary
+    assert summary["tokens_per_second"] == pytest.approx(0.5)
+
+
+def test_without_a_device_there_is_no_device_time_and_no_complaint() -> None:
+    events = _observe(FakeTrainer(steps=[FakeStep(real=1, padded=1, loss=1, train_s=1.0)]), FakeClock())
+    assert all("device_s" not in step for step in _steps(events))
+    assert [event for event in events if event["kind"] == "note"] == []
+
+
+# A clock that goes back
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(3, 10), st.data())
+def test_a_clock_that_goes_back_spoils_its_own_step_alone(count: int, data: st.DataObject) -> None:
+    at = data.draw(st.integers(1, count))
+    back = data.draw(st.floats(2.5, 1e6))
+    steps = [FakeStep(real=10, padded=10, loss=10, train_s=2.0)] * count
+    steps[at - 1] = FakeStep(real=10, padded=10, loss=10, load_s=-back, train_s=2.0)
+    events = _observe(FakeTrainer(steps=steps), FakeClock())
+    assert [step.get("wall_s") for step in _steps(events)] == [None if n == at else 2.0 for n in range(1, count + 1)]
+    assert _findings(events) == ["clock_stepped_back"]
+    summary = summarise(events)
+    assert summary["tokens_per_second"] == pytest.approx(5.0)
+    assert summary["step_seconds_p99"] == pytest.approx(2.0)
+    assert summary["data_share"] == 0.0
+    assert summary["measured_steps"] == count
+    assert not {"train_seconds", "trial_seconds"} & set(summary)
+    assert ("first_step_seconds" in summary) == (at > 1)
+    assert all(later["t"] >= earlier["t"] for earlier, later in pairwise(events))
+
+
+def test_a_clock_that_goes_back_in_an_evaluation_spoils_the_step_after_it() -> None:
+    clock = FakeClock()
+    steps = [FakeStep(real=10, padded=10, loss=10, train_s=2.0)] * 4
+    events = _observe(FakeTrainer(steps=steps, eval_every=2, eval_s=-100.0), clock)
+    assert [step.get("wall_s") for step in _steps(events)] == [2.0, 2.0, None, 2.0]
+    assert summarise(events)["tokens_per_second"] == pytest.approx(5.0)
+
+
+def test_before_training_it_takes_the_start_up_with_it(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        for name, seconds in (("import", 2.0), ("model", -30.0), ("data", 3.0)):
+            with recorder.phase(name):
+                clock.sleep(seconds)
+    summary = summarise(read_events(tmp_path / "events.jsonl"))
+    assert summary == {"import_seconds": 2.0, "data_seconds": 3.0}
+
+
+# Start-up
+
+
+def test_start_up_is_told_by_its_phases(tmp_path: Path) -> None:
+    clock = FakeClock()
+    trainer = FakeTrainer(steps=[FakeStep(real=1, padded=1, loss=1, train_s=7.0)] * 2, sleep=clock.sleep)
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        probes = start_probes(recorder)
+        for name, seconds in (("import", 2.0), ("model", 3.0), ("data", 4.0)):
+            with recorder.phase(name):
+                clock.sleep(seconds)
+        with recorder.phase("trainer"):
+            clock.sleep(5.0)
+            attach(trainer, recorder, FakeMethod(), 1, probes)
+        with recorder.phase("train"):
+            trainer.train()
+    summary = summarise(read_events(tmp_path / "events.jsonl"))
+    names = ("import", "model", "data", "trainer", "first_step", "startup", "train", "trial")
+    assert [summary[f"{name}_seconds"] for name in names] == pytest.approx([2, 3, 4, 5, 7, 14, 14, 28], rel=0.01)
+
+
+# Steps without tokens
+
+
+def test_a_step_without_tokens_is_said_once_and_its_time_counts() -> None:
+    none = FakeStep(real=0, padded=4, loss=0, train_s=1.0)
+    some = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
+    events = _observe(FakeTrainer(steps=[some, none, none, some]), FakeClock())
+    (finding,) = [event for event in events if event["kind"] == "finding"]
+    assert (finding["name"], finding["step"]) == ("step_without_tokens", 2)
+    assert summarise(events)["tokens_per_second"] == pytest.approx(15.0)
+
+
+def test_without_any_token_there_is_no_throughput() -> None:
+    none = FakeStep(real=0, padded=4, loss=0, train_s=1.0)
+    events = _observe(FakeTrainer(steps=[none] * 3), FakeClock())
+    summary = summarise(events)
+    assert _findings(events) == ["step_without_tokens"]
+    assert not {"tokens_per_second", "tokens_per_second_per_device", "padding_share", "real_tokens"} & set(summary)
+    assert summary["samples_per_second"] == pytest.approx(1.0)
+
+
+def test_steps_whose_tokens_were_never_read_are_no_part_of_the_speed() -> None:
+    whole = {"real_tokens": 10, "padded_tokens": 20, "loss_tokens": 5, "reference_tokens": 0, "samples": 1}
+    events: list[Event] = [
+        {"t": 1.0, "kind": "step", "step": 1, "measured": True, "wall_s": 1.0, "data_s": 0.0, **whole},
+        {"t": 4.0, "kind": "step", "step": 2, "measured": True, "wall_s": 3.0, "data_s": 0.0, "samples": 1},
+    ]
+    summary = summarise(events)
+    assert summary["tokens_per_second"] == pytest.approx(10.0)
+    assert "real_tokens" not in summary  # the sum would lack a step
+    assert summary["samples_per_second"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("said", [{"world_size": 4}, {}])
+def test_throughput_per_device_is_shared_by_all_that_trained(said: dict[str, int]) -> None:
+    step = {"real_tokens": 80, "padded_tokens": 80, "samples": 1, "wall_s": 2.0, "data_s": 0.0}
+    events: list[Event] = [
+        {"t": 0.0, "kind": "active", "values": said},
+        {"t": 2.0, "kind": "step", "step": 1, "measured": True, **step},
+    ]
+    summary = summarise(events)
+    assert summary["tokens_per_second_per_device"] == pytest.approx(40.0 / said.get("world_size", 1))
+
+
+def test_a_count_that_fails_is_noted_and_the_log_goes_on(tmp_path: Path) -> None:
+    def fails() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with Recorder(tmp_path / "events.jsonl") as recorder:
+        recorder.before_flush.append(fails)
+        recorder.begin("train")
+        recorder.end("train")
+    events = list(read_events(tmp_path / "events.jsonl"))
+    assert [event["kind"] for event in events].count("phase") == 2
+    notes = [event["text"] for event in events if event["kind"] == "note"]
+    assert notes == ["figures are missing from here on: RuntimeError: CUDA error: unspecified launch failure"]
+
+
+def test_an_event_is_held_until_all_who_owe_it_let_go(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        event = recorder.add("step", step=1)
+        recorder.hold(event)
+        recorder.hold(event, "other")
+        recorder.release(event)
+        recorder.flush(whole=False)
+        assert list(read_events(tmp_path / "events.jsonl")) == []
+        recorder.release(event, "other")
+        recorder.flush(whole=False)
+        assert len(list(read_events(tmp_path / "events.jsonl"))) == 1
