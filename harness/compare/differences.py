@@ -1,0 +1,279 @@
+"""What differs between two trials: by the axis that was varied, and what else changed with it or beside it.
+
+A lever seldom comes alone: packing turns padding-free on, Liger changes the loss, a new level may have run with other
+packages. And a lever may not act at all. Pure functions over what the run folders hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.records.results import TrialResult
+
+_NOT_COMPARED = (
+    *("suite", "suite_file", "question", "trial_id", "cell_id", "name", "cell_name", "levels", "seed", "start"),
+    *("schema", "defaults"),
+)
+"""Of a spec: names, and what follows from them; `levels` are told as the axis, `defaults` as part of `train`."""
+_MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
+_OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.width")
+"""Of an environment: its hash, what the packages tell too, and a link that slows down while it rests."""
+_ROOTS = ("method", "model", "data", "train", "lora", "init", "measure", "limits")
+_SHOWS_IN: Mapping[str, tuple[str, ...]] = {
+    "method": ("trainer", "loss_type", "reference"),
+    "model.attn_implementation": ("attention",),
+    "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
+    "train.bf16": ("mixed_precision",),
+    "train.fp16": ("mixed_precision",),
+    "train.dataloader_num_workers": ("data_loader",),
+    "train.gradient_accumulation_steps": ("batch",),
+    "train.gradient_checkpointing": ("gradient_checkpointing", "checkpointing"),
+    "train.gradient_checkpointing_kwargs": ("checkpointing",),
+    "train.lr_scheduler_type": ("scheduler",),
+    "train.optim": (
+        "optimizer",
+        "optimizer_package",
+        "optimizer_state",
+        "optimizer_kernel",
+        "optimizer_paged",
+    ),
+    "train.per_device_train_batch_size": ("batch",),
+    "train.precompute_ref_log_probs": ("reference",),
+    "train.torch_compile": ("compiled",),
+    "train.use_liger_kernel": ("liger", "patched"),
+}
+"""Where the trainer shows what a field of the suite asked for, when it is not under the field's own name."""
+_FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_elements")
+"""Counts that move with nearly every lever: shown of two trials, left out of sentences."""
+_MOST_NAMED = 6
+_MOST_LETTERS = 48
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """One trial as its run folder holds it: spec.json, what was active, environment.json."""
+
+    spec: Mapping[str, Any]
+    active: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One value of two trials; None where a trial has none of that name."""
+
+    name: str
+    one: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {worded(self.one)} → {worded(self.other)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WhatElse:
+    """Everything that differs between two trials, apart by cause.
+
+    `axis`: levels that differ. `asked`: fields that these levels set. `acted`: where the trainer shows them. `inert`:
+    fields set differently whose effect, where the trainer would show it, is the same in both. `beside`: fields of the
+    spec that differ by no axis. `active`: whatever else was active differently. `environment`: of the two environments.
+    """
+
+    axis: tuple[Difference, ...] = ()
+    asked: tuple[Difference, ...] = ()
+    acted: tuple[Difference, ...] = ()
+    inert: tuple[Difference, ...] = ()
+    beside: tuple[Difference, ...] = ()
+    active: tuple[Difference, ...] = ()
+    environment: tuple[Difference, ...] = ()
+
+    @property
+    def besides_the_axis(self) -> tuple[Difference, ...]:
+        """What else changed: all that the axis did not ask for."""
+        return (*self.beside, *self.active, *self.environment)
+
+
+def what_else(one: Side, other: Side) -> WhatElse:
+    """What differs between two trials, the axis apart from the rest; without what must differ: seeds, names, paths."""
+    levels = tuple(differences(_mapping(one.spec.get("levels")), _mapping(other.spec.get("levels"))))
+    changed = tuple(differences(*_asked(one.spec, other.spec)))
+    asked = tuple(entry for entry in changed if _by(levels, entry.name))
+    active = [fact for fact in differences(one.active, other.active) if not _is_under(fact.name, _MUST_DIFFER)]
+    acted: list[Difference] = []
+    inert: list[Difference] = []
+    for entry in asked:
+        shown = [fact for fact in active if shows(entry.name, fact.name)]
+        acted += [fact for fact in shown if fact not in acted]
+        if not shown and _known(entry.name, one.active) and _known(entry.name, other.active):
+            inert.append(entry)
+    # The resolved configuration repeats what was asked for.
+    repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
+    environment = differences(one.environment, other.environment)
+    return WhatElse(
+        axis=levels,
+        asked=asked,
+        acted=tuple(acted),
+        inert=tuple(inert),
+        beside=tuple(entry for entry in changed if entry not in asked),
+        active=tuple(fact for fact in active if fact not in acted and not _is_under(fact.name, repeated)),
+        environment=tuple(entry for entry in environment if not _is_under(entry.name, _OF_THE_MOMENT)),
+    )
+
+
+def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:
+    """A trial of the store as a side; `environments` by hash, as `SuiteResults` has them."""
+    return Side(spec=trial.config, active=trial.active, environment=environments.get(trial.environment or "", {}))
+
+
+def alongside(trials: Sequence[TrialResult], environments: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Sentences for a report: what else changed between cells that differ in the level of one axis alone.
+
+    Each axis' first level, in the order of the trials, is set beside its others; what holds in all cells compared is
+    said once. Environments are not looked at here: a report says where they are mixed. Methods differ in everything
+    and are left out.
+    """
+    found: dict[tuple[str, str, str], list[WhatElse]] = {}
+    for one, other, axis in _neighbours(_first_of_each_cell(trials)):
+        else_ = what_else(side_of(one, environments), side_of(other, environments))
+        if not any(entry.name == "method" for entry in else_.asked):
+            found.setdefault((axis, one.levels[axis], other.levels[axis]), []).append(else_)
+    return tuple(sentence for change, cases in found.items() for sentence in _sentences(change, cases))
+
+
+def _first_of_each_cell(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """One trial per cell of the matrix, of those that told what was active, the same seed where it can be."""
+    cells: dict[str, TrialResult] = {}
+    for trial in sorted(trials, key=lambda trial: trial.seed):
+        if trial.kind == "cell" and trial.active and trial.outcome == "ok":
+            cells.setdefault(trial.cell_id, trial)
+    order = list(dict.fromkeys(trial.cell_id for trial in trials))
+    return sorted(cells.values(), key=lambda trial: order.index(trial.cell_id))
+
+
+def _neighbours(cells: Sequence[TrialResult]) -> Iterator[tuple[TrialResult, TrialResult, str]]:
+    """Pairs that differ on one axis alone, the first with that axis' first level."""
+    first: dict[str, str] = {}
+    for cell in cells:
+        for axis, level in cell.levels.items():
+            first.setdefault(axis, level)
+    for other in cells:
+        for axis, level in other.levels.items():
+            wanted = {**other.levels, axis: first[axis]}
+            one = None if level == first[axis] else next((cell for cell in cells if dict(cell.levels) == wanted), None)
+            if one is not None:
+                yield one, other, axis
+
+
+def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Iterator[str]:
+    axis, one, other = change
+    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if _worth_saying(entry)]
+    if moved:
+        yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
+    inert = _common([case.inert for case in cases])
+    if inert:
+        yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
+
+
+def _worth_saying(entry: Difference) -> bool:
+    return entry.name.partition(".")[0] not in _FOLLOWS
+
+
+def _common(cases: Sequence[Sequence[Difference]]) -> list[Difference]:
+    """Differences that are in every case, by name; with their values where these are the same everywhere."""
+    names = set.intersection(*({entry.name for entry in case} for case in cases))
+    return [entry for entry in cases[0] if entry.name in names and all(entry in case for case in cases)]
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[Difference]:
+    """Where two JSON values differ, by dotted path; a mapping on one side alone is one difference, not many."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in dict.fromkeys((*one, *other)):
+            yield from differences(one.get(name), other.get(name), f"{path}.{name}" if path else str(name))
+    elif not _same(one, other):
+        yield Difference(name=path, one=one, other=other)
+
+
+def listed(entries: Sequence[Difference], most: int = _MOST_NAMED) -> str:
+    """`a 1 → 2, b x → y and 3 more`."""
+    shown = ", ".join(str(entry) for entry in entries[:most])
+    return shown if len(entries) <= most else f"{shown} and {len(entries) - most} more"
+
+
+def worded(value: Any) -> str:
+    """A value as a reader takes it in: true, none, a, b; long ones cut."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name}={worded(inner)}" for name, inner in value.items() if inner is not None) or "none"
+    elif isinstance(value, list | tuple):
+        text = "+".join(worded(inner) for inner in value) or "none"
+    elif isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+
+
+def shows(asked: str, fact: str) -> bool:
+    """Whether a fact of what was active is where an asked field shows: `train.packing` in packing, `lora.r` in the
+    adapter's r.
+    """
+    root, _, name = asked.partition(".")
+    if root == "lora":
+        return fact == "adapter" or (fact.startswith("adapter.") and (not name or fact.endswith(f".{name}")))
+    return _is_under(fact, _places_of(asked))
+
+
+def _places_of(asked: str) -> tuple[str, ...]:
+    """Names of the facts in which an asked field shows; a field of `train` shows under its own name unless told."""
+    root, _, rest = asked.partition(".")
+    name = rest.partition(".")[0]
+    return _SHOWS_IN.get(f"{root}.{name}" if name else root, (name,) if root == "train" else ())
+
+
+def _known(asked: str, active: Mapping[str, Any]) -> bool:
+    """Whether what was active tells of a field, otherwise than by repeating the configuration."""
+    root, _, name = asked.partition(".")
+    if root == "lora":
+        return any(name in adapter for adapter in _mapping(active.get("adapter")).values())
+    return any(place in active for place in _places_of(asked))
+
+
+def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two specs as far as they are compared. A field of `train` that one leaves out has TRL's default there."""
+    named = {*_mapping(one.get("train")), *_mapping(other.get("train"))}
+
+    def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
+        train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
+        kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
+        return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
+
+    return asked(one), asked(other)
+
+
+def _by(levels: Iterable[Difference], name: str) -> bool:
+    """Whether the level of some axis set this field: it is the axis' field, or the axis names sets of fields."""
+    return any(_is_under(name, (axis.name,)) or axis.name.partition(".")[0] not in _ROOTS for axis in levels)
+
+
+def _is_under(name: str, roots: Iterable[str]) -> bool:
+    return any(name == root or name.startswith(f"{root}.") for root in roots)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality of JSON values: 1 is 1.0, true is not 1; nothing is as good as an empty mapping or list."""
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return bool(one == other or (_is_empty(one) and _is_empty(other)))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, Mapping | list | tuple) and not value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
