@@ -11,6 +11,7 @@ from harness.measure.clock import StepClock, TimedIterator
 from harness.measure.curves import Curves
 from harness.measure.device_time import DeviceTime
 from harness.measure.divergence import Divergence
+from harness.measure.load import HostLoad
 from harness.measure.memory import Memory
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
@@ -27,6 +28,7 @@ PROBES: dict[str, type[Probe]] = {
     "breakdown": Breakdown,
     "curves": Curves,
     "active": Active,
+    "load": HostLoad,
     "divergence": Divergence,  # last: it may stop the training, and the others should have recorded by then
 }
 """Every probe of a trial, in calling order. A new one is a file and a line here."""

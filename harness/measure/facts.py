@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from harness.measure.summarise import health, memory
+from harness.measure.summarise import device, health, load, memory
 from harness.records.events import Event
 
-FACTS: tuple[Callable[[Sequence[Event]], dict[str, Any]], ...] = (health.facts, memory.facts)
-DISTURBANCES: tuple[Callable[[Sequence[Event]], list[str]], ...] = ()
+FACTS: tuple[Callable[[Sequence[Event]], dict[str, Any]], ...] = (health.facts, memory.facts, device.facts)
+DISTURBANCES: tuple[Callable[[Sequence[Event]], list[str]], ...] = (device.disturbed, load.disturbed)
 """A new kind of fact, or of disturbance, is a function in the file of its probe's figures and an entry here."""
 
 

@@ -13,7 +13,9 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
                                                     device: cpu or cuda; the last one counts
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
-    device   values                                 NVML's figures, sampled by a process beside the worker; no step
+    device   device, values                         NVML's figures, sampled by a process beside the worker; no step;
+                                                    null where it did not answer; the first also says name, hz, origin
+    host     values                                 CPU seconds of the cores, own and others', over the measured window
     finding  name, step, level, text                what the health of the training shows: loss_spike, …
     active   values                                 the resolved configuration and what was really active
     note     level ("info"|"warning"), text         something a reader of the result should know

@@ -89,6 +89,10 @@ class Track:
             if counter is not None and values["energy"] is None:
                 self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
         elif "power" not in self._never:
+            if "integrated" not in self._said:
+                self.write(
+                    {"t": round(t, 6), "kind": "device", "device": self.gpu.uuid, "energy_from": "power", "values": {}}
+                )
             self._note(t, "integrated", f"energy of {self.gpu.name} is its power, integrated over the samples", "info")
             values["energy"] = self._energy.by_power(t, power)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.measure.summarise import active, curves, health, memory, times, window
+from harness.measure.summarise import active, curves, device, health, memory, times, window
 from harness.records.events import Event
 
 GROUPS: tuple[Callable[[Sequence[Event]], dict[str, float]], ...] = (
     window.figures,
     times.figures,
     memory.figures,
+    device.figures,  # after memory: it completes the device's peak
     curves.figures,
     active.figures,
     health.figures,

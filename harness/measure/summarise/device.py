@@ -1,0 +1,269 @@
+"""Energy, power, clocks, temperature and utilization of the devices over the measured window, and what disturbed it.
+
+A figure needs its device to have answered all through the window: over a time without an answer a sum would be too
+small and a mean would be of something else, so it is absent.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from harness.measure.summarise.numbers import number
+from harness.measure.summarise.spans import Span, length, measured_spans, overlap
+from harness.measure.summarise.window import measured
+from harness.records.events import Event
+from harness.records.units import format_size
+
+THROTTLED = ("hw_slowdown", "hw_thermal", "sw_thermal", "hw_power_brake")
+"""Reasons that make a window disturbed: the device was made slower than its settings by heat or by its power supply.
+
+Not among them: the power cap, which belongs to the device (a training that draws its full power is always there), and
+clocks that somebody set, which are the same for every trial.
+"""
+
+THROTTLED_SHARE = 0.01
+THROTTLED_S = 0.2
+"""Least share of the window, and least time: `hw_slowdown` may be reported for a moment when clocks change (nvml.h)."""
+
+TAKEN = 2 * 2**30
+"""Bytes in use before the trial that tell of others although NVML names nobody; a driver alone takes below 1 GiB."""
+
+_HOLE_S = 1.0
+_MEANS = {"utilization": "mean_device_utilization", "sm_clock": "mean_sm_clock"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """One device's samples in order of time; `hz` as asked for."""
+
+    hz: float
+    before: float | None
+    lines: tuple[Event, ...]
+    times: tuple[float, ...]
+    power_only: bool
+    made_up: str | None
+
+
+def figures(events: Sequence[Event]) -> dict[str, float]:
+    """Figures over all devices that the trial trains on: sums of energy and power, means, the highest temperature."""
+    devices = _devices(events)
+    if not devices:
+        return {}
+    found = _peak_memory(events, devices)
+    spans = measured_spans(events)
+    if not spans:
+        return found
+    found |= _energy(events, devices, spans)
+    for name, public in _MEANS.items():
+        means = [_mean(device, name, spans) for device in devices]
+        known = [mean for mean in means if mean is not None]
+        if len(known) == len(devices):
+            found[public] = sum(known) / len(known)
+    hottest = [_greatest(device, "temperature", spans) for device in devices]
+    if None not in hottest:
+        found["max_temperature"] = max(value for value in hottest if value is not None)
+    return found
+
+
+def facts(events: Sequence[Event]) -> dict[str, Any]:
+    """`sampling`: how the device was sampled. `throttle`: why clocks were low, with the share of the window."""
+    devices = _devices(events)
+    if not devices:
+        return {}
+    sampling: dict[str, Any] = {"hz": devices[0].hz, "devices": len(devices)}
+    if any(device.power_only for device in devices):
+        sampling["energy_from"] = "power"
+    made_up = next((device.made_up for device in devices if device.made_up), None)
+    if made_up:
+        sampling["made_up"] = made_up
+    spans = measured_spans(events)
+    reasons = {
+        reason: round(seconds / length(spans), 4) for reason, seconds in _throttled(devices, spans).items() if seconds
+    }
+    return {"sampling": sampling, **({"throttle": reasons} if reasons else {})}
+
+
+def disturbed(events: Sequence[Event]) -> list[str]:
+    """Throttling by heat or power supply, and others on the device, within the measured window."""
+    devices, spans = _devices(events), measured_spans(events)
+    if not spans:
+        return []
+    return [*_throttling(devices, spans), *_sharing(devices, spans)]
+
+
+def _devices(events: Sequence[Event]) -> list[_Device]:
+    """By the opening event that each device's samples begin with."""
+    openings: dict[str, Event] = {}
+    lines: dict[str, list[Event]] = {}
+    power_only: set[str] = set()
+    for event in events:
+        if event.get("kind") != "device" or not isinstance(event.get("values"), Mapping):
+            continue
+        uuid = str(event.get("device"))
+        if "hz" in event:
+            openings[uuid] = event
+        elif "energy_from" in event:
+            power_only.add(uuid)
+        else:
+            lines.setdefault(uuid, []).append(event)
+    return [
+        _Device(
+            hz=number(opening["hz"]),
+            before=opening["values"].get("memory_before"),
+            lines=tuple(lines.get(uuid, ())),
+            times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
+            power_only=uuid in power_only,
+            made_up=opening.get("made_up"),
+        )
+        for uuid, opening in openings.items()
+    ]
+
+
+def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[str, float]:
+    """The samples' highest less what was used before, or the worker's own highest where that is higher.
+
+    Not a number, and so left out, where a device fell silent: its peak may lie in the silence.
+    """
+    seen = [
+        number(event["values"]["device_used"])
+        for event in events
+        if event.get("kind") == "memory" and "device_used" in event.get("values", {})
+    ]
+    for device in devices:
+        known = [(t, line["values"]["memory_used"]) for t, line in _having(device, "memory_used")]
+        if not known or device.before is None:
+            continue
+        answered = [t for t, value in known if value is not None]
+        if known[-1][1] is None or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
+            return {"peak_device_memory": math.nan}
+        seen.append(max(0.0, max(value for _, value in known if value is not None) - device.before))
+    return {"peak_device_memory": max(seen)} if seen else {}
+
+
+def _energy(events: Sequence[Event], devices: Sequence[_Device], spans: Sequence[Span]) -> dict[str, float]:
+    """Energy by the counter's difference; where there is no energy, mean power alone by its samples."""
+    used = [_increase(device, "energy", spans) for device in devices]
+    energy = sum(joules for joules in used if joules is not None)
+    if None not in used and energy > 0:
+        found = {"energy": energy, "mean_power": energy / length(spans)}
+        tokens = [number(step.get("real_tokens")) for step in measured(events)]
+        if all(count >= 0 for count in tokens) and sum(tokens) > 0:
+            found["energy_per_token"] = energy / sum(tokens)
+        return found
+    power = [_mean(device, "power", spans) for device in devices]
+    return {} if None in power else {"mean_power": sum(watts for watts in power if watts is not None)}
+
+
+def _increase(device: _Device, name: str, spans: Sequence[Span]) -> float | None:
+    """By how much a counter rose within the spans; it is taken to rise evenly between two samples."""
+    total = 0.0
+    for begin, end in spans:
+        if not _answers(device, name, begin, end):
+            return None
+        rise = _at(device, name, end) - _at(device, name, begin)
+        if rise < 0:
+            return None
+        total += rise
+    return total
+
+
+def _at(device: _Device, name: str, t: float) -> float:
+    after = bisect_left(device.times, t)
+    t1, v1 = device.times[after], number(device.lines[after]["values"][name])
+    if t1 == t:
+        return v1
+    t0, v0 = device.times[after - 1], number(device.lines[after - 1]["values"][name])
+    return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
+
+
+def _mean(device: _Device, name: str, spans: Sequence[Span]) -> float | None:
+    """Mean over the spans; a sample stands for the time since the one before."""
+    if not all(_answers(device, name, begin, end) for begin, end in spans):
+        return None
+    weighted = [(seconds, number(line["values"][name])) for seconds, line in _within(device, spans)]
+    seconds = sum(seconds for seconds, _ in weighted)
+    return sum(seconds * value for seconds, value in weighted) / seconds if seconds else None
+
+
+def _greatest(device: _Device, name: str, spans: Sequence[Span]) -> float | None:
+    if not all(_answers(device, name, begin, end) for begin, end in spans):
+        return None
+    return max((number(line["values"][name]) for _, line in _within(device, spans)), default=None)
+
+
+def _answers(device: _Device, name: str, begin: float, end: float) -> bool:
+    """Whether the device told this from before `begin` to after `end`, without a hole."""
+    first, last = bisect_right(device.times, begin) - 1, bisect_left(device.times, end)
+    if first < 0 or last >= len(device.times):
+        return False
+    if any(line["values"].get(name) is None for line in device.lines[first : last + 1]):
+        return False
+    return all(
+        device.times[place] - device.times[place - 1] <= _hole(device, device.times[place])
+        for place in range(first + 1, last + 1)
+    )
+
+
+def _hole(device: _Device, t: float) -> float:
+    """The longest time that may lie before the sample of `t`, which may stand for many."""
+    line = device.lines[bisect_left(device.times, t)]
+    return max(_HOLE_S, 5 / device.hz, 2.5 * number(line.get("samples", 1)) / device.hz)
+
+
+def _having(device: _Device, name: str) -> list[tuple[float, Event]]:
+    return [(t, line) for t, line in zip(device.times, device.lines, strict=True) if name in line["values"]]
+
+
+def _within(device: _Device, spans: Sequence[Span]) -> list[tuple[float, Event]]:
+    """Lines that stand for a part of the spans, with its seconds."""
+    before = (device.times[0] if device.times else 0.0, *device.times)
+    found = [(overlap(spans, a, b), line) for a, b, line in zip(before, device.times, device.lines, strict=False)]
+    return [(seconds, line) for seconds, line in found if seconds > 0]
+
+
+def _throttled(devices: Sequence[_Device], spans: Sequence[Span]) -> dict[str, float]:
+    """Seconds of the window for which each reason held, on the device where it held longest."""
+    found: dict[str, float] = {}
+    for device in devices:
+        held: dict[str, float] = {}
+        for seconds, line in _within(device, spans):
+            for name, share in line["values"].items():
+                if name.startswith("throttle_"):
+                    reason = name.removeprefix("throttle_")
+                    held[reason] = held.get(reason, 0.0) + seconds * number(share)
+        found |= {reason: max(seconds, found.get(reason, 0.0)) for reason, seconds in held.items()}
+    return found
+
+
+def _throttling(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
+    window = length(spans)
+    held = {
+        reason: seconds
+        for reason, seconds in _throttled(devices, spans).items()
+        if reason in THROTTLED and seconds >= max(THROTTLED_S, THROTTLED_SHARE * window)
+    }
+    if not held:
+        return []
+    said = ", ".join(f"{reason} {seconds / window:.0%}" for reason, seconds in sorted(held.items()))
+    return [f"the device was throttled in the measured window ({said} of it)"]
+
+
+def _sharing(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
+    others, memory = 0, 0.0
+    for device in devices:
+        for _, line in _within(device, spans):
+            others = max(others, math.ceil(number(line["values"].get("others", 0))))
+            memory = max(memory, number(line["values"].get("others_memory", 0)))
+    if others:
+        who = "another process was" if others == 1 else f"{others} other processes were"
+        held = f", holding {format_size(memory)}" if memory else ""
+        return [f"{who} on the device in the measured window{held}"]
+    taken = max((device.before or 0 for device in devices), default=0)
+    if taken > TAKEN:
+        return [f"{format_size(taken)} of the device were in use before the trial, by nobody that NVML lists"]
+    return []

@@ -1,0 +1,64 @@
+"""The measured window as stretches of time: from its first step to its last, evaluations and saving left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.measure.summarise.numbers import number
+from harness.records.events import Event
+
+Span = tuple[float, float]
+
+_PAUSES = ("eval", "save")
+
+
+def measured_spans(events: Sequence[Event]) -> list[Span]:
+    """When the measured steps ran, in seconds since the attempt's start, ascending and disjoint; [] without any.
+
+    A step runs from the end of the one before to its own end, less the phases that pause training.
+    """
+    spans: list[Span] = []
+    last: float | None = None
+    for step in (event for event in events if event.get("kind") == "step"):
+        end = number(step.get("t"))
+        begin = last if last is not None else end - max(0.0, number(step.get("wall_s")))
+        last = end
+        if step.get("measured") and begin < end:
+            if spans and spans[-1][1] == begin:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((begin, end))
+    for pause in _paused(events):
+        spans = [part for span in spans for part in _without(span, pause)]
+    return spans
+
+
+def length(spans: Sequence[Span]) -> float:
+    """Seconds in all."""
+    return sum(end - begin for begin, end in spans)
+
+
+def overlap(spans: Sequence[Span], begin: float, end: float) -> float:
+    """Seconds of the stretch from `begin` to `end` that lie within the spans."""
+    return sum(max(0.0, min(b, end) - max(a, begin)) for a, b in spans)
+
+
+def _paused(events: Sequence[Event]) -> list[Span]:
+    begun: dict[str, float] = {}
+    found: list[Span] = []
+    for event in events:
+        name = event.get("name")
+        if event.get("kind") != "phase" or name not in _PAUSES:
+            continue
+        if event.get("edge") == "start":
+            begun[name] = number(event.get("t"))
+        elif name in begun:
+            found.append((begun.pop(name), number(event.get("t"))))
+    return found
+
+
+def _without(span: Span, pause: Span) -> list[Span]:
+    (begin, end), (out, back) = span, pause
+    if back <= begin or out >= end:
+        return [span]
+    return [part for part in ((begin, out), (back, end)) if part[0] < part[1]]
