@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -77,6 +78,10 @@ def _of_device(text: str) -> dict[str, Any]:
     others = [size(*match.groups()) for match in _OTHERS.finditer(text)]
     if others:
         found["in_use_by_others"] = sum(others)
+    # In containers the driver tells "not known" as 2^64 bytes.
+    for name in ("in_use", "in_use_by_others"):
+        if found.get(name, 0) > found.get("total", math.inf):
+            del found[name]
     unused = found.pop("reserved_unused", None)
     if unused is not None and "allocated" in found:
         found["reserved"] = found["allocated"] + unused

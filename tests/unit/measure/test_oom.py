@@ -22,15 +22,15 @@ class OutOfMemoryError(RuntimeError):
 
 # As torch's CUDA allocator says it: since 2.2, in 2.1 ("capacty"), and in 2.0; numbers are made up.
 SINCE_2_2 = (
-    "CUDA out of memory. Tried to allocate 3.75 GiB. GPU 1 has a total capacity of 23.50 GiB of which 2.50 GiB is free. "
-    "Process 502587 has 1.75 GiB memory in use. Process 745081 has 256.00 MiB memory in use. "
+    "CUDA out of memory. Tried to allocate 3.75 GiB. GPU 1 has a total capacity of 23.50 GiB of which 2.50 GiB is "
+    "free. Process 502587 has 1.75 GiB memory in use. Process 745081 has 256.00 MiB memory in use. "
     "Including non-PyTorch memory, this process has 19.00 GiB memory in use. "
     "Of the allocated memory 18.25 GiB is allocated by PyTorch, and 512.00 MiB is reserved by PyTorch but unallocated. "
     "If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"
 )
 POOLS = (
-    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.25 GiB of which 4.00 MiB is free. "
-    "64.00 GiB allowed; Including non-PyTorch memory, this process has 17179869184.00 GiB memory in use. "
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.25 GiB of which 4.00 MiB is "
+    "free. 64.00 GiB allowed; Including non-PyTorch memory, this process has 17179869184.00 GiB memory in use. "
     "Of the allocated memory 60.00 GiB is allocated by PyTorch, with 1.00 GiB allocated in private pools (e.g., CUDA "
     "Graphs), and 2.00 GiB is reserved by PyTorch but unallocated."
 )
@@ -102,8 +102,8 @@ IN_2_0 = (
         ),
         (
             RuntimeError(
-                "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
-                "allocate 7578734842800 bytes. Error code 12 (Cannot allocate memory)"
+                "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+                "to allocate 7578734842800 bytes. Error code 12 (Cannot allocate memory)"
             ),
             {"device": "host", "requested_bytes": 7578734842800},
         ),
@@ -127,13 +127,9 @@ def test_other_errors_are_no_oom(error: Exception) -> None:
 
 
 def test_the_error_behind_an_error_counts() -> None:
-    try:
-        try:
-            raise OutOfMemoryError(SINCE_2_2)
-        except OutOfMemoryError as error:
-            raise ValueError("the batch could not be made") from error
-    except ValueError as error:
-        assert (details(error) or {})["requested_bytes"] == 3.75 * GIB
+    error = ValueError("the batch could not be made")
+    error.__cause__ = OutOfMemoryError(SINCE_2_2)
+    assert (details(error) or {})["requested_bytes"] == 3.75 * GIB
 
 
 def test_in_words() -> None:

@@ -30,14 +30,12 @@ BYTES = st.integers(0, 1000).map(lambda count: count * MIB)
 class _Attempt:
     """An attempt whose probes see a made-up device."""
 
-    def __init__(
-        self, folder: Path, allocator: FakeAllocator, clock: FakeClock, host: HostMemory | None = None
-    ) -> None:
+    def __init__(self, folder: Path, allocator: FakeAllocator, clock: FakeClock) -> None:
         self.path = folder / "events.jsonl"
         self.clock = clock
         self.recorder = Recorder(self.path, clock=clock)
         device = DeviceMemory(allocator, FakeNvml({allocator.device: 5}))
-        self.memory = Memory(self.recorder, host=host or HostMemory(folder / "none"), device=device)
+        self.memory = Memory(self.recorder, host=HostMemory(folder / "none"), device=device)
         self.probes: list[Probe] = [StepClock(self.recorder), self.memory]
         self.recorder.on_phase_begin.append(self.memory.phase_begin)
         self.recorder.on_phase_end.append(self.memory.phase_end)
