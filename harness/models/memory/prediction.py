@@ -1,0 +1,253 @@
+"""Predicted memory of a training on one device, by part, from its configuration alone: nothing is loaded.
+
+The peak is the highest of the moments that can be one (see `_moments`): the end of the forward, the head's backward,
+the reference's forward, the backward of the first layer reached and of the last, the optimizer's step. Batches are
+taken to be as large as the configuration allows, rows of `max_length`; real ones may be smaller, so read "at most".
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.models.architecture import Architecture, Unknown, architecture
+from harness.models.memory.activations import Batch, Forward, Numbers, full_logits, fused_head
+from harness.models.memory.held import WIDTHS, Adapter, Held, adapter, weights
+from harness.models.memory.optimizers import State, state
+
+CONTEXT = 512 * 2**20
+"""Bytes of a CUDA context and the kernels it loads: of this order on Ampere and Hopper; it varies with the driver."""
+WORKSPACE = 32 * 2**20
+"""Bytes of cuBLAS's workspace, which torch's allocator holds: 32 MiB on Hopper, 8 MiB before (`CUDABlas.cpp`)."""
+SLACK = 0.05
+"""What the caching allocator reserves beyond what is allocated at the peak, as a share of it."""
+
+_PARTS = ("weights", "reference", "gradients", "optimizer", "activations")
+_PAIRS = {"sft": 1, "dpo": 2, "orpo": 2}  # rows that one sample brings into the batch
+_BATCH_BYTES = 32  # a position's ids, labels, mask and place, 64 bits each
+
+USED = (
+    "activation_offloading",
+    "bf16",
+    "fp16",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "gradient_checkpointing_kwargs",
+    "label_smoothing_factor",
+    "max_length",
+    "optim",
+    "optim_args",
+    "packing",
+    "packing_strategy",
+    "padding_free",
+    "per_device_train_batch_size",
+    "precompute_ref_log_probs",
+    "use_liger_kernel",
+)
+"""The fields of `train` that the prediction depends on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """Bytes by part; None: not predicted, and `why` says so.
+
+    `weights` are the trained model's, its adapter's included; `reference` a second model's. `activations` is what the
+    peak holds beyond weights, gradients and optimizer state. `paged` is the part of `optimizer` in managed memory,
+    which torch's allocator does not see.
+    """
+
+    weights: int | None = None
+    reference: int | None = None
+    gradients: int | None = None
+    optimizer: int | None = None
+    paged: int = 0
+    activations: int | None = None
+    why: str | None = None
+
+    @property
+    def allocated(self) -> int | None:
+        """The predicted `peak_allocated`."""
+        parts = (self.weights, self.reference, self.gradients, self.optimizer, self.activations)
+        known = [part for part in parts if part is not None]
+        return sum(known) - self.paged if len(known) == len(parts) else None
+
+    @property
+    def device(self) -> int | None:
+        """The predicted `peak_device_memory`: with CUDA's context, the allocator's slack and paged state."""
+        if self.allocated is None:
+            return None
+        return round(self.allocated * (1 + SLACK)) + self.paged + CONTEXT
+
+    def to_json(self) -> dict[str, int]:
+        """Bytes by part, what is unknown left out; `peak` (of torch's allocator) and `device` are the sums."""
+        named = {
+            "weights": self.weights,
+            "reference": self.reference,
+            "gradients": self.gradients,
+            "optimizer": self.optimizer,
+            "paged": self.paged or None,
+            "activations": self.activations,
+            "peak": self.allocated,
+            "device": self.device,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, int]) -> Prediction:
+        """The prediction of `to_json`'s mapping."""
+        weights, reference, gradients, optimizer, activations = (value.get(part) for part in _PARTS)
+        return cls(
+            weights=weights,
+            reference=reference,
+            gradients=gradients,
+            optimizer=optimizer,
+            activations=activations,
+            paged=value.get("paged", 0),
+        )
+
+
+def predict_spec(spec: Mapping[str, Any]) -> Prediction:
+    """The prediction for a trial's spec.json (`TrialResult.config`): the one it carries, else made from it."""
+    carried = spec.get("predicted_memory")
+    if carried:
+        return Prediction.from_json(carried)
+    return predict(spec, defaults=spec.get("defaults") or {}, root=Path(str(spec.get("suite_file", ""))).parent)
+
+
+def predict(config: Mapping[str, Any], *, defaults: Mapping[str, Any], root: Path) -> Prediction:
+    """The prediction for a configuration (`method`, `model`, `train`, `lora`, `reference`); never raises for one.
+
+    `defaults` are TRL's own of the fields that `train` leaves out; the model's path is relative to `root`.
+    """
+    said = {name: config["train"].get(name, defaults.get(name)) for name in USED}
+    shared = bool(said["precompute_ref_log_probs"])
+    own = [config.get("method"), config["model"], config.get("lora"), config.get("reference"), shared]
+    try:
+        training = _training(json.dumps(own), root)
+    except Unknown as unknown:
+        return Prediction(why=str(unknown))
+    found = Prediction(weights=training.weights, reference=training.reference, gradients=training.gradients)
+    try:
+        kept = _state(training, str(said["optim"] or "adamw_torch_fused"), json.dumps(said["optim_args"]))
+        found = replace(found, optimizer=kept.kept, paged=kept.paged)
+        forward = _forward(training, said)
+    except Unknown as unknown:
+        return replace(found, why=str(unknown))
+    above = max(_moments(training, forward, kept, said).values())
+    batch = forward.batch.positions * _BATCH_BYTES
+    return replace(found, activations=max(0, above - training.gradients) + batch + WORKSPACE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Training:
+    """What does not depend on `train`; bytes where not said otherwise. Made once for cells that have it in common."""
+
+    method: str
+    attention: str
+    arch: Architecture
+    tensors: tuple[Held, ...]
+    adapter: Adapter | None
+    width: int  # of an element of the model's own weights
+    weights: int
+    reference: int
+    gradients: int
+
+    @property
+    def end_gradients(self) -> int:
+        """Gradients of embedding and head, which the backward reaches last and first."""
+        return 0 if self.adapter else sum(weight.numel for weight in self.arch.ends) * self.width
+
+
+@functools.lru_cache(maxsize=1024)
+def _training(said: str, root: Path) -> _Training:
+    """`said`: method, model, lora, reference and whether the reference runs before training, as JSON.
+
+    Raises:
+        Unknown: of one of them nothing can be said.
+    """
+    method, model, lora, reference, precomputed = json.loads(said)
+    if method not in _PAIRS:
+        raise Unknown(f"the memory of method {method!r} is not known here")
+    arch = architecture(model, root)
+    width = WIDTHS[str(model.get("dtype", "float32"))]
+    added = adapter(arch, lora) if lora is not None else None
+    own = weights(arch, width, trained=added is None)
+    second = method == "dpo" and not precomputed and (added is None or reference == "explicit")
+    tensors = (*own, *(added.tensors if added else ()))
+    return _Training(
+        method=method,
+        attention=str(model.get("attn_implementation") or "sdpa"),
+        arch=arch,
+        tensors=tensors,
+        adapter=added,
+        width=width,
+        weights=sum(tensor.bytes for tensor in tensors),
+        reference=sum(tensor.bytes for tensor in own) if second else 0,
+        gradients=sum(tensor.bytes for tensor in tensors if tensor.trained),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _state(training: _Training, optimizer: str, options: str) -> State:
+    return state(optimizer, json.loads(options), training.tensors)
+
+
+def _forward(training: _Training, said: Mapping[str, Any]) -> Forward:
+    half = bool(said["fp16"]) or said["bf16"] is not False  # TRL: bf16 unless fp16, or unless it is turned off
+    if (said["gradient_checkpointing_kwargs"] or {}).get("selective"):
+        raise Unknown("what selective checkpointing keeps is not known here")
+    if said["label_smoothing_factor"] and training.method == "sft":
+        raise Unknown("label smoothing builds all logits in a second forward, which is not predicted")
+    return Forward(
+        arch=training.arch,
+        numbers=Numbers(weights=training.width, compute=2 if half else training.width),
+        batch=_batch(training.method, said),
+        attention=training.attention,
+        trained=training.adapter is None,
+        adapted=training.adapter.on if training.adapter else {},
+        liger=bool(said["use_liger_kernel"]),
+    )
+
+
+def _batch(method: str, said: Mapping[str, Any]) -> Batch:
+    """The largest batch. Padding-free lays its rows into one; packed rows of whole length need no mask otherwise."""
+    length = said["max_length"]
+    if method == "orpo" and length is None:
+        length = 512  # ORPOTrainer's own
+    if not isinstance(length, int) or length < 1:
+        raise Unknown("train.max_length is null: nothing bounds the length of a row")
+    rows = int(said["per_device_train_batch_size"] or 8) * _PAIRS[method]
+    in_one_row = said["padding_free"] or (said["packing"] and said["packing_strategy"] != "wrapped")
+    if in_one_row and method == "sft":
+        return Batch(rows=1, length=rows * length, mask=True)
+    return Batch(rows=rows, length=length, mask=rows > 1 and not said["packing"])
+
+
+def _moments(training: _Training, forward: Forward, kept: State, said: Mapping[str, Any]) -> dict[str, int]:
+    """Bytes beyond weights and optimizer state at every moment that may be the peak, gradients included."""
+    arch, gradients = training.arch, training.gradients
+    layer, checkpointing = forward.layer, bool(said["gradient_checkpointing"])
+    # From the second micro-batch on the gradients of the first are there already.
+    before = gradients if int(said["gradient_accumulation_steps"] or 1) > 1 else 0
+    layers = arch.layers * (forward.checkpoint if checkpointing else layer)
+    graph = (min(layers, forward.stashed) if said["activation_offloading"] else layers) + forward.ends
+    again = layer if checkpointing else 0
+    cached = arch.layers * forward.casts if checkpointing and forward.trained else 0
+    in_forward, in_head = full_logits(forward) if training.method == "orpo" else fused_head(forward)
+    moments = {
+        "forward": before + graph + cached + in_forward,
+        "head": before + graph + in_head,
+        "first layer": max(before, training.end_gradients) + graph + again + forward.gradients,
+        "last layer": gradients + layer + forward.gradients,
+        "step": gradients + kept.step,
+    }
+    if arch.tied and forward.trained:  # the embedding's own gradient, before it is added to the head's
+        moments["embedding"] = gradients + arch.vocab * arch.hidden * training.width
+    if training.method == "dpo" and not said["precompute_ref_log_probs"]:
+        stream = 2 * forward.batch.positions * arch.hidden * training.width
+        moments["reference"] = before + graph + stream + forward.passing + in_forward
+    return moments
