@@ -1,8 +1,9 @@
-"""`harness show`: everything about one trial."""
+"""`harness show`: everything about one trial, or two side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,53 +17,84 @@ if TYPE_CHECKING:
 _MANY = 20
 """A mapping with more values than this is a whole config of TRL, which hides what one looks for."""
 
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "liger-kernel")
 _NAMES = ("suite", "kind", "method", "seed", "levels", "start")
 
 
 def show(
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Its name, its id, or a glob that matches one.")],
+    other: Annotated[
+        str | None, typer.Argument(metavar="[OTHER]", help="Another trial: tells what differs between the two.")
+    ] = None,
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Look in this suite only.")] = None,
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
-    """Show one trial: outcome, metrics, scores, attempts, files.
+    """Show one trial: outcome, metrics, scores, health, attempts, files. Or two, and what differs.
 
-    And what was really active in it, which notes it left, and where its log is.
+    And what was really active in it, which notes it left, and where its log is. Of two trials: their figures side by
+    side, what the axis changed, and what else changed with it.
 
     \b
-    Example:
+    Examples:
       harness show sft-lora8-s0 --suite quickstart
+      harness show sft-s0 sft-lora8-s0
     """
     from harness.cli.output import print_json
     from harness.cli.trials import find
 
-    told = _tell(find(results, trial, suite))
-    if as_json:
-        print_json(told)
+    told = tell(find(results, trial, suite))
+    if other is not None:
+        from harness.cli import beside
+
+        both = beside.tell(told, tell(find(results, other, suite)))
+        print_json(both) if as_json else beside.show(both)
+    elif as_json:
+        print_json(without_defaults(told))
     else:
         _print(told)
 
 
-def _tell(found: Found) -> dict[str, Any]:
-    """Everything about the trial, as one document."""
-    attempts = [_attempt(attempt) for attempt in found.folder.attempts()]
+def tell(found: Found) -> dict[str, Any]:
+    """Everything about the trial, as one document; what was active, notes and findings of the attempt that counts."""
+    from harness.records.run_folder import read_json
+
+    attempts = found.folder.attempts()
     outcome = found.folder.outcome()
-    last = found.folder.last_attempt()
-    active, notes = _said(last) if last else ({}, [])
+    counting = [attempt for attempt in attempts if outcome is not None and attempt.number == outcome.attempt]
+    said = _said((counting or attempts)[-1]) if attempts else _Said()
     return {
         "id": found.id,
         "name": found.name,
         "outcome": outcome.outcome if outcome else None,
         "cause": outcome.cause if outcome else None,
-        "spec": {key: value for key, value in found.spec.items() if key != "defaults"},
-        "active": active,
+        "spec": found.spec,
+        "active": said.active,
         "metrics": _metrics(outcome),
+        "facts": outcome.facts if outcome else {},
+        "disturbed": outcome.disturbed if outcome else [],
+        "findings": said.findings,
         "scores": [score for folder in _score_folders(found) if (score := _score(folder))],
-        "attempts": attempts,
-        "notes": notes,
+        "environment": read_json(found.folder.environment_file) or {},
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "notes": said.notes,
         "folder": found.folder.path,
         "files": sorted(str(path.relative_to(found.folder.path)) for path in _files(found)),
     }
+
+
+def without_defaults(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without the hundreds of TRL's defaults, which the resolved configuration holds too."""
+    return {**told, "spec": {name: value for name, value in told["spec"].items() if name != "defaults"}}
+
+
+@dataclass(slots=True)
+class _Said:
+    """What an attempt's events tell in words."""
+
+    active: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
 
 
 def _attempt(attempt: Any) -> dict[str, Any]:
@@ -72,21 +104,22 @@ def _attempt(attempt: Any) -> dict[str, Any]:
     return {"number": attempt.number, "log": attempt.log, **outcome.to_json()}
 
 
-def _said(attempt: Any) -> tuple[dict[str, Any], list[str]]:
-    """What was active, and the notes, of one attempt; a damaged event file is itself a note."""
+def _said(attempt: Any) -> _Said:
+    """What was active, the notes and the findings of one attempt; a damaged event file is itself a note."""
     from harness.records.events import read_events
 
-    active: dict[str, Any] = {}
-    notes = []
+    said = _Said()
     try:
         for event in read_events(attempt.events):
             if event.get("kind") == "active":
-                active.update(event.get("values", {}))
+                said.active.update(event.get("values", {}))
             elif event.get("kind") == "note":
-                notes.append(f"{event.get('level', 'info')}: {event.get('text', '')}")
+                said.notes.append(f"{event.get('level', 'info')}: {event.get('text', '')}")
+            elif event.get("kind") == "finding":
+                said.findings.append({name: event.get(name) for name in ("name", "step", "level", "text")})
     except ValueError as error:
-        notes.append(f"warning: {error}")
-    return active, notes
+        said.notes.append(f"warning: {error}")
+    return said
 
 
 def _metrics(outcome: Outcome | None) -> dict[str, Any]:
@@ -118,23 +151,67 @@ def _print(told: Mapping[str, Any]) -> None:
 
     spec = told["spec"]
     print(f"{told['name']}  {told['id']}")
-    _print_pairs("", {"outcome": _outcome_line(told), **{key: spec.get(key) for key in _NAMES}})
+    print_pairs("", {"outcome": outcome_line(told), **{key: spec.get(key) for key in _NAMES}})
+    _print_lines("figures not to be trusted", told["disturbed"])
     _print_metrics(told["metrics"])
+    print_pairs("facts", told["facts"])
     _print_scores(told["scores"])
-    _print_pairs("trained with", {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
-    _print_pairs("data", spec.get("data") or {})
-    _print_pairs("active", told["active"])
+    _print_lines("health", [finding_line(finding) for finding in told["findings"]])
+    print_pairs("trained with", {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
+    print_pairs("data", spec.get("data") or {})
+    print_pairs("active", _unfolded(told["active"]))
+    print_pairs("environment", _environment(told["environment"]))
     print("\nattempts")
     for attempt in told["attempts"]:
         print(wrapped(f"  {attempt['number']}  {_attempt_line(attempt)}", indent=5))
-    if told["notes"]:
-        print("\nnotes")
-        print("\n".join(wrapped(f"  {note}", indent=4) for note in told["notes"]))
+    _print_lines("notes", told["notes"])
     print(f"\nfiles in {told['folder']}")
     print("\n".join(f"  {name}" for name in told["files"]))
 
 
-def _outcome_line(told: Mapping[str, Any]) -> str:
+def _print_lines(title: str, lines: Sequence[str]) -> None:
+    from harness.cli.output import wrapped
+
+    if lines:
+        print(f"\n{title}")
+        print("\n".join(wrapped(f"  {line}", indent=4) for line in lines))
+
+
+def finding_line(finding: Mapping[str, Any]) -> str:
+    """`warning: loss_spike at step 40: the loss jumped …`."""
+    where = f" at step {finding['step']}" if finding.get("step") is not None else ""
+    return f"{finding.get('level') or 'info'}: {finding.get('name')}{where}: {finding.get('text')}"
+
+
+def _unfolded(active: Mapping[str, Any]) -> dict[str, Any]:
+    """What was active with adapters by their names; what is off or not there is left to --json."""
+    adapters = active.get("adapter")
+    shown = {name: value for name, value in active.items() if name != "adapter" and value not in (False, [], None)}
+    if isinstance(adapters, Mapping):
+        shown |= {f"adapter {name}": options for name, options in adapters.items()}
+    return shown
+
+
+def _environment(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment in some lines: what is most often asked for."""
+    packages = found.get("packages") or {}
+    return {
+        "hash": str(found.get("hash") or "")[:12],
+        "python": found.get("python"),
+        "packages": {name: packages[name] for name in _PACKAGES if name in packages},
+        "harness": found.get("harness"),
+        "torch": found.get("torch"),
+        "device": found.get("device"),
+        "cpu": found.get("cpu"),
+        "limits": found.get("limits"),
+        "system": found.get("platform"),
+        "container": found.get("container"),
+        "variables": found.get("variables"),
+        "not read": found.get("not_read"),
+    }
+
+
+def outcome_line(told: Mapping[str, Any]) -> str:
     cause = f": {told['cause']}" if told["cause"] else ""
     return f"{told['outcome'] or 'not finished'}{cause}"
 
@@ -153,7 +230,7 @@ def _print_metrics(metrics: Mapping[str, Any]) -> None:
     from harness.cli.output import figure
 
     if metrics:
-        _print_pairs("metrics", {name: figure(entry["value"], entry["unit"]) for name, entry in metrics.items()})
+        print_pairs("metrics", {name: figure(entry["value"], entry["unit"]) for name, entry in metrics.items()})
 
 
 def _print_scores(scores: list[dict[str, Any]]) -> None:
@@ -169,7 +246,7 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
             )
 
 
-def _print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
+def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
     """Name and value in two columns, long values wrapped; mappings as `a=1, b=2`, missing values left out."""
     from harness.cli.output import wrapped
 
@@ -187,5 +264,10 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and len(value) > _MANY:
         return f"{len(value)} values: see --json"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_text(inner)}" for name, inner in value.items()) or "{}"
-    return str(value)
+        parts = (f"{name}={_text(inner)}" for name, inner in value.items() if inner is not None)
+        return ", ".join(parts) or "{}"
+    if isinstance(value, list | tuple):
+        return "+".join(_text(inner) for inner in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)

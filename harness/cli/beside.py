@@ -1,0 +1,130 @@
+"""`harness show ONE OTHER`: two trials side by side, and what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_ROOM = 30  # columns of a value before it is cut
+
+
+def tell(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trials, as `harness.cli.show.tell` tells each, with their metrics beside each other and what differs."""
+    from dataclasses import asdict
+
+    from harness.cli.show import without_defaults
+    from harness.compare.differences import Side, what_else
+
+    sides = [Side(spec=told["spec"], active=told["active"], environment=told["environment"]) for told in (one, other)]
+    metrics = {**_figures(one), **_figures(other)}
+    return {
+        "one": without_defaults(one),
+        "other": without_defaults(other),
+        "metrics": {name: _beside(name, _figures(one).get(name), _figures(other).get(name)) for name in metrics},
+        "differences": asdict(what_else(*sides)),
+    }
+
+
+def _figures(told: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics and scores of one trial by name."""
+    found = {name: float(entry["value"]) for name, entry in told["metrics"].items()}
+    for score in told["scores"]:
+        for name, value in (score.get("metrics") or {}).items():
+            if isinstance(value, int | float):
+                found[f"score.{score['task']}.{name}"] = float(value)
+    return found
+
+
+def _beside(name: str, one: float | None, other: float | None) -> dict[str, Any]:
+    from harness.records.metrics import metric
+
+    known = metric(name)
+    unit = known.unit if known else ""
+    # A ratio of losses, scores or shares says little, and there is none to nothing.
+    ratio = other / one if one and other is not None and unit not in ("nats", "score", "ratio") else None
+    difference = other - one if one is not None and other is not None else None
+    return {"one": one, "other": other, "unit": unit, "ratio": ratio, "difference": difference}
+
+
+def show(both: Mapping[str, Any]) -> None:
+    """Prints what `tell` told."""
+    from harness.cli.show import finding_line, outcome_line
+
+    one, other = both["one"], both["other"]
+    print(f"{one['name']}  {one['id']}\n{other['name']}  {other['id']}")
+    rows = [["outcome", outcome_line(one), outcome_line(other), ""]]
+    rows += [_row(name, entry) for name, entry in both["metrics"].items()]
+    _print_table(["", *_titles(one, other), "change"], rows)
+    for told in (one, other):
+        _print(f"health of {told['name']}", [finding_line(finding) for finding in told["findings"]])
+        _print(f"figures of {told['name']} not to be trusted", told["disturbed"])
+    _print_differences(both["differences"])
+
+
+def _titles(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Their names; with their suites, or their ids, where the names are the same."""
+    if one["name"] != other["name"]:
+        return [one["name"], other["name"]]
+    if one["spec"].get("suite") != other["spec"].get("suite"):
+        return [f"{told['spec'].get('suite')}/{told['name']}" for told in (one, other)]
+    return [one["id"], other["id"]]
+
+
+def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
+    from harness.cli.output import figure
+
+    values = [figure(entry[side], entry["unit"]) for side in ("one", "other")]
+    return [name, *values, _change(entry)]
+
+
+def _change(entry: Mapping[str, Any]) -> str:
+    from harness.cli.output import number
+
+    if entry["ratio"] is not None:
+        return f"{entry['ratio']:.3g}×" if entry["ratio"] < 1000 else f"{entry['ratio']:,.0f}×"
+    if entry["difference"] is None:
+        return ""
+    return f"{'+' if entry['difference'] > 0 else ''}{number(entry['difference'])}"
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from harness.cli.output import plain_table
+
+    cut = [[row[0], *(_cut(value) for value in row[1:])] for row in rows]
+    print("\n" + plain_table(columns, cut, right=columns[1:]))
+
+
+def _print_differences(found: Mapping[str, Any]) -> None:
+    _print("what differs by the axis", _lines([*found["axis"], *_other_names(found["asked"], found["axis"])]))
+    _print("where that shows in training", _lines(found["acted"]))
+    _print("asked for, but the same in training: it did not act", _lines(found["inert"]))
+    _print("what else changed: configuration", _lines(found["beside"]))
+    _print("what else changed: active", _lines(found["active"]))
+    _print("what else changed: environment", _lines(found["environment"]))
+    if not any(found.values()):
+        print("\nnothing differs but what must: the seed, names and times")
+
+
+def _other_names(asked: Sequence[Mapping[str, Any]], axis: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Fields that an axis of another name set; an axis of that name has told it."""
+    told = {entry["name"] for entry in axis}
+    return [entry for entry in asked if entry["name"] not in told]
+
+
+def _lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    from harness.compare.differences import worded
+
+    wide = max((len(entry["name"]) for entry in entries), default=0)
+    return [f"{entry['name'].ljust(wide)}  {worded(entry['one'])} → {worded(entry['other'])}" for entry in entries]
+
+
+def _print(title: str, lines: Sequence[str]) -> None:
+    from harness.cli.output import wrapped
+
+    if lines:
+        print(f"\n{title}")
+        print("\n".join(wrapped(f"  {line}", indent=6) for line in lines))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _ROOM else f"{text[: _ROOM - 1]}…"

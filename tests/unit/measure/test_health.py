@@ -1,0 +1,288 @@
+"""What the curves of a training show: each rule on made-up curves, and silence on healthy ones."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.measure.divergence import Diverged, Divergence, Tolerance, tolerate
+from harness.measure.facts import facts
+from harness.measure.health import Point, findings, spikes
+from harness.measure.recorder import Recorder
+from harness.measure.summarise import summarise
+from harness.records.events import Event, read_events
+from harness.records.results import Finding
+from harness.records.spec import Spec
+
+
+def _logs(warmup: int = 0, **curves: Sequence[float]) -> list[Event]:
+    """One log and one step event per value, from step 1; curves by name, `__` for a slash."""
+    count = max(len(values) for values in curves.values())
+    events: list[Event] = [{"kind": "step", "step": step + 1, "measured": step >= warmup} for step in range(count)]
+    for step in range(count):
+        values = {name.replace("__", "/"): series[step] for name, series in curves.items() if step < len(series)}
+        events.append({"kind": "log", "step": step + 1, "values": values})
+    return events
+
+
+def _falling(count: int = 60, seed: int = 0, noise: float = 0.05) -> list[float]:
+    chance = random.Random(seed)
+    return [(0.3 + 2 * math.exp(-4 * step / count)) * chance.gauss(1, noise) for step in range(count)]
+
+
+def _named(events: Sequence[Event]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings(events)}
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("count", [3, 12, 60, 400])
+def test_a_healthy_training_says_nothing(seed: int, count: int) -> None:
+    chance = random.Random(seed)
+    margins = [2 * (1 - math.exp(-4 * step / count)) + chance.gauss(0, 0.1) for step in range(count)]
+    events = _logs(
+        loss=_falling(count, seed),
+        grad_norm=[chance.uniform(0.2, 5) for _ in range(count)],
+        learning_rate=[1e-3 * (1 - step / count) for step in range(count)],
+        rewards__margins=margins,
+        rewards__accuracies=[0.5 + 0.5 * (1 - math.exp(-4 * step / count)) for step in range(count)],
+        eval_loss=[0.5 + math.exp(-step) for step in range(5)],
+    )
+    assert findings(events) == []
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    assert findings([]) == []
+    assert findings([{"kind": "log", "step": 1, "values": {"loss": "odd", "grad_norm": None, "x": True}}]) == []
+
+
+def test_a_planted_spike_is_found_at_its_step_with_what_came_before() -> None:
+    losses = _falling(100)
+    losses[40] = 5.0
+    (found,) = findings(_logs(loss=losses))
+    assert (found.name, found.step, found.level) == ("loss_spike", 41, "warning")
+    assert "jumped to 5," in found.text
+    assert summarise(_logs(loss=losses))["loss_spikes"] == 1
+
+
+def test_neighbouring_spikes_are_one_and_many_are_cut_short() -> None:
+    losses = [1.0] * 300
+    losses[50:53] = [9.0, 9.0, 9.0]
+    assert [spike.step for spike in spikes(_points(losses))] == [50]
+    for place in range(70, 270, 20):
+        losses[place] = 9.0
+    found = [finding for finding in findings(_logs(loss=losses)) if finding.name == "loss_spike"]
+    assert len(found) == 6
+    assert "6 more spikes, up to 9" in found[-1].text
+
+
+def test_a_level_that_lasts_is_one_spike_and_then_the_level() -> None:
+    losses = [1.0] * 50 + [3.0] * 100
+    losses[120] = 9.0
+    assert [spike.step for spike in spikes(_points(losses))] == [50, 120]
+
+
+def test_a_constant_curve_with_a_hair_of_noise_has_no_spike() -> None:
+    losses = [1.0] * 40
+    losses[30] = 1.05  # no deviation at all before it: the floor of a tenth keeps quiet
+    assert spikes(_points(losses)) == []
+
+
+def _points(losses: Sequence[float]) -> list[Point]:
+    return [Point(step, value) for step, value in enumerate(losses)]
+
+
+@given(st.lists(st.floats(min_value=0.1, max_value=3), min_size=11, max_size=80), st.integers(-20, 20))
+def test_spikes_do_not_depend_on_the_unit(losses: list[float], power: int) -> None:
+    scaled = [value * 2.0**power for value in losses]  # which changes no rounding
+    assert [spike.step for spike in spikes(_points(losses))] == [spike.step for spike in spikes(_points(scaled))]
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60))
+def test_no_curve_is_too_odd(values: list[float]) -> None:
+    for name in ("loss", "grad_norm", "eval_loss", "rewards/margins", "rewards/accuracies", "learning_rate"):
+        for finding in findings([{"kind": "log", "step": i, "values": {name: v}} for i, v in enumerate(values)]):
+            assert finding.step is not None
+            assert 0 <= finding.step < len(values)
+
+
+def test_a_rising_and_a_flat_loss_are_told_apart() -> None:
+    chance = random.Random(1)
+    rising = _named(_logs(loss=[1 + step / 20 + chance.gauss(0, 0.05) for step in range(60)]))
+    assert rising["loss_rose"].level == "warning"
+    assert rising["loss_rose"].step == 49  # where the last fifth begins
+    flat = _named(_logs(loss=[1 + step / 1e5 for step in range(60)]))
+    assert flat["loss_not_falling"].level == "info"
+
+
+def test_a_loss_that_never_moves_was_not_trained() -> None:
+    found = _named(_logs(loss=[0.7] * 20, learning_rate=[1e-3] * 20))
+    assert list(found) == ["loss_constant"]
+    assert "0.7 in all 20 logs" in found["loss_constant"].text
+
+
+def test_a_loss_of_zero_at_once_means_masked_labels_but_one_learned_does_not() -> None:
+    assert list(_named(_logs(loss=[0.0] * 5))) == ["loss_zero"]
+    assert "loss_zero" not in _named(_logs(loss=[2.0, 1.0, 0.5, *[0.0] * 20]))
+
+
+def test_a_learning_rate_of_zero_throughout_is_told_alone() -> None:
+    found = _named(_logs(loss=[1.0 + (step % 3) / 100 for step in range(30)], learning_rate=[0.0] * 30))
+    assert list(found) == ["learning_rate_zero"]
+    assert "learning_rate_zero" not in _named(_logs(learning_rate=[0.0, 1e-4, 1e-3]))  # warm-up begins at 0
+    assert findings(_logs(learning_rate=[0.0])) == []
+
+
+@pytest.mark.parametrize(
+    ("norm", "level"), [(0.1, None), (0.05, "info"), (10.0, None), (10.5, "info"), (100.0, "info"), (101.0, "warning")]
+)
+def test_gradient_norms_have_a_range_and_an_alarm(norm: float, level: str | None) -> None:
+    norms = [1.0] * 20
+    norms[12] = norm
+    found = findings(_logs(grad_norm=norms, warmup=5))
+    assert [(one.name, one.step, one.level) for one in found] == ([("gradient_norm", 13, level)] if level else [])
+
+
+def test_gradient_norms_of_warm_up_do_not_count() -> None:
+    norms = [500.0] * 5 + [1.0] * 10
+    assert findings(_logs(grad_norm=norms, warmup=5)) == []
+    assert findings(_logs(grad_norm=norms, warmup=4))[0].step == 5
+    assert summarise(_logs(grad_norm=norms, warmup=5))["max_grad_norm"] == 1.0
+    assert "max_grad_norm" not in summarise(_logs(grad_norm=norms[:5], warmup=5))
+
+
+def test_what_is_not_finite_is_told_once_with_its_first_step() -> None:
+    events = _logs(loss=[1.0, 2.0, math.nan, math.nan], rewards__margins=[0.0, math.inf])
+    events[-1]["values"]["loss"] = "NaN"  # as it is in the file
+    found = _named(events)
+    assert found["not_finite"].level == "warning"
+    assert [(one.step, one.text) for one in findings(events)] == [
+        (2, "rewards/margins became inf"),
+        (3, "loss became nan"),
+    ]
+
+
+def test_infinite_gradients_of_loss_scaling_are_in_order() -> None:
+    events = _logs(grad_norm=[math.inf, 1.0, 1.0])
+    assert findings([{"kind": "active", "values": {"mixed_precision": "fp16"}}, *events]) == []
+    assert len(findings([{"kind": "active", "values": {"mixed_precision": "bf16"}}, *events])) == 1
+
+
+def test_evaluation_that_rises_while_training_falls_is_overfitting_from_its_best_step() -> None:
+    events = _logs(loss=[2 - step / 30 for step in range(50)])
+    evals = {10: 1.5, 20: 1.2, 30: 1.4, 40: 1.6, 50: 1.9}
+    events += [{"kind": "log", "step": step, "values": {"eval_loss": value}} for step, value in evals.items()]
+    found = _named(events)
+    assert found["overfitting"].step == 20
+    assert "rose from 1.2 to 1.9" in found["overfitting"].text
+
+
+@pytest.mark.parametrize(
+    "evals", [[1.5, 1.2, 1.0], [1.5, 1.2, 1.23, 1.21], [1.2, 1.9], [1.2, 1.9, 1.1], [1.0, 1.9, 1.01]]
+)
+def test_evaluation_that_falls_wavers_or_is_rare_is_no_overfitting(evals: list[float]) -> None:
+    events = _logs(loss=[2 - step / 30 for step in range(50)])
+    events += [{"kind": "log", "step": 10 * place, "values": {"eval_loss": v}} for place, v in enumerate(evals, 1)]
+    assert "overfitting" not in _named(events)
+
+
+def test_margins_that_do_not_grow_and_accuracies_of_chance_are_told() -> None:
+    chance = random.Random(3)
+    noise = [chance.gauss(0, 0.1) for _ in range(60)]
+    found = _named(_logs(rewards__margins=noise, rewards__accuracies=[0.5 + value / 5 for value in noise]))
+    assert found["reward_accuracy"].level == "warning"
+    assert found["reward_accuracy"].step == 41
+    shrinking = _named(_logs(rewards__margins=[2 - step / 60 for step in range(60)]))
+    assert shrinking["reward_margin"].level == "warning"
+
+
+def test_steps_without_a_token_that_carries_loss_are_told() -> None:
+    events: list[Event] = [
+        {"kind": "step", "step": step, "measured": True, "real_tokens": 10, "loss_tokens": 0 if step == 4 else 3}
+        for step in range(1, 9)
+    ]
+    (found,) = findings(events)
+    assert (found.name, found.step) == ("no_loss_tokens", 4)
+    assert "1 of 8 steps" in found.text
+
+
+# Divergence
+
+
+def _watch(folder: Path, tolerance: Tolerance, logs: Sequence[Mapping[str, Any]], *, fp16: bool = False) -> list[Event]:
+    """The divergence probe over these logs, one per step; the events it left, Diverged included as the last."""
+    file = folder / "events.jsonl"
+    raised: list[Event] = []
+    with Recorder(file) as recorder:
+        probe = tolerate([Divergence(recorder)], tolerance)
+        probe.attached(SimpleNamespace(args=SimpleNamespace(fp16=fp16)), None)
+        try:
+            for step, values in enumerate(logs, start=1):
+                probe.step_end({"step": step})
+                probe.logged(step, values)
+        except Diverged as error:
+            raised = [{"kind": "raised", "step": error.step, "text": str(error)}]
+    return [*read_events(file), *raised]
+
+
+def test_what_is_not_finite_stops_by_default_and_is_a_finding_and_a_fact(tmp_path: Path) -> None:
+    events = _watch(tmp_path, Tolerance(), [{"loss": 1.0}, {"loss": math.nan}, {"loss": 1.0}])
+    assert [event["kind"] for event in events] == ["finding", "raised"]
+    assert facts(events)["diverged"] == {"of": "loss", "step": 2, "text": "loss became nan"}
+    assert "at step 2" in events[-1]["text"]
+
+
+def test_where_the_suite_only_wants_to_hear_of_it_training_goes_on(tmp_path: Path) -> None:
+    events = _watch(tmp_path, Tolerance(diverged="report"), [{"loss": math.inf}, {"grad_norm": math.nan}] * 3)
+    assert [(event["kind"], event["step"]) for event in events] == [("finding", 1)]
+    assert facts(events)["diverged"]["step"] == 1
+    logs = _logs(loss=[math.inf, 1.0])
+    assert [one.name for one in findings([*events, *logs])] == []  # it was told while training
+    assert [one.name for one in findings(logs)] == ["not_finite"]
+
+
+@pytest.mark.parametrize("mode", ["stop", "report"])
+def test_a_limit_on_the_loss_ends_the_training_with_step_and_value(mode: Any, tmp_path: Path) -> None:
+    tolerance = Tolerance(diverged=mode, max_loss=3.0, warmup_steps=5)
+    events = _watch(tmp_path, tolerance, [{"loss": 3.0}, {"loss": 3.25}, {"loss": 1.0}])
+    assert events[-1]["text"] == "loss 3.25 is above the limit of 3 at step 2"
+    assert facts(events)["diverged"] == {
+        "of": "loss",
+        "step": 2,
+        "text": "loss 3.25 is above the limit of 3",
+        "value": 3.25,
+        "limit": 3.0,
+    }
+
+
+def test_a_limit_on_the_gradient_norm_holds_after_warm_up_only(tmp_path: Path) -> None:
+    tolerance = Tolerance(max_grad_norm=10.0, warmup_steps=3)
+    events = _watch(tmp_path, tolerance, [{"grad_norm": 50.0}] * 3 + [{"grad_norm": 1.0}, {"grad_norm": 11.0}])
+    assert events[-1]["step"] == 5
+    assert _watch(tmp_path / "b", tolerance, [{"grad_norm": 50.0}] * 3) == []
+
+
+def test_infinite_gradients_of_loss_scaling_break_no_limit(tmp_path: Path) -> None:
+    tolerance = Tolerance(max_grad_norm=10.0)
+    assert _watch(tmp_path, tolerance, [{"grad_norm": math.inf}], fp16=True) == []
+    assert _watch(tmp_path / "b", tolerance, [{"grad_norm": 11.0}], fp16=True)[-1]["kind"] == "raised"
+
+
+def test_a_tolerance_is_what_the_spec_says() -> None:
+    fields: dict[str, Any] = {
+        name: None
+        for name, known in Spec.__dataclass_fields__.items()
+        if name in ("suite", "suite_file", "trial_id", "cell_id", "name", "cell_name", "kind", "levels", "seed")
+        or name in ("method", "model", "data", "train", "lora", "start", "timeout_s", "host_memory", "retries")
+        or name == "checkpoint"
+    }
+    spec = Spec(**fields, warmup_steps=7, diverged="report", max_loss=2.5, max_grad_norm=9.0)
+    assert Tolerance.of(spec) == Tolerance(diverged="report", max_loss=2.5, max_grad_norm=9.0, warmup_steps=7)
+    assert Tolerance.of(Spec(**fields, warmup_steps=7)) == Tolerance(warmup_steps=7)
