@@ -213,6 +213,11 @@ class RunFolder:
         quiet = [outcome for outcome in fine if not outcome.disturbed]
         return (quiet or fine or outcomes)[-1] if outcomes else None
 
+    def weights_hash(self) -> str | None:
+        """Of the weights that the last `ok` attempt left, which need not be the attempt that counts; None without."""
+        outcomes = [outcome for attempt in self.attempts() if (outcome := attempt.outcome())]
+        return next((one.weights_hash for one in reversed(outcomes) if one.outcome == "ok" and one.weights_hash), None)
+
 
 def suite_folder(results: Path, suite: str) -> Path:
     """Where a suite's run folders lie."""

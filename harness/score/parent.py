@@ -168,8 +168,7 @@ def _weights(folder: RunFolder) -> str | None:
     """The hash of the weights that lie there; what training recorded, where none do (dropped, or made up)."""
     if folder.checkpoint.is_dir() and not debug.is_debug(folder):
         return models.weights_hash(folder.checkpoint)
-    outcome = folder.outcome()
-    return outcome.weights_hash if outcome else None
+    return folder.weights_hash()
 
 
 def _score_made_up(items: Sequence[_Item], flags: dict[str, Any], tally: _Tally) -> None:

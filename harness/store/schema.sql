@@ -260,11 +260,16 @@ COMMENT ON COLUMN ingested.signature IS 'Sizes and modification times of its fil
 
 CREATE VIEW counting_attempts AS
 SELECT suite, trial_id,
-       coalesce(max(attempt) FILTER (outcome = 'ok'), max(attempt) FILTER (outcome IS NOT NULL)) AS attempt,
-       count(*) AS attempts
+       coalesce(
+           max(attempt) FILTER (outcome = 'ok' AND coalesce(len(disturbed), 0) = 0),
+           max(attempt) FILTER (outcome = 'ok'),
+           max(attempt) FILTER (outcome IS NOT NULL)
+       ) AS attempt,
+       count(*) AS attempts,
+       arg_max(weights_hash, attempt) FILTER (outcome = 'ok') AS weights_hash
 FROM attempts GROUP BY ALL;
 COMMENT ON VIEW counting_attempts IS
-    'The attempt that counts for each trial: the last ok one, else the last that ended; NULL while none has ended.';
+    'The attempt that counts for each trial: the last ok one that nothing disturbed, else the last ok one, else the last that ended; NULL while none has ended. weights_hash: of the weights that lie there, which the last ok attempt left.';
 
 CREATE VIEW environments AS
 SELECT environment, any_value(content ORDER BY suite, trial_id) AS content, count(*) AS trials
@@ -298,8 +303,7 @@ SELECT s.suite, s.trial_id, s.task, s.metric, 'score.' || s.task || '.' || s.met
        s.value, s.stderr, s.higher_is_better, s.n_documents, s.backend, s.scored_at
 FROM scores AS s
 LEFT JOIN counting_attempts AS c USING (suite, trial_id)
-LEFT JOIN attempts AS a ON a.suite = c.suite AND a.trial_id = c.trial_id AND a.attempt = c.attempt
-WHERE s.weights_hash IS NULL OR a.weights_hash IS NULL OR s.weights_hash = a.weights_hash
+WHERE s.weights_hash IS NULL OR c.weights_hash IS NULL OR s.weights_hash = c.weights_hash
 QUALIFY row_number() OVER (
     PARTITION BY s.suite, s.trial_id, s.task, s.metric ORDER BY s.scored_at DESC, s.backend
 ) = 1;
