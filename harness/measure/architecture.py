@@ -51,7 +51,13 @@ def decoder(model: Any, *, adapter: bool = True) -> Decoder:
     Raises:
         Unknown: a family that is not listed, an adapter that is no plain LoRA, products that have no known place.
     """
-    base = _base(model)
+    try:
+        return _decoder(_base(model), adapter)
+    except AttributeError as error:  # a listed family by name, built in another way
+        raise Unknown(f"{type(model).__name__} is built in an unknown way ({error})") from error
+
+
+def _decoder(base: Any, adapter: bool) -> Decoder:
     config = base.config.get_text_config()
     family = FAMILIES.get(config.model_type)
     if family is None:

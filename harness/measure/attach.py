@@ -8,6 +8,7 @@ from typing import Any
 from harness.measure.active import Active
 from harness.measure.breakdown import Breakdown
 from harness.measure.clock import StepClock, TimedIterator
+from harness.measure.compute import Compute
 from harness.measure.curves import Curves
 from harness.measure.device_time import DeviceTime
 from harness.measure.divergence import Divergence
@@ -23,6 +24,7 @@ PROBES: dict[str, type[Probe]] = {
     "clock": StepClock,  # first: what the others do after a step counts in the next one
     "device_time": DeviceTime,
     "tokens": TokenCounter,
+    "compute": Compute,
     "sanity": Sanity,  # reads the counts of tokens
     "memory": Memory,
     "breakdown": Breakdown,

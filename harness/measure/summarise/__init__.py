@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.measure.summarise import active, curves, device, health, memory, times, window
+from harness.measure.summarise import active, compute, curves, device, health, memory, times, window
 from harness.records.events import Event
 
 GROUPS: tuple[Callable[[Sequence[Event]], dict[str, float]], ...] = (
@@ -17,6 +17,7 @@ GROUPS: tuple[Callable[[Sequence[Event]], dict[str, float]], ...] = (
     times.figures,
     memory.figures,
     device.figures,  # after memory: it completes the device's peak
+    compute.figures,
     curves.figures,
     active.figures,
     health.figures,
