@@ -109,6 +109,16 @@ def summed(trainer: Any, device: Any) -> tuple[dict[str, int], int]:
     return found, ledger.elsewhere
 
 
+def doubt(values: Mapping[str, int]) -> str | None:
+    """What to say where the parts do not add up to what the device's allocator holds at the same moment."""
+    unexplained, allocated = values.get("unexplained", 0), values.get("allocated", 0)
+    if abs(unexplained) <= UNEXPLAINED_SHARE * allocated:
+        return None
+    return f"{abs(unexplained) / allocated:.1%} of the device's memory after a step is " + (
+        "no weight, gradient, optimizer state or reference" if unexplained > 0 else "counted that is not there"
+    )
+
+
 class Breakdown(Probe):
     """Records `breakdown` events of the first steps that stepped; costs nothing afterwards."""
 
@@ -146,13 +156,8 @@ class Breakdown(Probe):
             values["allocated"] = self._allocator.figures()["device_allocated"]
             values["unexplained"] = values["allocated"] - (sum(found.values()) - elsewhere)
         self.recorder.add("breakdown", values=values, device=device.type)
-        if not self._left and "unexplained" in values:
-            self._check(values["unexplained"], values["allocated"])
-
-    def _check(self, unexplained: int, allocated: int) -> None:
-        if abs(unexplained) > UNEXPLAINED_SHARE * allocated:
-            share = unexplained / allocated
-            self._say(f"{share:.1%} of the memory held between steps is no weight, gradient, state or reference")
+        if not self._left and (text := doubt(values)):
+            self._say(text)
 
     def _say(self, text: str) -> None:
         if text not in self._said:
