@@ -26,7 +26,7 @@ def plan(
 ) -> None:
     """Show what would run, and what is finished already.
 
-    Every trial in running order, what is excluded and why. Nothing runs.
+    Every trial in running order, what it will hold on a CUDA device at most, what is excluded and why. Nothing runs.
 
     \b
     Example:
@@ -35,17 +35,21 @@ def plan(
     from harness import pipeline
     from harness.cli import failure
     from harness.cli.output import print_json, wrapped
+    from harness.methods import catalog
     from harness.plan import counts, rows, to_json
+    from harness.plan.estimates import estimates
 
     planned = pipeline.planned(suite, options.choice(only, skip))
     known = pipeline.states(planned, options.places(results))
+    most = None if everything else _MOST
+    shown = planned.cells if as_json else {id(trial.cell): trial.cell for trial in planned.trials[:most]}.values()
+    predicted = estimates(shown, planned.suite.file.parent, catalog.load())
     if as_json:
-        print_json(to_json(planned, known))
+        print_json(to_json(planned, known, predicted))
         return
     failure.print_problems(planned.warnings, "warning")
-    most = None if everything else _MOST
     print(wrapped(f"{planned.suite.name}: {planned.suite.question}") + "\n")
-    _print_trials(rows(planned, known), most)
+    _print_trials(rows(planned, known, predicted), most)
     _print_excluded(planned, most)
     print("\n" + _totals(counts(planned, known)))
 
@@ -55,11 +59,47 @@ def _print_trials(all_rows: Sequence[Row], most: int | None) -> None:
 
     shown = all_rows[:most]
     axes = list(dict.fromkeys(axis for row in shown for axis in row.levels))
+    starts = ["starts from"] if any(row.needs for row in shown) else []
+    memory = ["memory"] if any(_device(row) is not None for row in shown) else []
     cells = [
-        [row.name, *(row.levels.get(axis, "") for axis in axes), row.seed, row.needs or "", row.state] for row in shown
+        [
+            row.name,
+            *(row.levels.get(axis, "") for axis in axes),
+            row.seed,
+            *(row.needs or "" for _ in starts),
+            *(_memory(row) for _ in memory),
+            row.state,
+        ]
+        for row in shown
     ]
-    table(["trial", *axes, "seed", "starts from", "state"], cells, right=["seed"])
+    table(["trial", *axes, "seed", *starts, *memory, "state"], cells, right=["seed", *memory])
     _print_rest(len(all_rows), most, "trials")
+    _print_about_memory(shown, told=bool(memory))
+
+
+def _device(row: Row) -> int | None:
+    return (row.predicted_memory or {}).get("device")
+
+
+def _memory(row: Row) -> str | None:
+    from harness.records.units import format_size
+
+    device = _device(row)
+    return None if device is None else format_size(device)
+
+
+def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
+    """What the column of predictions means, and why some rows have none."""
+    from harness.cli.output import many, wrapped
+
+    if told:
+        print("\n" + wrapped("memory: what a CUDA device holds at most, as predicted (docs/measuring.md)"))
+    reasons: dict[str, set[str]] = {}
+    for row in shown:
+        if row.not_predicted and row.kind != "floor":
+            reasons.setdefault(row.not_predicted, set()).add(row.cell_id)
+    for reason, cells in reasons.items():
+        print(wrapped(f"no memory predicted for {many(len(cells), 'cell')}: {reason}", indent=2))
 
 
 def _print_excluded(planned: Plan, most: int | None) -> None:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import Problem
+from harness.models.memory import Prediction
+from harness.plan.estimates import Key
 from harness.records.outcome import Outcome
 from harness.records.plan import Kind, Plan, Trial
 
@@ -16,7 +18,10 @@ _FAILED = {"oom", "diverged", "timeout", "crashed"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One trial. `state` is `finished`, `to run` or `failed: <outcome>`; `needs` names the trial it starts from."""
+    """One trial. `state` is `finished`, `to run` or `failed: <outcome>`; `needs` names the trial it starts from.
+
+    `predicted_memory` are bytes by part, without the parts that are not predicted; `not_predicted` says why.
+    """
 
     name: str
     id: str
@@ -27,6 +32,8 @@ class Row:
     seed: int
     state: str
     needs: str | None
+    predicted_memory: Mapping[str, int] | None = None
+    not_predicted: str | None = None
 
 
 def state_of(outcome: Outcome | None) -> str:
@@ -36,13 +43,20 @@ def state_of(outcome: Outcome | None) -> str:
     return f"failed: {outcome.outcome}" if outcome.outcome in _FAILED else "finished"
 
 
-def rows(plan: Plan, finished: Mapping[str, Outcome]) -> list[Row]:
+Predicted = Mapping[Key, Prediction]
+"""Predictions of memory by cell; empty where nobody asked for any."""
+
+
+def rows(plan: Plan, finished: Mapping[str, Outcome], predicted: Predicted | None = None) -> list[Row]:
     """One row per trial, in running order; `finished` maps trial ids to the outcome that counts."""
     names = {trial.id: trial.name for trial in plan.trials}
-    return [_row(trial, finished.get(trial.id), names) for trial in plan.trials]
+    known = predicted or {}
+    return [
+        _row(trial, finished.get(trial.id), names, known.get((trial.cell.kind, trial.cell.id))) for trial in plan.trials
+    ]
 
 
-def _row(trial: Trial, outcome: Outcome | None, names: Mapping[str, str]) -> Row:
+def _row(trial: Trial, outcome: Outcome | None, names: Mapping[str, str], predicted: Prediction | None) -> Row:
     return Row(
         name=trial.name,
         id=trial.id,
@@ -53,12 +67,14 @@ def _row(trial: Trial, outcome: Outcome | None, names: Mapping[str, str]) -> Row
         seed=trial.seed,
         state=state_of(outcome),
         needs=names.get(trial.needs) if trial.needs is not None else None,
+        predicted_memory=predicted.to_json() if predicted else None,
+        not_predicted=predicted.why if predicted else None,
     )
 
 
-def to_json(plan: Plan, finished: Mapping[str, Outcome]) -> dict[str, Any]:
+def to_json(plan: Plan, finished: Mapping[str, Outcome], predicted: Predicted | None = None) -> dict[str, Any]:
     """The plan as a JSON object: suite, counts, trials in running order, excluded cells with reasons, warnings."""
-    table = rows(plan, finished)
+    table = rows(plan, finished, predicted)
     return {
         "suite": plan.suite.name,
         "question": plan.suite.question,

@@ -47,6 +47,7 @@ class Spec:
     init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
     question: str = ""  # the suite's, so that run folders alone can answer for it
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    predicted_memory: Mapping[str, int] | None = None  # bytes by part (see docs/measuring); None: not predicted
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:
