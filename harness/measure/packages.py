@@ -88,7 +88,7 @@ def _origin(direct: Mapping[str, Any]) -> dict[str, Any]:
     source, archive = _part(direct, "vcs_info"), _part(direct, "archive_info")
     if source:
         return {name: str(source[name]) for name in ("vcs", "commit_id") if source.get(name)}
-    if archive:
+    if "archive_info" in direct:
         hashes = _part(archive, "hashes")
         told = [f"{name}={value}" for name, value in sorted(hashes.items())] or [archive.get("hash")]
         return {"archive": str(told[0])} if told[0] else {"archive": "without a hash"}

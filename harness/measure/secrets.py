@@ -19,7 +19,7 @@ _IN_QUERY = re.compile(
     re.IGNORECASE,
 )
 _KEYS = re.compile(
-    r"\b(hf_[A-Za-z0-9]{8,}|gh[opusr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|pypi-[\w\-]{16,}"
+    r"\b(hf_[A-Za-z0-9]{16,}|gh[opusr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|pypi-[\w\-]{16,}"
     r"|sk-[A-Za-z0-9_\-]{16,}|AKIA[0-9A-Z]{16}|eyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]*)"
 )
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from harness.measure import environment
+from harness.measure import environment, host
 from harness.measure.active import sanitised
+from harness.measure.fakes.pynvml import FakePynvml
+from harness.measure.gpu import gpu
+from harness.measure.packages import git, installed
+from harness.measure.secrets import MASK, clean, names_a_secret, plain
 
 
 def test_packages_python_and_machine_are_recorded() -> None:
     found = environment.capture()
     assert found["packages"]["trl"] == metadata.version("trl")
+    assert found["harness"]["version"] == metadata.version("trl-harness")
     assert found["python"] == platform.python_version()
+    assert found["platform"]["release"] == platform.release()
     assert found["cpu"]["count"] >= found["cpu"]["usable"] >= 1
     assert len(found["hash"]) == 64
     assert json.loads(json.dumps(found)) == found
@@ -24,10 +36,15 @@ def test_packages_python_and_machine_are_recorded() -> None:
 
 def test_no_secret_and_no_host_name_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_averysecretvalue")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0a1b2c3d-0000-1111-2222-333344445555,1")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    text = json.dumps(environment.capture())
+    found = environment.capture()
+    text = json.dumps(found)
     assert "hf_averysecretvalue" not in text
-    assert '"OMP_NUM_THREADS": "3"' in text
+    assert "0a1b2c3d" not in text
+    assert found["variables"]["CUDA_VISIBLE_DEVICES"].startswith("GPU#")
+    assert found["variables"]["CUDA_VISIBLE_DEVICES"].endswith(",1")
+    assert found["variables"]["OMP_NUM_THREADS"] == "3"
     assert "hostname" not in text
     assert platform.node() not in text or platform.node() in ("vm", "localhost")
 
@@ -41,11 +58,34 @@ def test_the_hash_holds_still_while_the_environment_does(monkeypatch: pytest.Mon
     assert environment.capture()["hash"] != before
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "moves"),
+    [("cpu", "usable", True), ("cpu", "governor", True), ("cpu", "max_mhz", False), ("platform", "release", False)],
+)
+def test_the_hash_covers_what_decides(part: str, name: str, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = environment.capture()["hash"]
+    monkeypatch.setitem(environment._fixed()[part], name, "other")
+    assert (environment.capture()["hash"] != before) is moves
+
+
 def test_a_warm_capture_is_quick() -> None:
     environment.warm()
     began = time.perf_counter()
     environment.capture()
     assert time.perf_counter() - began < 0.05
+
+
+def test_a_part_that_cannot_be_read_is_named_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, Any]:
+        raise PermissionError("/proc is closed")
+
+    monkeypatch.setattr(host, "limits", broken)
+    found = environment.capture()
+    assert found["limits"] is None
+    assert found["not_read"] == {"limits": "PermissionError: /proc is closed"}
+
+
+# Secrets
 
 
 def test_a_resolved_config_loses_places_and_tokens() -> None:
@@ -60,6 +100,377 @@ def test_a_resolved_config_loses_places_and_tokens() -> None:
     assert kept == {"eos_token": "</s>", "learning_rate": 1e-3, "optim": "odd", "nested": {"a": [1, 2]}}
 
 
+def test_secrets_deep_in_a_config_are_masked() -> None:
+    config = {
+        "model_init_kwargs": {"token": "hf_plantedplanted", "dtype": "bfloat16"},
+        "report_to": ["https://me:plantedplanted@tracker.example/x?api_key=plantedplanted&run=3"],
+        "deepspeed": {"auth": {"password": {"of": "plantedplanted"}}, "stage": 2},
+        "max_tokens": 5,
+    }
+    kept = sanitised(config)
+    assert "plantedplanted" not in json.dumps(kept)
+    assert kept["model_init_kwargs"] == {"token": MASK, "dtype": "bfloat16"}
+    assert kept["report_to"] == [f"https://tracker.example/x?api_key={MASK}&run=3"]
+    assert kept["max_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:planted-secret@host/x.git",
+        "git+https://planted-secret@host/x.git@main",
+        "https://host/x?token=planted-secret#a",
+        "https://host/x?X-Amz-Signature=planted-secret&y=1",
+        "hf_plantedsecretplanted",
+        "see ghp_plantedsecretplantedsecretplanted for more",
+        "sk-plantedsecretplanted1",
+    ],
+)
+def test_what_looks_like_a_secret_is_cleaned_from_texts(text: str) -> None:
+    assert "planted" not in clean(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["adamw_torch", "a@b.example", "hf_transfer", "sk-learn", "x" * 64, "3e-5", "file:///a/b"]
+)
+def test_ordinary_texts_stay(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("hub_token", True),
+        ("token", True),
+        ("HF_TOKEN", True),
+        ("wandb_api_key", True),
+        ("password", True),
+        ("aws_secret_access_key", True),
+        ("eos_token", False),
+        ("pad_token", False),
+        ("max_tokens_per_batch", False),
+        ("tokenizer", False),
+        ("key", False),
+    ],
+)
+def test_names_of_secrets(name: str, secret: bool) -> None:
+    assert names_a_secret(name) is secret
+
+
+def test_names_are_no_matter_where_keys_are_no_options() -> None:
+    assert plain({"api-key": "1.0"}, by_name=False) == {"api-key": "1.0"}
+    assert plain({"b": {2, 1}, "token": None, "num_token": 4}) == {"b": [1, 2], "token": None, "num_token": 4}
+
+
 class _Odd:
     def __str__(self) -> str:
         return "odd"
+
+
+# Packages
+
+
+class _Distribution(metadata.Distribution):
+    """A made-up installed package."""
+
+    def __init__(self, name: str, direct: Mapping[str, Any] | str | None = None, version: str = "1.0") -> None:
+        self._files = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
+        if direct is not None:
+            self._files["direct_url.json"] = direct if isinstance(direct, str) else json.dumps(direct)
+
+    def read_text(self, filename: str) -> str | None:
+        return self._files.get(filename)
+
+    def locate_file(self, path: Any) -> Any:
+        return Path(path)
+
+
+def test_direct_installs_are_told_by_commit_or_hash_and_never_by_address() -> None:
+    direct = "https://user:plantedplanted@host/x"
+    versions, editable, origins = installed(
+        [
+            _Distribution("Some_Package", {"url": direct, "vcs_info": {"vcs": "git", "commit_id": "abc"}}),
+            _Distribution("an.archive", {"url": direct, "archive_info": {"hashes": {"sha256": "ff"}}}),
+            _Distribution("older", {"url": direct, "archive_info": {"hash": "sha256=ee"}}),
+            _Distribution("bare", {"url": direct, "archive_info": {}}),
+            _Distribution("copied", {"url": "file:///home/somebody/x", "dir_info": {}}),
+            _Distribution("from-index"),
+            _Distribution("damaged", "{"),
+            _Distribution("from-index", version="0.1"),
+        ]
+    )
+    assert list(versions) == ["an-archive", "bare", "copied", "damaged", "from-index", "older", "some-package"]
+    assert versions["from-index"] == "1.0"  # the one that Python would import
+    assert editable == {}
+    assert origins == {
+        "an-archive": {"archive": "sha256=ff"},
+        "bare": {"archive": "without a hash"},
+        "copied": {"folder": "copied"},
+        "older": {"archive": "sha256=ee"},
+        "some-package": {"vcs": "git", "commit_id": "abc"},
+    }
+    assert "planted" not in json.dumps([versions, editable, origins])
+
+
+def _repository(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "a.py").write_text("one\n")
+    for command in (["init", "-q"], ["add", "a.py"], ["commit", "-q", "-m", "x"]):
+        identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", str(folder), *identity, *command], check=True)
+    return folder
+
+
+def test_a_working_copy_is_told_by_its_commit_and_a_hash_of_its_changes(tmp_path: Path) -> None:
+    folder = _repository(tmp_path / "a repository")
+    clean_state = git(folder)
+    assert (len(clean_state["commit"]), clean_state["dirty"]) == (40, False)
+    assert "diff" not in clean_state
+    (folder / "a.py").write_text("two\n")
+    changed = git(folder)
+    assert (changed["commit"], changed["dirty"], len(changed["diff"])) == (clean_state["commit"], True, 64)
+    assert git(folder) == changed
+    (folder / "a.py").write_text("three\n")
+    assert git(folder)["diff"] != changed["diff"]
+    found = installed(
+        [_Distribution("mine", {"url": f"file://{folder}".replace(" ", "%20"), "dir_info": {"editable": True}})]
+    )
+    assert found[1]["mine"] == git(folder)
+
+
+def test_a_folder_without_a_repository_and_one_that_is_gone_tell_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git(tmp_path / "gone") == {}
+    elsewhere = _repository(tmp_path / "elsewhere")
+    monkeypatch.setenv("GIT_DIR", str(elsewhere / ".git"))  # as inside a hook of another repository
+    (tmp_path / "plain").mkdir()
+    assert git(tmp_path / "plain") == {}
+
+
+# The machine
+
+
+def _write(root: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_the_processor_is_read_with_its_clocks(tmp_path: Path) -> None:
+    block = "processor : {}\nmodel name : Some CPU @ 3.00GHz\nphysical id : 0\ncore id : {}\nflags : fpu hypervisor\n"
+    cpus = "sys/devices/system/cpu"
+    files = {
+        "proc/cpuinfo": "\n".join(block.format(number, number // 2) for number in range(4)),
+        f"{cpus}/cpu0/cpufreq/scaling_governor": "powersave\n",
+        f"{cpus}/cpu1/cpufreq/scaling_governor": "performance\n",
+        f"{cpus}/intel_pstate/no_turbo": "1\n",
+        f"{cpus}/cpu0/topology/thread_siblings_list": "0-1\n",
+        f"{cpus}/cpu0/cpufreq/cpuinfo_max_freq": "3500000\n",
+        "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
+    }
+    found = host.cpu(_write(tmp_path, files))
+    assert found | {"count": 0, "usable": 0} == {
+        "model": "Some CPU @ 3.00GHz",
+        "count": 0,
+        "usable": 0,
+        "cores": 2,
+        "sockets": 1,
+        "virtual": True,
+        "governor": "performance, powersave",
+        "turbo": False,
+        "threads_per_core": 2,
+        "max_mhz": 3500,
+    }
+    assert host.system(tmp_path)["huge_pages"] == "madvise"
+
+
+def test_a_machine_that_tells_nothing_leaves_figures_out(tmp_path: Path) -> None:
+    assert set(host.cpu(tmp_path)) <= {"model", "count", "usable"}
+    assert host.limits(tmp_path) == {}
+    assert "huge_pages" not in host.system(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "limits"),
+    [
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/cpu.max": "150000 100000\n",
+                "sys/fs/cgroup/memory.max": "max\n",
+            },
+            {"cpus": 1.5},
+        ),
+        (  # the outer group is tighter in memory, the inner one in processors
+            {
+                "proc/self/cgroup": "0::/outer/inner\n",
+                "sys/fs/cgroup/outer/cpu.max": "400000 100000",
+                "sys/fs/cgroup/outer/memory.max": "1024",
+                "sys/fs/cgroup/outer/inner/cpu.max": "200000 100000",
+                "sys/fs/cgroup/outer/inner/memory.max": "2048",
+            },
+            {"cpus": 2.0, "memory_bytes": 1024},
+        ),
+        (  # version 1, in a container: the path is the host's, and the mount is the group
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/docker/x\n6:memory:/docker/x\n0::/\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "4096",
+            },
+            {"cpus": 0.5, "memory_bytes": 4096},
+        ),
+        (
+            {
+                "proc/self/cgroup": "6:memory:/\n5:cpu:/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            {},
+        ),
+        ({"proc/self/cgroup": "0::/../../escape\n", "sys/fs/cgroup/cpu.max": "odd"}, {}),
+    ],
+)
+def test_limits_of_control_groups(files: dict[str, str], limits: dict[str, Any], tmp_path: Path) -> None:
+    assert host.limits(_write(tmp_path, files)) == limits
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ({".dockerenv": ""}, "docker"),
+        ({"run/.containerenv": ""}, "podman"),
+        ({"proc/1/cgroup": "0::/lxc/a"}, "lxc"),
+        ({"proc/1/cgroup": "0::/init.scope"}, None),
+    ],
+)
+def test_containers_by_their_marks(
+    files: dict[str, str], kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert host.container(_write(tmp_path, files)) == kind
+
+
+# The device
+
+
+def test_nvml_tells_limits_links_and_modes_of_the_device_that_torch_uses() -> None:
+    library = FakePynvml()
+    found, why = gpu(library, "0A1B2C3D-0000-1111-2222-333344445555")
+    assert why is None
+    assert found == {
+        "driver": "575.57.08",
+        "driver_cuda": "12.9",
+        "power_limit_w": 600.0,
+        "default_power_limit_w": 700.0,
+        "pcie": {"generation": 1, "width": 16, "max_generation": 5, "max_width": 16},
+        "nvlinks": 2,
+        "mig": False,
+        "compute_mode": "exclusive_process",
+        "persistence": True,
+        "ecc": True,
+        "max_sm_mhz": 1980,
+        "max_memory_mhz": 3201,
+        "vbios": "96.00.99.00.01",
+    }
+    assert library.open == 0
+
+
+def test_a_device_that_supports_little_leaves_figures_out() -> None:
+    found, why = gpu(FakePynvml(answers={"nvmlSystemGetDriverVersion": b"1.2"}, links=()), FakePynvml.uuid)
+    assert (found, why) == ({"driver": "1.2", "max_sm_mhz": 1980, "max_memory_mhz": 3201}, None)
+
+
+@pytest.mark.parametrize(
+    ("library", "uuid", "why"),
+    [
+        (FakePynvml(broken="Driver Not Loaded"), FakePynvml.uuid, "Driver Not Loaded"),
+        (FakePynvml(), "GPU-somebody-else", "NVML does not list the device that torch uses"),
+    ],
+)
+def test_why_nvml_tells_nothing(library: FakePynvml, uuid: str, why: str) -> None:
+    assert gpu(library, uuid) == ({}, why)
+    assert library.open == 0
+
+
+def test_a_part_of_a_device_is_told_by_the_whole() -> None:
+    answers = {
+        "nvmlDeviceGetHandleByUUID": 7,
+        "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": 1,
+        "nvmlDeviceGetMigMode": (1, 1),
+    }
+    found, why = gpu(FakePynvml(answers=answers), "MIG-1234")
+    assert (found["mig"], why) == (True, None)
+
+
+def _with_cuda(monkeypatch: pytest.MonkeyPatch, uuid: str = FakePynvml.uuid) -> None:
+    """A torch with one device, as far as the environment looks at it."""
+    properties = SimpleNamespace(
+        name="H200", total_memory=2**37, major=9, minor=0, multi_processor_count=132, uuid=uuid.removeprefix("GPU-")
+    )
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        current_device=lambda: 0,
+        device_count=lambda: 1,
+        get_device_properties=lambda index: properties,
+        nccl=SimpleNamespace(version=lambda: (2, 27, 3)),
+    )
+    backends = SimpleNamespace(
+        cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX512"),
+        cudnn=SimpleNamespace(version=lambda: 91002),
+        mkl=SimpleNamespace(is_available=lambda: True),
+        mkldnn=SimpleNamespace(is_available=lambda: True),
+    )
+    torch = SimpleNamespace(
+        __version__="2.13.0",
+        version=SimpleNamespace(cuda="12.9", hip=None),
+        cuda=cuda,
+        backends=backends,
+        get_num_threads=lambda: 4,
+        get_num_interop_threads=lambda: 2,
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+
+def test_a_device_is_recorded_without_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_cuda(monkeypatch)
+    found = environment.capture(FakePynvml())
+    device = found["device"]
+    assert (device["name"], device["capability"], device["power_limit_w"]) == ("H200", "9.0", 600.0)
+    assert (found["torch"]["cuda"], found["torch"]["cudnn"], found["torch"]["nccl"]) == ("12.9", 91002, "2.27.3")
+    assert "333344445555" not in json.dumps(found)
+    assert len(device["id"]) == 12
+    _with_cuda(monkeypatch, uuid="GPU-bbbbbbbb-0000-1111-2222-333344445555")
+    twin = environment.capture(FakePynvml(uuid="GPU-bbbbbbbb-0000-1111-2222-333344445555"))
+    assert twin["device"]["id"] != device["id"]
+    assert twin["hash"] == found["hash"]  # like devices are one environment
+    lower = FakePynvml()
+    lower.answers = {**lower.answers, "nvmlDeviceGetEnforcedPowerLimit": 300_000}
+    _with_cuda(monkeypatch)
+    assert environment.capture(lower)["hash"] != found["hash"]
+
+
+def test_a_device_without_nvml_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_cuda(monkeypatch)
+    found = environment.capture(FakePynvml(broken="Driver Not Loaded"))
+    assert found["device"]["name"] == "H200"
+    assert "power_limit_w" not in found["device"]
+    assert found["not_read"] == {"nvml": "Driver Not Loaded"}
+
+
+@pytest.mark.slow
+def test_the_environment_never_initialises_cuda() -> None:
+    script = (
+        "import torch\n"
+        "def no(*args): raise SystemExit('CUDA was touched')\n"
+        "torch.cuda._lazy_init = no\n"
+        "from harness.measure import environment\n"
+        "print(environment.capture()['device'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
