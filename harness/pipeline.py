@@ -46,7 +46,7 @@ class Choice:
 
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
-    retry: Literal["none", "failed"] = "none"
+    retry: Literal["none", "failed", "disturbed"] = "none"
     force: bool = False
 
 
@@ -68,6 +68,11 @@ class Finished:
     def failed(self) -> list[str]:
         """Ids of trials that ended otherwise than `ok`."""
         return [trial for trial, outcome in self.outcomes.items() if outcome.outcome != "ok"]
+
+    @property
+    def disturbed(self) -> list[str]:
+        """Ids of trials that count with an attempt whose figures something disturbed."""
+        return [trial for trial, outcome in self.counting.items() if outcome.disturbed]
 
 
 def planned(file: Path, choice: Choice) -> Plan:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from harness.cli.trials import Found
 
 _SHIPPED = Path("suites")
+_DISTURBED = "disturbed"
+"""Counted beside the outcomes: a trial that ended ok may be disturbed as well."""
 
 
 def list_(
@@ -50,6 +52,8 @@ def list_(
         rows = _trials(results, suite)
     else:
         rows = _suites(results)
+    if not as_json and not any(row.get("disturbed") for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "disturbed"} for row in rows]
     if as_json:
         print_json(rows)
     elif rows:
@@ -75,6 +79,7 @@ def _suites(results: Path) -> list[dict[str, Any]]:
     for trial in everything(results):
         outcome = trial.folder.outcome()
         counts.setdefault(trial.suite, Counter())[outcome.outcome if outcome else "unfinished"] += 1
+        counts[trial.suite][_DISTURBED] += bool(outcome and outcome.disturbed)
         if trial.suite not in newest or _written(newest[trial.suite]) < _written(trial):
             newest[trial.suite] = trial
     rows = []
@@ -99,7 +104,8 @@ def _by_its_folders(newest: Found, counts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _suite_row(name: str, file: Path | None, counts: Mapping[str, int], question: str) -> dict[str, Any]:
-    done = {"trials": sum(counts.values()), "ok": counts.get("ok", 0)}
+    disturbed = counts.get(_DISTURBED, 0)
+    done = {"trials": sum(counts.values()) - disturbed, "ok": counts.get("ok", 0), "disturbed": disturbed}
     return {"suite": name, "file": str(file) if file else None, **done, "question": question}
 
 
@@ -116,6 +122,7 @@ def _trials(results: Path, suite: str) -> list[dict[str, Any]]:
                 "kind": trial.spec.get("kind"),
                 "seed": trial.spec.get("seed"),
                 "outcome": outcome.outcome if outcome else None,
+                "disturbed": len(outcome.disturbed) if outcome else 0,
                 "attempts": len(trial.folder.attempts()),
                 "loss": outcome.summary.get("final_loss") if outcome else None,
                 "tokens_per_second": outcome.summary.get("tokens_per_second") if outcome else None,
@@ -173,4 +180,4 @@ def _sources() -> list[dict[str, Any]]:
 _NAMES = {"tasks": _tasks, "methods": _methods, "shapes": _shapes, "sources": _sources}
 _GROUPED = ("parameters", "hidden", "trials", "ok")
 _HEADS = {"tokens_per_second": "tokens/s"}
-_FIGURES = ("trials", "ok", "seed", "attempts", "loss", "tokens/s", "parameters", "layers", "hidden", "chance")
+_FIGURES = ("trials", "ok", "disturbed", "seed", "attempts", "loss", "tokens/s", *_GROUPED[:2], "layers", "chance")

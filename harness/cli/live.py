@@ -113,6 +113,7 @@ class LiveTable:
         left = tally.durations.remaining(list(tally.waiting.values()), running)
         parts = [f"{tally.done}/{tally.total} done"] if tally.total else []
         parts += [f"{tally.failed} failed"] if tally.failed else []
+        parts += [f"{tally.disturbed} disturbed"] if tally.disturbed else []
         parts += [f"{_clock(now - self._since)} elapsed"]
         parts += [f"ETA {format_duration(left)}"] if left and (tally.waiting or running) else []
         parts += [self._doing] if self._doing and not running else []

@@ -44,7 +44,7 @@ def choice(
     only: Sequence[str] | None = None,
     skip: Sequence[str] | None = None,
     *,
-    retry: Literal["none", "failed"] = "none",
+    retry: Literal["none", "failed", "disturbed"] = "none",
     force: bool = False,
 ) -> Choice:
     """Which trials; a glob option given as `a,b` means both."""

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from harness.records.plan import Plan
 
 
+_CAUSES = 5
+"""Causes that are told one by one."""
+
+
 class Retry(StrEnum):
-    """Which trials that ended badly are tried again."""
+    """Which trials that have ended are tried again."""
 
     none = "none"
     failed = "failed"
+    disturbed = "disturbed"
 
 
 class EngineName(StrEnum):
@@ -36,7 +41,10 @@ def run(
     suite: options.SuiteFile,
     only: options.Only = None,
     skip: options.Skip = None,
-    retry: Annotated[Retry, typer.Option(help="`failed`: try again what ended badly before.")] = Retry.none,
+    retry: Annotated[
+        Retry,
+        typer.Option(help="Try again what ended badly (`failed`), or was disturbed while measured (`disturbed`)."),
+    ] = Retry.none,
     force: Annotated[bool, typer.Option("--force", help="Run finished trials again too; nothing is deleted.")] = False,
     engine: Annotated[
         EngineName, typer.Option(help="`local` trains on this machine; `debug` makes results up, to try a suite out.")
@@ -82,6 +90,7 @@ def run(
     else:
         print(finished.answer.headline)
         print(f"report: {finished.report}")
+    tell_disturbed(finished, suite, quiet=quiet)
     tell_failures(finished, suite)
 
 
@@ -142,6 +151,7 @@ def _document(finished: Finished) -> dict[str, Any]:
             for trial, outcome in finished.outcomes.items()
         ],
         "failed": list(finished.failed),
+        "disturbed": {trial: list(finished.counting[trial].disturbed) for trial in finished.disturbed},
     }
 
 
@@ -154,6 +164,25 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "duration_s": outcome.duration_s,
         "metrics": outcome.summary,
     }
+
+
+def tell_disturbed(finished: Finished, suite: Path, *, quiet: bool) -> None:
+    """Says which trials were disturbed, by what, and what to do; no failure, so the exit code stays."""
+    from harness.cli.output import say, wrapped
+
+    if not finished.disturbed or quiet:
+        return
+    names = _names(finished)
+    alike: dict[str, list[str]] = {}
+    for trial in finished.disturbed:
+        reasons = "; ".join(finished.counting[trial].disturbed)
+        alike.setdefault(reasons, []).append(names.get(trial, trial))
+    say(f"note: {len(finished.disturbed)} of {len(finished.counting)} trials were disturbed: their speeds may be off")
+    for reasons, trials in list(alike.items())[:_CAUSES]:
+        say(wrapped(f"  {score.listed(trials)}: {reasons}", indent=4))
+    if len(alike) > _CAUSES:
+        say(f"  and {len(alike) - _CAUSES} more: harness list {finished.answer.suite}")
+    say(f"  harness run {suite} --retry disturbed measures them again")
 
 
 def tell_failures(finished: Finished, suite: Path) -> None:
@@ -170,7 +199,7 @@ def tell_failures(finished: Finished, suite: Path) -> None:
         raise TrialsFailed(problems=problems)
 
 
-def _causes(finished: Finished, most: int = 5) -> list[str]:
+def _causes(finished: Finished, most: int = _CAUSES) -> list[str]:
     """`4 × oom (…): dpo-s0, dpo-s1, …`: one for each cause, the commonest first."""
     names = _names(finished)
     alike: dict[str, list[str]] = {}

@@ -70,6 +70,8 @@ def lines(found: list[SuiteStatus]) -> list[str]:
 def _suite(one: SuiteStatus) -> list[str]:
     bad = ", ".join(f"{count} {name}" for name, count in one.outcomes.items() if name != "ok")
     said = [f"{one.suite}  {one.done}/{one.total} trials done" + (f" ({bad})" if bad else "")]
+    if one.disturbed:
+        said.append(f"  {one.disturbed} disturbed; harness run --retry disturbed measures them again")
     if one.holder is None:
         said.append("  not running" + ("" if one.done == one.total else "; harness run goes on with it"))
         return said

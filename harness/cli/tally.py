@@ -19,6 +19,7 @@ class Tally:
     total: int = 0
     done: int = 0
     failed: int = 0
+    disturbed: int = 0
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         """The trials of the run, and those that are finished already."""
@@ -36,6 +37,7 @@ class Tally:
             self.waiting.pop(trial.id, None)
             self.done += 1
             self.failed += outcome.outcome != "ok"
+            self.disturbed += bool(outcome.disturbed)
         if outcome.outcome == "ok":
             self.durations.add(trial, outcome.duration_s)
 

@@ -16,7 +16,7 @@ def ended(trial: Trial, outcome: Outcome, *, will_retry: bool) -> str:
         return f"{said}: {outcome.cause}" if outcome.cause else said
     said += f" in {format_duration(outcome.duration_s)}"
     if outcome.outcome == "ok":
-        return said + "".join(f", {figure}" for figure in _figures(outcome))
+        return ", ".join([said, *_figures(outcome)])
     if outcome.phase:
         said += f", during {outcome.phase}"
     if outcome.cause:
@@ -32,6 +32,8 @@ def _figures(outcome: Outcome) -> list[str]:
     speed = outcome.summary.get("tokens_per_second")
     if speed is not None:
         figures.append(f"{number(float(round(speed)))} tokens/s")
+    if outcome.disturbed:
+        figures.append("disturbed")
     return figures
 
 

@@ -19,8 +19,9 @@ from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder, write_json
 from harness.records.spec import Spec
 
-Behaviour = Literal["ok", "slow", "crash", "die", "oom", "diverge", "hang"]
-"""`crash` ends with an error that the worker records; `die` as if killed, without an outcome; `hang` until stopped."""
+Behaviour = Literal["ok", "slow", "disturbed", "crash", "die", "oom", "diverge", "hang"]
+"""`disturbed` ends ok and says that it was; `crash` ends with an error that the worker records; `die` as if killed,
+without an outcome; `hang` until stopped."""
 
 _HANG_S = 0.01
 
@@ -118,7 +119,7 @@ class DebugHandle:
         self._write([made_up.phase("train", "start")])
         breaks_at = made_up.steps // 2 + 1
         for number in range(1, made_up.steps + 1):
-            if number == breaks_at and self.behaviour not in ("ok", "slow"):
+            if number == breaks_at and self.behaviour not in ("ok", "slow", "disturbed"):
                 yield from self._break(made_up, number)
                 return
             self._write(made_up.step(number))
@@ -161,6 +162,7 @@ class DebugHandle:
                 phase=phase,
                 cause=cause,
                 summary=summarise(events),
+                disturbed=("made up: another process was on the device",) if self.behaviour == "disturbed" else (),
                 weights_hash=of_value(["debug", self.spec.trial_id]) if name == "ok" else None,
                 data_fingerprint=of_value(["debug", self.spec.data]),
                 environment=str(_environment()["hash"]),

@@ -16,7 +16,7 @@ from harness.records.plan import Plan, Trial
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
 
-Retry = Literal["none", "failed"]
+Retry = Literal["none", "failed", "disturbed"]
 
 _RESULTS = frozenset({"oom", "diverged", "timeout", "crashed"})
 """Bad ends that are results: kept, and tried again only when asked. `interrupted` and `skipped` say nothing."""
@@ -74,8 +74,9 @@ def finished(plan: Plan, folders: Mapping[str, RunFolder], *, retry: Retry, forc
     """The trials of the plan that need not run, with the outcome that counts, by trial id.
 
     A trial runs when it was never attempted, or ended `interrupted` or `skipped`; with `retry="failed"`
-    also when it ended badly; with `force` always. A finished trial whose checkpoint is gone runs again
-    only if another one that is to run starts from it: its figures stand without the weights.
+    also when it ended badly, with `retry="disturbed"` also when the attempt that counts was disturbed, however it
+    ended; with `force` always. A finished trial whose checkpoint is gone runs again only if another one that is to run
+    starts from it: its figures stand without the weights.
     """
     if force:
         return {}
@@ -105,7 +106,7 @@ def mend(folder: RunFolder, spec: Spec) -> bool:
 
 
 def _stands(outcome: Outcome | None, retry: Retry) -> bool:
-    if outcome is None:
+    if outcome is None or (retry == "disturbed" and outcome.disturbed):
         return False
     return outcome.outcome == "ok" or (outcome.outcome in _RESULTS and not outcome.killed and retry != "failed")
 

@@ -45,6 +45,7 @@ class SuiteStatus:
     outcomes: dict[str, int]  # outcome → number of trials
     running: Running | None
     doing: str | None = None  # outside trials: "scoring 3/15 …"
+    disturbed: int = 0  # trials whose figures something disturbed
 
     @property
     def done(self) -> int:
@@ -84,6 +85,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
     who = holder(results, suite)
     said = doing(results, suite) if who is not None else None
     counts: dict[str, int] = {}
+    disturbed = 0
     running = None
     for trial, name in trials.items():
         folder = folders.get(trial)
@@ -93,6 +95,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
             running = _running(name, attempt)
         elif outcome:
             counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
+            disturbed += bool(outcome.disturbed)
     return SuiteStatus(
         suite=suite,
         suite_file=planned.get("suite_file"),
@@ -102,6 +105,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         outcomes=counts,
         running=running,
         doing=said,
+        disturbed=disturbed,
     )
 
 
