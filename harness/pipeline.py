@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import data, score, suite
 from harness import plan as planning
-from harness.errors import InputError, Problem
+from harness.errors import Problem, SuiteError, in_order
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan
 from harness.records.progress import Observer
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
+from harness.records.suite import Suite
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
@@ -79,37 +80,49 @@ def planned(file: Path, choice: Choice) -> Plan:
     """The plan of a suite file: read, checked, expanded, and narrowed to the chosen trials.
 
     Raises:
-        SuiteError, SelectionError, DataError, ModelError: whatever is wrong with it, before anything runs.
+        SuiteError: everything that is wrong with the file, the combinations it comes to, and the files it names.
+        SelectionError: there is no such trial.
     """
-    declared = suite.load(file, scoring=score)
-    plan = planning.select(planning.expand(declared, catalog.load()), choice.only, choice.skip)
-    problems = unready(plan)
-    if problems:
-        raise InputError(problems=problems)
-    return plan
+    known = catalog.load()
+    reading = suite.read(file, catalog=known, scoring=score)
+    found = list(reading.problems)
+    attempt = planning.Attempt(plan=None)
+    if reading.suite is not None:
+        attempt = planning.attempt(reading.suite, known, reading.doubts)
+        found += [*attempt.problems, *unready(reading.suite, attempt.cells)]
+    if attempt.plan is None or found:
+        raise SuiteError(problems=in_order(found, file))
+    return planning.select(attempt.plan, choice.only, choice.skip)
 
 
-def unready(plan: Plan) -> list[Problem]:
-    """What would stop the plan's data later, found now without loading any of it."""
-    root = plan.suite.file.parent
-    uses: dict[tuple[str, str], Cell] = {}
-    for cell in plan.cells:
-        if cell.config["method"]:
+def unready(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
+    """What would stop the cells' data later, found now without loading any of it.
+
+    A cell without a method may have any: only what is wrong for each of them is told.
+    """
+    uses: dict[tuple[str, str | None], Cell] = {}
+    for cell in cells:
+        if cell.config["data"] is not None:
             uses.setdefault((json.dumps(cell.config["data"], sort_keys=True), cell.config["method"]), cell)
-    found = [
-        _placed(problem, plan, cell)
+    return [
+        _placed(problem, declared, cell)
         for (_, method), cell in uses.items()
-        for problem in data.check(cell.config["data"], root=root, formats=METHODS[method].formats)
+        for problem in _for_every([method] if method else list(METHODS), cell.config["data"], declared.file.parent)
     ]
-    return list(dict.fromkeys(found))
 
 
-def _placed(problem: Problem, plan: Plan, cell: Cell) -> Problem:
+def _for_every(methods: Sequence[str], wanted: Mapping[str, Any], root: Path) -> list[Problem]:
+    """The problems that data has for each of the methods."""
+    first, *others = [data.check(wanted, root=root, formats=METHODS[method].formats) for method in methods]
+    return [problem for problem in first if all(problem in other for other in others)]
+
+
+def _placed(problem: Problem, declared: Suite, cell: Cell) -> Problem:
     """The problem at its line of the data file; else where the suite names the data."""
     if problem.where and problem.where.line:
         return problem
     about = f"{problem.where.file.name}: " if problem.where else ""
-    where = planning.place_of(plan.suite, cell, "data.path" if "path" in cell.config["data"] else "data")
+    where = planning.place_of(declared, cell, "data.path" if "path" in cell.config["data"] else "data")
     return replace(problem, what=about + problem.what, where=where)
 
 

@@ -13,6 +13,7 @@ from harness.plan.matrix import Matrix
 from harness.plan.naming import candidates
 from harness.plan.places import place_of
 from harness.plan.selectors import Rule, rule_of
+from harness.records.doubts import NONE, Doubts
 from harness.records.plan import Excluded
 from harness.records.suite import Suite
 
@@ -25,13 +26,16 @@ class Cells:
     excluded: list[Excluded] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def add(self, draft: Draft, *, sound: bool) -> None:
+    def add(self, draft: Draft) -> None:
         """A cell that is to run; one that needs what is not installed here is excluded and says so.
 
-        One that is not `sound` is kept: what is wrong with it has been found, and will be told.
+        One that something is wrong with is kept: that has been found, and will be told.
         """
-        missing = unmet(draft.config) if sound else []
-        if missing:
+        missing = [] if draft.wrong else unmet(draft.config)
+        if missing and draft.losses:
+            draft.perhaps = True  # what asks for the package may be overridden
+            self.running.append(draft)
+        elif missing:
             reason = "; ".join(missing)
             name = (draft.names or candidates(draft))[0]
             self.excluded.append(Excluded(name=name, levels=draft.levels, reason=reason))
@@ -39,26 +43,33 @@ class Cells:
             self.running.append(draft)
 
 
-def cells_of(suite: Suite, base: Config, checks: Checks) -> Cells:
-    """Combines, excludes, completes and checks. An excluded combination need not make sense, so it is not checked."""
+def cells_of(suite: Suite, base: Config, checks: Checks, doubts: Doubts = NONE, *, most: int | None = None) -> Cells:
+    """Combines, excludes, completes and checks. An excluded combination need not make sense, so it is not checked.
+
+    `most`: of a matrix too large, so many combinations that differ in one or two axes.
+    """
     cells = Cells()
-    matrix = Matrix.of(suite, base)
+    matrix = Matrix.of(suite, base, doubts)
     rules = [rule_of(selector, checks.parts) for selector in suite.exclude]
     used: set[int] = set()
-    for draft in matrix.combinations():
+    tolerant = bool(doubts)
+    for draft in matrix.combinations() if most is None else matrix.some(most):
         trouble = checks.parts.fill(draft.config)
         matching = [number for number, rule in enumerate(rules) if rule.matches(draft, checks.training)]
+        if tolerant:
+            draft.perhaps = "exclude" in doubts.open or any(rule.may_match(draft, checks.training) for rule in rules)
+            matching = [number for number in matching if number not in doubts.wide and rules[number].is_certain(draft)]
         if matching:
             used.update(matching)
             cells.excluded.append(_excluded(draft, matching[0], rules))
             continue
         checks.note(draft, trouble)
-        if not trouble:
-            checks.settle(draft)
-        cells.add(draft, sound=not trouble)
+        checks.settle(draft)
+        cells.add(draft)
     for draft in matrix.included(checks.findings):
-        cells.add(draft, sound=checks.complete(draft))
-    if not cells.running:
+        checks.complete(draft)
+        cells.add(draft)
+    if not cells.running and most is None and not doubts.open & {"matrix", "include"}:
         lacking = next((one.reason for one in cells.excluded if "not installed" in one.reason), None)
         hint = "install it" if lacking else "take an exclude rule out, or include a cell"
         checks.findings.add("every cell is excluded", why=lacking, hint=hint, where=suite.where("exclude"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.errors import Problem, did_you_mean
 from harness.methods import METHODS
 from harness.plan.canonical import canonical
+from harness.plan.doubtful import doubtful, may_be_set
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings
 from harness.plan.parts import Parts
@@ -15,6 +16,8 @@ from harness.plan.training import Training
 from harness.records.suite import Suite
 
 _NEEDED = {"method": "method: sft", "model": "model: {shape: tiny}", "data": "data: {source: arithmetic}"}
+_BESIDE = {"train.fp16": ("train.bf16",), "reference": ("lora", "train.precompute_ref_log_probs")}
+"""Field paths that something may be refused beside."""
 
 
 @dataclass(slots=True)
@@ -36,38 +39,43 @@ class Checks:
     findings: Findings
     refused: dict[tuple[str, str, str], _Refused] = field(default_factory=dict)
 
-    def complete(self, draft: Draft) -> bool:
-        """Completes the whole draft and notes what is wrong with it; false where the rest could not be looked at."""
-        trouble = self.parts.fill(draft.config)
-        self.note(draft, trouble)
-        if not trouble:
-            self.settle(draft)
-        return not trouble
+    def complete(self, draft: Draft) -> None:
+        """Completes the whole draft and notes what is wrong with it."""
+        self.note(draft, self.parts.fill(draft.config))
+        self.settle(draft)
 
     def note(self, draft: Draft, trouble: Iterable[str]) -> None:
-        """Notes what is wrong with the draft."""
+        """Notes what is wrong with the draft's parts."""
         for said in trouble:
             path = said.replace(":", " ").partition(" ")[0]  # each sentence begins with what it is about
-            self.findings.add(said, of=draft, path=path)
+            root = path.partition(".")[0]
+            draft.wrong |= {root}
+            if not doubtful(draft, root, loosely=True):
+                self.findings.add(said, of=draft, path=path)
 
     def settle(self, draft: Draft) -> None:
-        """Completes `train` and checks it against the draft's method; the parts must be filled already."""
+        """Completes `train` and checks it against the draft's method; the parts must be filled already.
+
+        A method that is in doubt is left alone: nothing can be said of what it would take.
+        """
         config = draft.config
         for name, example in _NEEDED.items():
-            if config[name] is None:
-                hint = f"set it in base, or in every level of one axis: {example}"
-                self.findings.add(f"no {name} is given", hint=hint, of=draft, path=name)
+            if config[name] is None and name not in draft.wrong:
+                self._lacks(draft, name, example)
         method = config["method"]
-        if method is None:
+        if draft.wrong & {"method", "train", "lora"} or doubtful(draft, "method"):
             return
         if method not in METHODS:
+            draft.wrong |= {"method"}
             hint = did_you_mean(method, METHODS)
             self.findings.add(f"unknown method {method!r}", hint=hint, of=draft, path="method")
             return
         self._settle_reference(draft)
         self.training.settle(config)
         for path, problem in self.training.problems(config):
-            self._refuse(draft, path, problem)
+            draft.refused |= {path}
+            if not self._may_change(draft, path):
+                self._refuse(draft, path, problem)
 
     def _settle_reference(self, draft: Draft) -> None:
         """Checks `reference` against the method, and takes it out where it says what TRL does anyway."""
@@ -78,19 +86,38 @@ class Checks:
         own = "explicit" if config["lora"] is None else "shared"
         if not METHODS[method].reference:
             hint = "set it only in the levels of methods that have one"
-            self.findings.add(f"{method} has no reference model to choose", hint=hint, of=draft, path="reference")
+            self._refuse_reference(draft, f"{method} has no reference model to choose", hint=hint)
         elif config["train"].get("precompute_ref_log_probs"):
             why = "the reference runs before training, and none is held during it"
             what = f"reference: {asked} and train.precompute_ref_log_probs exclude each other"
-            self.findings.add(what, why=why, hint="keep one of the two", of=draft, path="reference")
+            self._refuse_reference(draft, what, why=why, hint="keep one of the two")
         elif asked == "shared" and own == "explicit":
             why = "all weights are trained, so there is no adapter that turned off would leave the reference"
             hint = "train with lora, or leave reference out: a second model is held"
-            self.findings.add(
-                f"{method} cannot share its reference here", why=why, hint=hint, of=draft, path="reference"
-            )
+            self._refuse_reference(draft, f"{method} cannot share its reference here", why=why, hint=hint)
         elif asked == own:
             config["reference"] = None
+
+    def _refuse_reference(self, draft: Draft, what: str, *, hint: str, why: str | None = None) -> None:
+        draft.refused |= {"reference"}
+        if not self._may_change(draft, "reference"):
+            self.findings.add(what, why=why, hint=hint, of=draft, path="reference")
+
+    def _lacks(self, draft: Draft, name: str, example: str) -> None:
+        if name != "method" or not doubtful(draft, "method"):
+            draft.wrong |= {name}
+        if not may_be_set(draft, name):
+            hint = f"set it in base, or in every level of one axis: {example}"
+            self.findings.add(f"no {name} is given", hint=hint, of=draft, path=name)
+
+    def _may_change(self, draft: Draft, path: str) -> bool:
+        """Whether what is refused at a path may be right once the file is."""
+        if not draft.losses:
+            return False
+        reasons = [path, *_BESIDE.get(path, ())]
+        if path.partition(".")[2] in METHODS[draft.config["method"]].refuses_with_lora:
+            reasons.append("lora")
+        return any(doubtful(draft, reason) for reason in reasons)
 
     def _refuse(self, draft: Draft, path: str, problem: Problem) -> None:
         key = (draft.config["method"], path, problem.why or problem.what)

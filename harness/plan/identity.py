@@ -15,11 +15,13 @@ from typing import Any
 
 from harness import data as data_room
 from harness import models as model_room
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Problem
 from harness.plan.canonical import Canon, canonical, digest
+from harness.plan.doubtful import doubtful
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings
 from harness.plan.places import place_of
+from harness.plan.train_files import file_identity, file_problem, names_files
 
 _KINDS = ("path", "hub", "shape", "source")  # the key that says which model or data
 
@@ -43,15 +45,35 @@ class Identities:
     root: Path
     findings: Findings
     known: dict[tuple[str, str], str] = field(default_factory=dict)
+    unusable: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
     canon: Canon = field(default_factory=Canon)
 
     def model(self, draft: Draft) -> str:
-        """The identity of the draft's model as canonical JSON; null, and a finding, where it cannot be used."""
+        """The identity of the draft's model as canonical JSON; what it says, and a finding, where it cannot be used."""
         return self._of("model", draft, model_room.identity)
 
     def data(self, draft: Draft) -> str:
-        """The identity of the draft's data as canonical JSON; null, and a finding, where it cannot be used."""
+        """The identity of the draft's data as canonical JSON; what it says, and a finding, where it cannot be used."""
         return self._of("data", draft, data_room.identity)
+
+    def train(self, draft: Draft) -> str:
+        """The draft's `train` as canonical JSON, the files that it names by their content."""
+        train = draft.config["train"]
+        named = names_files(train)
+        if not named:
+            return canonical(train or None)
+        for name in named:
+            problem = file_problem(name, train[name], self.root)
+            if problem is not None and not doubtful(draft, f"train.{name}"):
+                where = place_of(self.findings.suite, draft, f"train.{name}")
+                self.findings.add(
+                    problem.what, why=problem.why, hint=problem.hint, of=draft, where=where, counted=False
+                )
+        return canonical({**train, **{name: file_identity(name, train[name], self.root) for name in named}})
+
+    def can_use(self, name: str, draft: Draft) -> bool:
+        """Whether the draft's model or data can be used, as far as that has been looked at."""
+        return (name, self.canon(draft.config[name])) in self.known
 
     def give_id(self, draft: Draft) -> dict[str, str]:
         """Sets the draft's id, and its stage's before it. Returns what was hashed: canonical JSON by field."""
@@ -68,7 +90,7 @@ class Identities:
             "method": canonical(config["method"]),
             "model": self.model(draft),
             "data": self.data(draft),
-            "train": canonical(config["train"] or None),
+            "train": self.train(draft),
             "lora": self.canon(config["lora"]),
             "reference": canonical(config["reference"]),
             "start": canonical(start),
@@ -80,20 +102,21 @@ class Identities:
         if value is None:
             return "null"
         key = (name, self.canon(value))
-        if key not in self.known:
-            self.known[key] = canonical(self._look(name, draft, identify))
-        return self.known[key]
-
-    def _look(self, name: str, draft: Draft, identify: Identify) -> dict[str, Any] | None:
-        value = draft.config[name]
-        try:
-            return identify(value, self.root)
-        except HarnessError as error:
-            path = next((f"{name}.{kind}" for kind in _KINDS if kind in value), name)
-            for problem in error.problems:
-                where = problem.where or place_of(self.findings.suite, draft, path)
-                self.findings.add(problem.what, why=problem.why, hint=problem.hint, where=where)
-            return None
+        if key in self.known:
+            return self.known[key]
+        kind = next((f"{name}.{kind}" for kind in _KINDS if kind in value), name)
+        if doubtful(draft, kind):
+            return canonical({"in doubt": value})
+        if key not in self.unusable:
+            try:
+                self.known[key] = canonical(identify(value, self.root))
+                return self.known[key]
+            except HarnessError as error:
+                self.unusable[key] = tuple(error.problems)
+        for problem in self.unusable[key]:
+            where = problem.where or place_of(self.findings.suite, draft, kind)
+            self.findings.add(problem.what, why=problem.why, hint=problem.hint, of=draft, where=where, counted=False)
+        return canonical({"unusable": value})
 
 
 def _decisive(measure: Mapping[str, Any] | None) -> dict[str, Any] | None:

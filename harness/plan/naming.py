@@ -115,7 +115,7 @@ def _compact(number: float) -> str:
 
 def candidates(draft: Draft) -> tuple[str, ...]:
     """The possible names of a cell, the shortest first; its method leads where no axis is about the method."""
-    method = slug(str(draft.config["method"]))
+    method = slug(str(draft.config["method"] or "cell"))  # it has one, unless something is wrong
     lead = "" if draft.says_method else method
     short = "-".join(part for part in [lead, *(token[0] for token in draft.tokens)] if part)
     full = "-".join(part for part in [lead, *(token[1] for token in draft.tokens)] if part)

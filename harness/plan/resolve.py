@@ -10,7 +10,7 @@ from harness.plan.draft import Config
 from harness.records.suite import Setup
 
 FIELDS = ("method", "model", "data", "train", "lora", "reference", "init", "measure", "limits", "checkpoint")
-_MERGED = ("train", "measure", "limits")
+MERGED = ("train", "measure", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,11 @@ class Sets:
 
     whole: Mapping[str, Any]
     entries: tuple[tuple[str, tuple[str, ...], Any], ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The field paths that are set."""
+        return (*self.whole, *(".".join((root, *path)) for root, path, _ in self.entries))
 
 
 def sets_of(sets: Mapping[str, Any]) -> Sets:
@@ -29,7 +34,7 @@ def sets_of(sets: Mapping[str, Any]) -> Sets:
         root, _, rest = path.partition(".")
         if rest:
             entries.append((root, tuple(rest.split(".")), value))
-        elif root in _MERGED and isinstance(value, dict):
+        elif root in MERGED and isinstance(value, dict):
             entries.extend((root, (key,), inner) for key, inner in value.items())
         else:
             whole[root] = value
@@ -62,7 +67,7 @@ def stage_config(base: Config, stage: Setup) -> Config:
     own = base_config(stage)
     config = {**base, "init": None, "checkpoint": "keep"}
     for name in stage.model_fields_set - {"seed"}:
-        config[name] = {**base[name], **own[name]} if name in _MERGED else own[name]
+        config[name] = {**base[name], **own[name]} if name in MERGED else own[name]
     return config
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.plan.canonical import canonical
+from harness.plan.doubtful import doubtful
 from harness.plan.draft import Draft
 from harness.plan.parts import Parts, defaults_of
 from harness.plan.resolve import FIELDS
@@ -29,6 +30,14 @@ class Rule:
         return all(draft.levels.get(axis) in names for axis, names in self.levels) and all(
             _is_one_of(values, draft.config, root, path, training) for root, path, values in self.fields
         )
+
+    def may_match(self, draft: Draft, training: Training) -> bool:
+        """Whether it holds of the cell, or would if values that are in doubt were others."""
+        return all(doubtful(draft, name) for name in self.missing(draft, training))
+
+    def is_certain(self, draft: Draft) -> bool:
+        """Whether nothing that it looks at is in doubt."""
+        return not any(doubtful(draft, ".".join((root, *path))) for root, path, _ in self.fields)
 
     def missing(self, draft: Draft, training: Training) -> list[str]:
         """The axes and field paths of the entries that do not hold of the cell."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.methods.catalog import Catalog
 from harness.methods.fields import owned
+from harness.plan.estimates import estimate
+from harness.plan.train_files import absolute
 from harness.records.plan import Plan, Trial
 from harness.records.spec import Spec
 from harness.records.units import parse_duration, parse_size
@@ -35,7 +37,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         method=config["method"],
         model=_placed(config["model"], root),
         data=None if config["data"] is None else _placed(config["data"], root),
-        train=config["train"],
+        train=absolute(config["train"], root),
         lora=config["lora"],
         start=None if trial.needs is None else f"../{trial.needs}/checkpoint",
         warmup_steps=config["measure"]["warmup_steps"],
@@ -50,6 +52,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         max_grad_norm=limits["max_grad_norm"],
         init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
         defaults=_defaults(config["method"], config["train"], catalog),
+        predicted_memory=estimate(trial.cell, root, catalog).to_json() or None,
     )
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from harness.plan.canonical import canonical
 from harness.plan.checks import Checks
-from harness.plan.draft import Config, Draft
+from harness.plan.doubtful import doubtful, losses_of
+from harness.plan.draft import Config, Draft, Losses
 from harness.plan.findings import Findings
 from harness.plan.naming import model_label, slug
-from harness.plan.resolve import stage_config
+from harness.plan.resolve import MERGED, stage_config
+from harness.records.doubts import NONE, Doubts, overlap
 from harness.records.suite import Suite
 
 _NOT_THE_WEIGHTS = {"dtype", "attn_implementation"}
@@ -47,15 +49,19 @@ class Stages:
     base: Config
     checks: Checks
     findings: Findings
+    doubts: Doubts = NONE
     made: dict[tuple[str, str], Draft] = field(default_factory=dict)
 
     def attach(self, draft: Draft) -> None:
         """Sets what the draft starts from, as its `init` says."""
         init = draft.config["init"]
-        if init is None:
+        if init is None or draft.wrong & {"init", "model"}:
             return
-        draft.needs = self._stage(init["stage"], draft.config["model"])
-        if _weights(draft.config["model"]) != _weights(draft.needs.config["model"]):
+        draft.needs = self._stage(init["stage"], draft)
+        needs = draft.needs
+        if "model" in needs.wrong or any(doubtful(one, "model") for one in (draft, needs)) or doubtful(draft, "init"):
+            return
+        if _weights(draft.config["model"]) != _weights(needs.config["model"]):
             self.findings.add(
                 f"stage {init['stage']!r} trains another model than what starts from it",
                 why="weights come from the stage's checkpoint, so a second model would say nothing",
@@ -64,17 +70,18 @@ class Stages:
                 path="init.stage",
             )
 
-    def _stage(self, name: str, model: dict[str, Any] | None) -> Draft:
+    def _stage(self, name: str, cell: Draft) -> Draft:
         setup = self.suite.stages[name]
+        model = cell.config["model"]
         key = (name, canonical(model) if setup.model is None else "")
         if key not in self.made:
             config = stage_config(self.base, setup)
             if setup.model is None:
                 config["model"] = model
-            self.made[key] = self._draft(name, config)
+            self.made[key] = self._draft(name, config, cell)
         return self.made[key]
 
-    def _draft(self, name: str, config: Config) -> Draft:
+    def _draft(self, name: str, config: Config, cell: Draft) -> Draft:
         setup = self.suite.stages[name]
         label = f"stage-{slug(name)}"
         draft = Draft(
@@ -83,11 +90,22 @@ class Stages:
             names=(label, f"{label}-{model_label(config['model'] or {})}"),
             origin=("stages", name),
             seed=setup.seed if "seed" in setup.model_fields_set else self.suite.base.seed,
+            losses=self._losses(name, cell),
+            perhaps=cell.perhaps,
         )
         config["checkpoint"] = "keep"
-        if self.checks.complete(draft):
-            self.attach(draft)
+        self.checks.complete(draft)
+        self.attach(draft)
         return draft
+
+    def _losses(self, name: str, cell: Draft) -> Losses:
+        """What the stage and the base lack, and the model of the cell that the stage takes it from."""
+        if not cell.losses and not self.doubts:
+            return frozenset()
+        setup = self.suite.stages[name]
+        own = losses_of(self.doubts, {}, ("stages", name), setup.model_fields_set - set(MERGED))
+        inherited = cell.losses if setup.model is None else ()
+        return own | {(scope, loss) for scope, loss in inherited if overlap(loss.path, "model")}
 
 
 def _weights(model: Mapping[str, Any] | None) -> dict[str, Any]:

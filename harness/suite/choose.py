@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import did_you_mean, nearest
@@ -20,26 +20,46 @@ from harness.suite.fields import FIELDS, MERGED, Setting, check, is_path, settin
 class Axes:
     """The suite's axes by name, with their levels' names and values at hand.
 
-    `broken` are those that could not be read: what chooses among their levels is not complained about again.
+    `broken` are those that could not be read, `missing` the levels of the others that could not: what chooses them is
+    not complained about again.
     """
 
     by_name: Mapping[str, Axis]
     values: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, Mapping[str, str]]
     broken: frozenset[str] = frozenset()
+    missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, axes: Sequence[Axis], declared: Iterable[str]) -> Axes:
+    def of(cls, axes: Sequence[Axis], matrix: Node | None) -> Axes:
         """`values`: level name → value, for field axes; `keys`: value as JSON → level name."""
         values = {a.name: {level.name: level.sets[a.field] for level in a.levels} for a in axes if a.field}
         keys = {name: {_key(value): level for level, value in levels.items()} for name, levels in values.items()}
         by_name = {axis.name: axis for axis in axes}
-        return cls(by_name=by_name, values=values, keys=keys, broken=frozenset(declared) - set(by_name))
+        declared = {**matrix.entries, **{lost.key: lost.node for lost in matrix.lost}} if matrix else {}
+        return cls(
+            by_name=by_name,
+            values=values,
+            keys=keys,
+            broken=frozenset(declared) - set(by_name),
+            missing={
+                name: _declared(declared[name]) - {one.name for one in axis.levels} for name, axis in by_name.items()
+            },
+        )
 
     def named(self, name: str) -> Axis | None:
         """The axis of named override sets of this name."""
         axis = self.by_name.get(name)
         return axis if axis is not None and axis.field is None else None
+
+
+def _declared(levels: Node | None) -> frozenset[str]:
+    """What levels are called, those that are wrong too."""
+    if levels is None:
+        return frozenset()
+    lost = [one.node for one in levels.lost if one.node is not None]
+    names = [one.key for one in levels.lost] + [node.raw for node in lost if node.is_scalar]
+    return frozenset([*levels.entries, *names])
 
 
 def _key(value: Any) -> str:
@@ -67,7 +87,7 @@ def read_selector(ctx: Context, axes: Axes, node: Node, label: str) -> Selector 
         place = node.keys[key]
         axis = axes.named(key)
         if axis is not None:
-            levels[key] = _levels(ctx, axis, inner)
+            levels[key] = _levels(ctx, axes, axis, inner)
         elif key in MERGED and inner.is_mapping:
             for name, one in inner.entries.items():
                 fields[f"{key}.{name}"] = _values(ctx, axes, Setting(f"{key}.{name}", one, inner.keys[name]))
@@ -80,13 +100,15 @@ def read_selector(ctx: Context, axes: Axes, node: Node, label: str) -> Selector 
     return Selector(levels=levels, fields=fields)
 
 
-def _levels(ctx: Context, axis: Axis, node: Node) -> tuple[str, ...]:
+def _levels(ctx: Context, axes: Axes, axis: Axis, node: Node) -> tuple[str, ...]:
     """The levels of a named axis that a value or a list of values means."""
     known = [level.name for level in axis.levels]
     found = []
     for item in node.items if node.is_list else [node]:
         if not item.is_scalar or item.value is None:
             ctx.add(f"{axis.name} wants the name of a level, not {kind_of(item)}", item, hint=did_you_mean("", known))
+        elif item.raw in axes.missing[axis.name]:
+            continue
         elif item.raw not in known:
             ctx.unknown(f"level of {axis.name!r}:", item.raw, known, item)
         else:
@@ -108,6 +130,8 @@ def _values(ctx: Context, axes: Axes, setting: Setting) -> tuple[Any, ...]:
         level = _level_named(axes, setting.path, item)
         if level is not None:
             found.append(axes.values[setting.path][level])
+        elif item.is_scalar and item.raw in axes.missing.get(setting.path, ()):
+            continue
         elif check(
             ctx, Setting(setting.path, item, setting.place), tuple(METHODS)
         ):  # choosing asks nothing of a method
@@ -142,9 +166,13 @@ def _extra(ctx: Context, axes: Axes, node: Node) -> Include | None:
             if inner.is_list:
                 ctx.add(f"a cell has one level of {key!r}, not a list of them", inner, hint="add one entry per cell")
                 continue
-            chosen = _levels(ctx, axis, inner)
+            chosen = _levels(ctx, axes, axis, inner)
             if chosen:
                 levels[key] = chosen[0]
+            elif ctx.again:
+                ctx.add(f"the level of {key!r} was left out", inner)
+        elif key in axes.broken and ctx.again:
+            ctx.add(f"the axis {key!r} was left out", node.keys[key])
         elif key in axes.values:
             level = axes.keys[key].get(_key(inner.plain())) or _level_named(axes, key, inner)
             if level is not None:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from harness.errors import SuiteError
-from harness.suite.document import Node, Place, Problems
+from harness.suite.document import Lost, Node, Place, Problems
 from harness.suite.scalars import resolve
 
 MOST_DEEP = 50
@@ -61,12 +61,13 @@ def compose(text: str, problems: Problems) -> Node | None:
 class _Open:
     """A list or mapping whose end has not come yet."""
 
-    __slots__ = ("key", "key_place", "merged", "node")
+    __slots__ = ("key", "key_place", "keyless", "merged", "node")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.key: str | None = None
         self.key_place: Place = (0, 0)
+        self.keyless = False  # the key that was read is none
         self.merged: list[Node] = []
 
 
@@ -99,37 +100,35 @@ class _Composer:
                 raise _fatal(self.problems, "a suite file is one YAML document", _place(event), hint="remove the '---'")
 
     def _scalar(self, event: Any) -> None:
-        place, raw = _place(event), event.value
-        if not raw.isascii():
-            raw = self._whole_characters(raw, place)
-        value: Any = raw
+        node = Node(event.value, _place(event), event.value)
+        if not event.value.isascii():
+            node.value = node.raw = self._whole_characters(node)
         if event.ctag is not None:
-            self._refuse_tag(event, place)
+            self._refuse_tag(event, node)
         elif event.implicit[0]:
             try:
-                value = resolve(raw)
+                node.value = resolve(node.raw)
             except ValueError as error:
-                self.problems.add(str(error), place)
-                value = 0
-        node = Node(value, place, raw)
+                self.problems.add(str(error), node)
+                node.value = 0
         self._name(event, node)
         self._add(node)
 
-    def _whole_characters(self, raw: str, place: Place) -> str:
+    def _whole_characters(self, node: Node) -> str:
         r"""The text with escapes such as \ud83d\ude00, halves of one character as JSON writes them, put together."""
         try:
-            return raw.encode("utf-16", "surrogatepass").decode("utf-16")
+            return node.raw.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            self.problems.add("half a character (a lone surrogate escape)", place, hint="write the character itself")
+            self.problems.add("half a character (a lone surrogate escape)", node, hint="write the character itself")
             return ""
 
     def _start(self, event: Any, value: dict[str, Node] | list[Node]) -> None:
         place = _place(event)
         if len(self.open) >= MOST_DEEP:
             raise _fatal(self.problems, f"nested more than {MOST_DEEP} levels deep", place)
-        if event.ctag is not None:
-            self._refuse_tag(event, place)
         node = Node(value, place)
+        if event.ctag is not None:
+            self._refuse_tag(event, node)
         node.size = 0  # not finished: an alias to it from inside itself is a circle
         self._name(event, node)
         self.open.append(_Open(node))
@@ -177,13 +176,16 @@ class _Composer:
             self.problems.add(
                 "a key must be text, not a list or a mapping", place, hint="quote text that begins with [ or {"
             )
+        holder.keyless = not node.is_scalar
         holder.key = node.raw if node.is_scalar else "?"
         holder.key_place = place
 
     def _value(self, holder: _Open, node: Node) -> None:
         assert holder.key is not None
         entries, key = holder.node.entries, holder.key
-        if key == "<<":
+        if holder.keyless:
+            holder.node.lost += (Lost(key, node),)
+        elif key == "<<":
             holder.merged.extend(node.items if node.is_list else [node])
         elif key in entries:
             first = holder.node.keys[key][0]
@@ -191,6 +193,7 @@ class _Composer:
                 f"duplicate key {key!r}",
                 holder.key_place,
                 why=f"it stands in line {first} already, and only one of them could count",
+                blames=entries[key],
             )
         else:
             if node.value is None and not node.raw:
@@ -201,16 +204,17 @@ class _Composer:
     def _merge(self, target: Node, source: Node) -> None:
         if not source.is_mapping:
             self.problems.add("<< merges a mapping, or a list of mappings", source)
+            target.lost += (Lost("<<", source),)
             return
         own, places = dict(target.entries), dict(target.keys)
         target.value = {**source.entries, **own}
         target.keys = {**source.keys, **places}
 
-    def _refuse_tag(self, event: Any, place: Place) -> None:
+    def _refuse_tag(self, event: Any, node: Node) -> None:
         tag = str(event.ctag)
         if tag not in _KEPT_TAGS:
             self.problems.add(
-                f"the tag {tag} is not allowed", place, why="a suite is data: it never makes objects or runs code"
+                f"the tag {tag} is not allowed", node, why="a suite is data: it never makes objects or runs code"
             )
 
 

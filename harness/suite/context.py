@@ -32,19 +32,24 @@ class Scoring(Protocol):
 class Context:
     """The reading of one suite file.
 
-    `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `stages` the names
-    of its stages. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of
+    `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `any_method` says that
+    one of them is misspelled, so that they may be any. `stages` are the names of its stages. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of
     the tasks that the suite scores, by the task's own name; `scored` says whether it wants to score at all.
+    `misspelled` are the sections that unknown keys at the top of the file may mean. `again`: what is wrong has been
+    told and left out, so that what now seems wrong is only left out as well.
     """
 
     problems: Problems
     catalog: Catalog
     methods: tuple[str, ...] = ()
     all_methods: tuple[str, ...] = ()
+    any_method: bool = False
     stages: tuple[str, ...] = ()
     scoring: Scoring | None = None
     scored: bool = False
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    misspelled: frozenset[str] = frozenset()
+    again: bool = False
     reported: set[int] = field(default_factory=set)
 
     def add(self, what: str, at: Node | Place | None, *, why: str | None = None, hint: str | None = None) -> None:
@@ -59,9 +64,19 @@ class Context:
         """Whether the node is a list; else that is a problem, told once."""
         return node.is_list or self._wrong(node, f"{label} must be a list", example)
 
-    def unknown(self, kind: str, name: str, known: Iterable[str], at: Node | Place, *, hint: str | None = None) -> None:
-        """Notes that a name is none of the known ones, with the nearest of them."""
-        self.add(f"unknown {kind} {name!r}", at, hint=hint or did_you_mean(name, known))
+    def unknown(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        at: Node | Place,
+        *,
+        hint: str | None = None,
+        harmless: bool = False,
+    ) -> None:
+        """Notes that a name is none of the known ones, with the nearest of them; `harmless` where it is understood."""
+        what = f"unknown {kind} {name!r}"
+        self.problems.add(what, at, hint=hint or did_you_mean(name, known), blames=None if harmless else at)
 
     def _wrong(self, node: Node, said: str, example: str | None) -> bool:
         if id(node) not in self.reported:  # an alias may lead here twice

@@ -5,26 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import EllipsisType
+from typing import Any, NamedTuple
 
-from harness.errors import Location, Problem, SuiteError
+from harness.errors import Location, Problem, SuiteError, in_order
 from harness.suite.scalars import Scalar
-
-MOST_SHOWN = 50
-"""Problems of one file that are told; the rest are counted."""
 
 Place = tuple[int, int]
 """Line and column, from 1."""
+
+
+class Lost(NamedTuple):
+    """What is wrong and was left out of a mapping or a list: its key (of a mapping) and what stood there."""
+
+    key: str
+    node: Node | None
 
 
 class Node:
     """One value: a scalar, a list of nodes, or a mapping of text to nodes.
 
     `raw` is a scalar as written. `keys` says where each key of a mapping stands. `size` counts the values in it,
-    those behind aliases every time they are used; `depth` how many lists and mappings lie in each other.
+    those behind aliases every time they are used; `depth` how many lists and mappings lie in each other. `lost` is
+    what has been left out of it.
     """
 
-    __slots__ = ("depth", "keys", "place", "raw", "size", "value")
+    __slots__ = ("depth", "keys", "lost", "place", "raw", "size", "value")
 
     def __init__(self, value: Scalar | list[Node] | dict[str, Node], place: Place, raw: str = "") -> None:
         self.value = value
@@ -33,6 +39,7 @@ class Node:
         self.keys: dict[str, Place] = {}
         self.size = 1
         self.depth = 0
+        self.lost: tuple[Lost, ...] = ()
 
     @property
     def entries(self) -> dict[str, Node]:
@@ -83,24 +90,42 @@ def _step(node: Node, step: str | int) -> Node | None:
     return None
 
 
+Blamed = Node | Place | None
+"""What a problem is about: a value, or the place of a key; None for nothing that could be left out."""
+
+
 @dataclass(slots=True)
 class Problems:
-    """Collects everything that is wrong with one file, so that it can be told at once."""
+    """Collects everything that is wrong with one file, so that it can be told at once.
+
+    `blamed` is what each of the `found` is about: without it, the rest of the file can still be looked at.
+    """
 
     file: Path
     lines: list[str]
     found: list[Problem] = field(default_factory=list)
+    blamed: list[Blamed] = field(default_factory=list)
 
-    def add(self, what: str, at: Node | Place | None, *, why: str | None = None, hint: str | None = None) -> None:
-        """Notes a problem at a node or a place; None means the file as a whole."""
+    def add(
+        self,
+        what: str,
+        at: Blamed,
+        *,
+        why: str | None = None,
+        hint: str | None = None,
+        blames: Blamed | EllipsisType = ...,
+    ) -> None:
+        """Notes a problem at a node or a place; None means the file as a whole. `blames`: something else than `at`."""
         self.found.append(Problem(what=what, where=self.location(at), why=why, hint=hint))
+        self.blamed.append(at if blames is ... else blames)
 
     def place(self, problem: Problem, at: Node | Place) -> None:
         """Notes a problem somebody else found, at a node or a place unless it has one of its own."""
         where = problem.where or self.location(at)
         self.found.append(Problem(what=problem.what, where=where, why=problem.why, hint=problem.hint))
+        self.blamed.append(at)
 
-    def location(self, at: Node | Place | None) -> Location:
+    def location(self, at: Blamed) -> Location:
         """The place in the file, with its line."""
         if at is None:
             return Location(file=self.file)
@@ -114,12 +139,5 @@ class Problems:
         Raises:
             SuiteError: something was found.
         """
-        if not self.found:
-            return
-        unique = list(dict.fromkeys(self.found))
-        unique.sort(key=lambda p: (p.where.line or 0, p.where.column or 0) if p.where else (0, 0))
-        told = unique[:MOST_SHOWN]
-        if len(unique) > len(told):
-            rest = len(unique) - len(told)
-            told.append(Problem(what=f"and {rest:,} more problems", where=Location(file=self.file)))
-        raise SuiteError(problems=tuple(told))
+        if self.found:
+            raise SuiteError(problems=in_order(self.found, self.file))

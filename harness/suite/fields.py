@@ -41,7 +41,7 @@ _EXAMPLES = {
     "init": "init: {stage: NAME}",
     "lora": "lora: {r: 8}, or null",
 }
-_RECORDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
+RECORDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "model": MODELS,
     "data": DATA,
     "init": {"": nouns.Init},
@@ -105,7 +105,7 @@ def _belongs(ctx: Context, key: str) -> str | None:
         return f"it is a field of `train`: write train: {{{key}: …}}"
     if key in ctx.catalog.lora:
         return f"it is a field of `lora`: write lora: {{{key}: …}}"
-    for name, kinds in _RECORDS.items():
+    for name, kinds in RECORDS.items():
         if any(key in kind.model_fields for kind in kinds.values()):
             return f"it belongs in `{name}`: write {name}: {{{key}: …}}"
     if key in nouns.Suite.model_fields:
@@ -123,7 +123,7 @@ def check(ctx: Context, setting: Setting, methods: Sequence[str]) -> bool:
         _train(ctx, setting, rest, methods)
     elif root == "lora":
         _lora_entry(ctx, setting, rest)
-    elif root in _RECORDS:
+    elif root in RECORDS:
         _entry(ctx, setting, root, rest)
     else:
         roots = nearest(root, DOTTED, most=1) or DOTTED
@@ -166,7 +166,9 @@ def one_of(ctx: Context, label: str, node: Node, known: Mapping[str, object] | S
 
 
 def stage_known(ctx: Context, node: Node) -> None:
-    """Notes a stage that the suite does not have."""
+    """Notes a stage that the suite does not have; where its `stages` are misspelled that has been said."""
+    if "stages" in ctx.misspelled and not ctx.again:
+        return
     if isinstance(node.value, str) and node.value not in ctx.stages:
         hint = None if ctx.stages else "this suite has no `stages`"
         ctx.unknown("stage", node.value, ctx.stages, node, hint=hint)
@@ -174,7 +176,7 @@ def stage_known(ctx: Context, node: Node) -> None:
 
 def _one_kind(ctx: Context, field: str, node: Node) -> None:
     """A model or data: told apart by the one key that says which kind it is."""
-    kinds = _RECORDS[field]
+    kinds = RECORDS[field]
     names = ", ".join(kinds)
     if not ctx.mapping(node, field, example=_EXAMPLES[field]):
         return
@@ -214,9 +216,9 @@ def _options(ctx: Context, source: str, node: Node | None) -> None:
 def _entry(ctx: Context, setting: Setting, root: str, rest: str) -> None:
     """One entry of model, data, init, measure or limits, by its path."""
     field, dot, _ = rest.partition(".")
-    kinds = [kind for kind in _RECORDS[root].values() if field in kind.model_fields]
+    kinds = [kind for kind in RECORDS[root].values() if field in kind.model_fields]
     if not kinds:
-        names = [name for kind in _RECORDS[root].values() for name in kind.model_fields]
+        names = [name for kind in RECORDS[root].values() for name in kind.model_fields]
         ctx.unknown(f"field of {root}:", field, dict.fromkeys(names), setting.place)
     elif dot:
         if not is_mapping_field(kinds[0], field):

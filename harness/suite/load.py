@@ -3,41 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Location, Problem, SuiteError
+from harness.errors import Location, Problem, SuiteError, in_order
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog, Say, tell
 from harness.methods.catalog import load as load_catalog
+from harness.records.doubts import NONE, Doubts
 from harness.records.suite import Replicates, Suite
 from harness.suite.axes import read_matrix
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
 from harness.suite.context import Context, Scoring, kind_of
-from harness.suite.document import Node
-from harness.suite.fields import FIELDS
+from harness.suite.document import Lost, Node, Problems
+from harness.suite.doubts import doubts_of, near
+from harness.suite.fields import FIELDS, is_path
 from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
-from harness.suite.source import read
+from harness.suite.source import read as read_file
+from harness.suite.standing import leave_out, lost_keys
 
 KEYS = tuple(name for name in Suite.model_fields if name != "file")
 NEEDED = ("name", "question", "base")
+_ROUNDS = 8  # leaving something out may make something else wrong, a few times over
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A file that was looked at: the suite it declares, and what is wrong with it.
+
+    Where there are problems, `suite` is what stands without what they are about (None: nothing does), and `doubts` is
+    what that leaves unknown; it is good for looking for other problems, for nothing else.
+    """
+
+    suite: Suite | None
+    problems: tuple[Problem, ...] = ()
+    doubts: Doubts = NONE
 
 
 def load(
     path: Path, *, catalog: Catalog | None = None, say: Say | None = tell, scoring: Scoring | None = None
 ) -> Suite:
-    """The suite of a file, checked against the installed TRL.
-
-    `catalog` defaults to that of the installed TRL, for which `say` may get a line (see `catalog.load`). `scoring`
-    knows tasks and backends; without it what the suite says of them is only checked for its form.
+    """The suite of a file, checked against the installed TRL; for the arguments see `read`.
 
     Raises:
         SuiteError: everything that is wrong with the file, each problem with line and column.
         InputError: TRL is not installed.
     """
-    root, problems = read(path)
+    reading = read(path, catalog=catalog, say=say, scoring=scoring)
+    if reading.problems or reading.suite is None:
+        raise SuiteError(problems=in_order(reading.problems, path))
+    return reading.suite
+
+
+def read(
+    path: Path, *, catalog: Catalog | None = None, say: Say | None = tell, scoring: Scoring | None = None
+) -> Reading:
+    """The suite of a file with everything that is wrong with it, for those who look for more that is wrong.
+
+    `catalog` defaults to that of the installed TRL, for which `say` may get a line (see `catalog.load`). `scoring`
+    knows tasks and backends; without it what the suite says of them is only checked for its form.
+
+    Raises:
+        SuiteError: no suite at all can be made out: no file, not YAML, not a mapping.
+        InputError: TRL is not installed.
+    """
+    root, problems = read_file(path)
     if root is None or root.value is None:
         hint = "`harness init` writes one to start from"
         raise SuiteError(problems=(Problem(what="the file is empty", where=Location(file=path), hint=hint),))
@@ -48,32 +81,73 @@ def load(
         problems.raise_any()
     ctx = Context(problems=problems, catalog=catalog or load_catalog(say), scoring=scoring)
     _look_ahead(ctx, root)
+    _keys(ctx, root)
     parts = _read(ctx, root)
-    problems.raise_any()
-    return Suite(file=path, **parts).placed(Tree(root, problems))
+    if "base" in root.entries:
+        _complete(ctx, root)
+    if not problems.found:
+        return Reading(suite=Suite(file=path, **parts).placed(Tree(root, problems)))
+    suite, doubts = _what_stands(ctx, root)
+    return Reading(suite=suite, problems=tuple(problems.found), doubts=doubts)
+
+
+def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
+    """The suite without what is wrong with it. The tree loses that: it does not hold the whole file any more."""
+    problems = first.problems
+    leave_out(root, problems.blamed)
+    for section in ("name", "question", "replicates", "score", "decide"):  # they change nothing about cells
+        root.entries.pop(section, None)
+    for _ in range(_ROUNDS):
+        if "base" not in root.entries:
+            break
+        problems = Problems(problems.file, problems.lines)
+        ctx = Context(problems=problems, catalog=first.catalog, again=True)
+        _look_ahead(ctx, root)
+        parts = _read(ctx, root)
+        if not problems.found:
+            named = {**parts, "name": "unnamed", "question": "?"}
+            return Suite(file=problems.file, **named).placed(Tree(root, problems)), doubts_of(ctx, root)
+        if not leave_out(root, problems.blamed):
+            break
+    return None, NONE
+
+
+def _empty(root: Node) -> Node:
+    return Node({}, root.place)
 
 
 def _look_ahead(ctx: Context, root: Node) -> None:
-    """Collects what later checks need: the suite's methods and stages."""
+    """Collects what later checks need: the suite's methods and stages, and what unknown keys may mean."""
     stages = root.entries.get("stages")
     ctx.stages = tuple(stages.entries) if stages else ()
     parts = [root.entries[key] for key in ("base", "matrix", "include") if key in root.entries]
-    cells = _known(name for part in parts for name in _methods(part))
-    of_stages = _known(_methods(stages)) if stages else ()
-    ctx.methods = cells or of_stages or tuple(METHODS)
-    ctx.all_methods = tuple(dict.fromkeys((*ctx.methods, *of_stages)))
+    cells = [name for part in parts for name in _methods(part)]
+    of_stages = list(_methods(stages)) if stages else []
+    ctx.any_method = not set(cells + of_stages) <= set(METHODS)
+    ctx.methods = _known(cells) or _known(of_stages) or tuple(METHODS)
+    if ctx.any_method:  # what a misspelled one takes is not known
+        ctx.methods = tuple(METHODS)
+    ctx.all_methods = tuple(dict.fromkeys((*ctx.methods, *_known(of_stages))))
+    keys = [*root.entries, *lost_keys(root)]
+    unknown = [key for key in keys if key not in KEYS]
+    ctx.misspelled = frozenset(name for key in unknown for name in near(key, KEYS)) - set(keys)
+    ctx.scored = "score" in ctx.misspelled
 
 
 def _methods(node: Node) -> Iterator[str]:
-    """Every name that stands under a key `method`, alone, in a list or by level name."""
+    """Every name that stands under a key `method`, alone, in a list or by level name; "" where one may be meant."""
     for key, inner in node.entries.items():
         if key == "method":
             choices = list(inner.entries.values()) or inner.items or [inner]
             yield from (choice.raw for choice in choices if choice.is_scalar)
         elif key not in ("train", "lora", "model", "data", "measure", "limits"):
             yield from _methods(inner)
+            if inner.is_scalar and key not in FIELDS and near(key, ("method",)):
+                yield ""
     for inner in node.items:
         yield from _methods(inner)
+    if "method" in lost_keys(node):
+        yield ""
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:
@@ -82,15 +156,11 @@ def _known(names: Iterable[str]) -> tuple[str, ...]:
 
 def _read(ctx: Context, root: Node) -> dict[str, Any]:
     """Every section in turn. The result is whole only when nothing was noted."""
-    given = root.entries
-    _keys(ctx, root)
-    empty = Node({}, root.place)
+    given, empty = root.entries, _empty(root)
     base = read_base(ctx, given.get("base", empty))
     score = read_score(ctx, given["score"]) if "score" in given else None
     matrix = read_matrix(ctx, given.get("matrix", empty))
-    axes = Axes.of(matrix, given["matrix"].entries if "matrix" in given else ())
-    if "base" in given:
-        _complete(ctx, given["base"], given.get("matrix", empty))
+    axes = Axes.of(matrix, given.get("matrix"))
     return {
         "name": read_name(ctx, given["name"]) if "name" in given else "",
         "question": read_text(ctx, given["question"], "question") if "question" in given else "",
@@ -106,22 +176,43 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     }
 
 
-def _complete(ctx: Context, base: Node, matrix: Node) -> None:
-    """Notes a field that every trial needs and that nothing sets. (That each cell has it, the plan checks.)"""
-    if not base.is_mapping:
-        return
-    for field, example in (("method", "sft"), ("model", "{shape: tiny}"), ("data", "{source: arithmetic}")):
-        levels = [level for axis in matrix.entries.values() for level in axis.entries.values()]
-        places = [base, matrix, *levels]
-        if not any(field in node.entries for node in places):
-            ctx.add(f"nothing sets `{field}`", base, hint=f"set it in base, e.g. {field}: {example}")
-
-
 def _keys(ctx: Context, root: Node) -> None:
-    for key in root.entries:
-        if key not in KEYS:
-            hint = f"it belongs in `base`: write base: {{{key}: …}}" if key in FIELDS else None
-            ctx.unknown("key", key, KEYS, root.keys[key], hint=hint)
+    """Notes unknown and missing keys at the top. A misspelled `base` is read as what it means: all else is in it."""
+    for key in [key for key in root.entries if key not in KEYS]:
+        hint = f"it belongs in `base`: write base: {{{key}: …}}" if key in FIELDS else None
+        means_base = "base" in ctx.misspelled and near(key, KEYS)[:1] == ["base"] and root.entries[key].is_mapping
+        ctx.unknown("key", key, KEYS, root.keys[key], hint=hint, harmless=means_base)
+        if means_base:
+            root.entries["base"] = root.entries.pop(key)
+            root.keys["base"] = root.keys[key]
+            ctx.misspelled -= {"base"}
+            _look_ahead(ctx, root)
     for key in NEEDED:
-        if key not in root.entries:
+        if key not in root.entries and key not in ctx.misspelled:
             ctx.add(f"{key!r} is missing", root, hint=Suite.model_fields[key].description)
+
+
+def _complete(ctx: Context, root: Node) -> None:
+    """Notes a field that every trial needs and that nothing sets. (That each cell has it, the plan checks.)"""
+    base, matrix = root.entries["base"], root.entries.get("matrix", _empty(root))
+    if not base.is_mapping or "matrix" in ctx.misspelled:
+        return
+    levels = [level for axis in matrix.entries.values() for level in axis.entries.values()]
+    if not all(level.is_mapping for name, axis in matrix.entries.items() for level in _levels_of(name, axis)):
+        return  # what a broken level was to set is not known
+    places = [base, matrix, *levels]
+    for field, example in (("method", "sft"), ("model", "{shape: tiny}"), ("data", "{source: arithmetic}")):
+        if any(field in node.entries for node in places):
+            continue
+        base.lost += (Lost(field, None),)
+        misplaced = field in root.entries
+        if not misplaced and not any(field in near(key, FIELDS) for node in places for key in node.entries):
+            hint = f"set it in base, e.g. {field}: {example}"
+            ctx.problems.add(f"nothing sets `{field}`", base, hint=hint, blames=None)
+
+
+def _levels_of(name: str, axis: Node) -> list[Node]:
+    """The levels of a named axis; the axis itself where it has none to look into."""
+    if is_path(name):
+        return []
+    return list(axis.entries.values()) or [axis]

@@ -43,7 +43,7 @@ def _stage(ctx: Context, name: str, node: Node, base: Setup) -> Setup:
     extra = {}
     if seed is not None and value(ctx, Setup, "seed", seed, f"the seed of {label}"):
         extra["seed"] = seed.value
-    inherited = (base.method,) if base.method in METHODS else ctx.methods
+    inherited = (base.method,) if base.method in METHODS and not ctx.any_method else ctx.methods
     return _setup(ctx, own, methods_of(own) or inherited, label, base=base, extra=extra)
 
 

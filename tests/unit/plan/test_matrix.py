@@ -166,7 +166,7 @@ def test_ten_million_cells_are_refused_at_once_with_the_count() -> None:
     axes = [values(f"train.{name}", *range(1, 11)) for name in ("a", "b", "c", "d", "e", "f", "g")]
     before = time.perf_counter()
     said = refused(*axes)
-    assert time.perf_counter() - before < 0.5
+    assert time.perf_counter() - before < 2
     assert "10,000,000 cells; at most 100,000" in said
     assert "10 train.a × 10 train.b" in said
 

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import Problem, SuiteError
 from harness.methods.catalog import Catalog
 from harness.suite import load
-from harness.suite.document import MOST_SHOWN
+from harness.errors import MOST_TOLD
 
 ProblemsOf = Callable[[str], list[Problem]]
 
@@ -376,7 +376,7 @@ def test_a_name_is_a_folder(problems_of: ProblemsOf, name: str) -> None:
 def test_many_problems_are_counted(problems_of: ProblemsOf) -> None:
     text = HEAD + "matrix: {train.max_steps: [" + ", ".join(f"x{i}" for i in range(80)) + "]}\n"
     found = problems_of(text)
-    assert len(found) == MOST_SHOWN + 1
+    assert len(found) == MOST_TOLD + 1
     assert found[-1].what == "and 30 more problems"
 
 

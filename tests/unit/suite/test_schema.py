@@ -33,7 +33,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 ASSERTIONS = {
     *("type", "enum", "const", "pattern", "minimum", "maximum", "minLength", "maxLength", "required", "properties"),
     *("patternProperties", "additionalProperties", "propertyNames", "minProperties", "items", "minItems", "anyOf"),
-    *("oneOf", "allOf", "not", "if", "then", "$ref", "exclusiveMaximum"),
+    *("oneOf", "allOf", "not", "if", "then", "$ref"),
+    *("exclusiveMinimum", "exclusiveMaximum"),
 }
 NOTES = {"description", "default", "title", "examples", "$schema", "$defs"}
 
@@ -85,6 +86,9 @@ class Checker:
 
     def _exclusivemaximum(self, value: Any, said: float, schema: Any, path: str) -> list[str]:
         return [f"{path}: too large"] if isinstance(value, int | float) and value >= said else []
+
+    def _exclusiveminimum(self, value: Any, said: float, schema: Any, path: str) -> list[str]:
+        return [f"{path}: too small"] if isinstance(value, int | float) and value <= said else []
 
     def _minlength(self, value: Any, said: int, schema: Any, path: str) -> list[str]:
         return [f"{path}: too short"] if isinstance(value, str) and len(value) < said else []
