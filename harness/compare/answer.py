@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from harness.compare.baseline import against, baseline_of
-from harness.compare.columns import best_of, columns_of, directions_of, goal_of
+from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
-from harness.compare.findings import findings_of, made_up
+from harness.compare.differences import alongside
+from harness.compare.findings import findings_of, made_up, made_up_devices
 from harness.compare.headline import headline_of
 from harness.compare.health import health_of
 from harness.compare.memory import out_of_memory, predictions
@@ -29,6 +30,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
     decision = decide(plan.suite, cells, goal)
     baseline = baseline_of(plan, cells)
     beside = against(cells, baseline, columns, goal)
+    invented = (*made_up(results, trials), *(made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()))
     health = health_of(trials, cells)
     known = {trial.trial_id for trial in trials}
     shown = {environment for trial in trials if (environment := trial.environment)}
@@ -36,7 +38,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         suite=plan.suite.name,
         question=plan.suite.question,
         suite_file=str(plan.suite.file),
-        headline=headline_of(cells, decision, goal, beside, made_up=any(made_up(results, trials))),
+        headline=headline_of(cells, decision, goal, beside, made_up=any(invented)),
         decision=decision,
         columns=columns,
         directions=directions,
@@ -50,6 +52,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         score_backends=results.score_backends,
         baseline=tuple(cell.name for cell in baseline),
         against=beside,
+        what_else=alongside(trials, results.environments),
         health=health,
         out_of_memory=out_of_memory(trials),
         predictions=predictions(trials, cells),

@@ -19,6 +19,13 @@ OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_re
 """Each method's own quantity: DPO's loss and ORPO's are different functions, so none is better across methods."""
 
 
+OF_THE_DEVICE = (
+    *("peak_device_memory", "energy", "energy_per_token", "mean_power"),
+    *("mean_device_utilization", "mean_sm_clock", "max_temperature"),
+)
+"""What the device itself is asked for, through NVML or a script in its place."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:
     """What the cells are judged by. `stated` when the suite's `decide` says so, otherwise it was chosen for it."""

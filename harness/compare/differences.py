@@ -14,9 +14,9 @@ from harness.records.results import TrialResult
 
 _NOT_COMPARED = (
     *("suite", "suite_file", "question", "trial_id", "cell_id", "name", "cell_name", "levels", "seed", "start"),
-    *("schema", "defaults"),
+    *("schema", "defaults", "predicted_memory"),
 )
-"""Of a spec: names, and what follows from them; `levels` are told as the axis, `defaults` as part of `train`."""
+"""Of a spec: names, and what follows from the rest; `levels` are told as the axis, `defaults` as part of `train`."""
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
 _OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.width")
 """Of an environment: its hash, what the packages tell too, and a link that slows down while it rests."""

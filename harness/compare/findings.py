@@ -28,6 +28,7 @@ def findings_of(
     """Every finding; none where there is nothing to tell."""
     return (
         *made_up(results, trials),
+        *made_up_devices(trials),
         *_failed(trials),
         *_impossible(cells),
         *_disturbed(trials),
@@ -56,6 +57,20 @@ def made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[st
         yield f"MADE UP: the debug engine trained nothing in {_named(names, len(trials))}; its figures mean nothing."
     if "debug" in results.score_backends:
         yield "MADE UP: scores of the debug backend were not computed by any model."
+
+
+def made_up_devices(trials: Sequence[TrialResult]) -> Iterable[str]:
+    """Trials whose device was a script: their energy, power, clocks and device memory are its inventions."""
+    found = {trial.name: str(told) for trial in trials if (told := _sampling(trial).get("made_up"))}
+    if found:
+        scripts = ", ".join(sorted(set(found.values())))
+        names = _named(list(found), len(trials))
+        yield f"MADE UP: the device of {names} was a script ({scripts}); its figures mean nothing."
+
+
+def _sampling(trial: TrialResult) -> Mapping[str, Any]:
+    told = trial.facts.get("sampling")
+    return told if isinstance(told, Mapping) else {}
 
 
 def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
@@ -89,7 +104,7 @@ def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:
     if names:
         yield (
             f"Disturbed: figures of {_named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
-            "`--retry disturbed` measures them again."
+            "harness run with --retry disturbed measures them again."
         )
 
 

@@ -11,10 +11,12 @@ from harness.records.results import CellSummary, OutOfMemory, Prediction, TrialR
 
 PARTS = {
     "weights": "weight_memory",
+    "reference": "reference_memory",
     "gradients": "gradient_memory",
     "optimizer": "optimizer_memory",
     "activations": "activation_memory",
     "peak": "peak_allocated",
+    "device": "peak_device_memory",
 }
 """Parts of memory as plans and pictures name them, and the metrics that measure them."""
 
@@ -37,6 +39,7 @@ def out_of_memory(trials: Sequence[TrialResult]) -> tuple[OutOfMemory, ...]:
 
 def _one(phase: str | None, trials: Sequence[TrialResult]) -> OutOfMemory:
     device = next((str(found) for trial in trials if (found := _facts(trial).get("device")) is not None), None)
+    requested = _largest(_facts(trial).get("requested_bytes") for trial in trials)
     own = "peak_allocated" if any("peak_allocated" in trial.metrics for trial in trials) else "peak_host_memory"
     return OutOfMemory(
         cell=trials[0].cell_name,
@@ -44,7 +47,8 @@ def _one(phase: str | None, trials: Sequence[TrialResult]) -> OutOfMemory:
         seeds=tuple(trial.seed for trial in trials),
         phase=phase,
         device=device,
-        requested=_largest(_facts(trial).get("requested_bytes") for trial in trials),
+        requested=requested,
+        free=_largest(found.get("free") for found in map(_facts, trials) if found.get("requested_bytes") == requested),
         peak=_largest(trial.metrics.get(own) for trial in trials),
     )
 

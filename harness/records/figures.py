@@ -19,12 +19,27 @@ _TITLES = {
     "samples_per_second": "samples/s",
     "step_seconds_p50": "step time p50",
     "step_seconds_p90": "step time p90",
+    "step_seconds_p99": "step time p99",
+    "device_step_seconds_p50": "device time p50",
+    "device_step_seconds_p90": "device time p90",
+    "device_step_seconds_p99": "device time p99",
+    "tokens_per_second_per_device": "tokens/s per device",
+    "model_flops_per_second": "model FLOP/s",
+    "mfu": "MFU",
+    "hfu": "HFU",
+    "mean_sm_clock": "mean SM clock",
+    "max_grad_norm": "highest gradient norm",
+    "max_temperature": "highest temperature",
     "train_seconds": "train time",
     "startup_seconds": "start-up time",
     "trial_seconds": "trial time",
     "final_reward_margin": "reward margin",
     "first_reward_margin": "first reward margin",
 }
+_LARGE = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
+_IN_PREFIXES = ("FLOP", "FLOP/s")
+_IN_THOUSANDTHS = {"s": ("ms", 0.1), "J/token": ("mJ/token", 0.1)}
+"""Units whose figures, where all of a column are below this, are written in thousandths."""
 _UNITS_NOT_SHOWN = ("score", "ratio", "nats", "parameters", "tokens", "steps", "tokens/s", "samples/s")
 
 
@@ -55,6 +70,12 @@ def scale(name: str, largest: float) -> Scale:
         return Scale(unit="MiB", divisor=_MIB)
     if unit == "score" and abs(largest) <= 1:
         return Scale(unit="", decimals=3)
+    if unit in _IN_PREFIXES:
+        for divisor, prefix in _LARGE:
+            if largest >= divisor:
+                return Scale(unit=f"{prefix}{unit}", divisor=divisor)
+    if unit in _IN_THOUSANDTHS and 0 < abs(largest) < _IN_THOUSANDTHS[unit][1]:
+        return Scale(unit=_IN_THOUSANDTHS[unit][0], divisor=0.001)
     return Scale(unit="" if unit in _UNITS_NOT_SHOWN else unit)
 
 
@@ -91,10 +112,12 @@ def said(name: str, value: float) -> str:
     if math.isfinite(value):
         if unit == "bytes":
             return format_size(value)
-        if unit == "s":
+        if unit == "s" and not 0 < abs(value) < _IN_THOUSANDTHS["s"][1]:
             return format_duration(value)
-    text = number(value, scale(name, value))
-    return text if unit in ("", "score", "ratio", "nats") else f"{text} {unit}"
+    how = scale(name, value)
+    text = number(value, how)
+    shown = how.unit if how.unit and math.isfinite(value) else unit
+    return text if unit in ("", "score", "ratio", "nats") else f"{text} {shown}"
 
 
 def changed(name: str, change: Change) -> str:

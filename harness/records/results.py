@@ -172,17 +172,17 @@ class OutOfMemory:
     phase: str | None
     device: str | None  # host, device, device 0, …
     requested: float | None
+    free: float | None  # of the device, when it was asked for
     peak: float | None  # the highest peak of the device (on CPU: of the host) before it, bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """Memory by part (weights, gradients, optimizer, activations, peak) as planned and as measured, bytes.
+    """Memory by part as planned and as measured, bytes.
 
-    `measured` has the means over seeds of the parts that were measured; it is empty for a cell that ran out of memory.
-    """
-
-    cell: str
+    Parts: weights, reference, gradients, optimizer, activations, peak (torch's), device. `measured` has the means over
+    seeds of the parts that were measured; it is empty for a cell that ran out of memory.
+    """    cell: str
     kind: Kind
     predicted: Mapping[str, float]
     measured: Mapping[str, float]
@@ -214,6 +214,7 @@ class Answer:
     score_backends: Sequence[str] = ()
     baseline: Sequence[str] = ()  # names of the cells that the others are compared with
     against: Sequence[Against] = ()  # the other cells of the matrix, in its order; empty without a baseline
+    what_else: Sequence[str] = ()  # sentences: what changed with an axis besides what it sets
     health: Sequence[CellFinding] = ()  # warnings first
     out_of_memory: Sequence[OutOfMemory] = ()
     predictions: Sequence[Prediction] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.records.figures import title
 from harness.records.results import Answer
-from harness.report import cost, curves
+from harness.report import breakdown, cost, curves, timeline
 from harness.report.emphasis import Emphasis, emphasise
 
 
@@ -42,7 +42,17 @@ COST = Chart(
     caption="Mean over seeds; bars span the lowest and the highest seed. Train time is the row's own: what a stage "
     "took before\ncomes on top.",
 )
-CHARTS = (LOSS, EVAL_LOSS, MARGINS, COST)
+BREAKDOWN = Chart(
+    file="memory.svg",
+    title="What memory is held for",
+    caption="Means over seeds. The rest of a peak is what none of the parts explains.",
+)
+TIMELINE = Chart(
+    file="memory-over-time.svg",
+    title="Memory over time",
+    caption="The most since the sample before, of the first seed of each cell; dashed where the trial failed.",
+)
+CHARTS = (LOSS, EVAL_LOSS, MARGINS, COST, BREAKDOWN, TIMELINE)
 _CURVES = {LOSS: ("loss", "loss"), EVAL_LOSS: ("eval_loss", "evaluation loss"), MARGINS: ("rewards/margins", "margin")}
 
 
@@ -57,7 +67,8 @@ def draw(answer: Answer) -> dict[Chart, str]:
     svg = _cost(answer, emphasis)
     if svg is not None:
         drawn[COST] = svg
-    return drawn
+    of_memory = {BREAKDOWN: breakdown.draw(answer), TIMELINE: timeline.draw(answer, emphasis)}
+    return drawn | {chart: svg for chart, svg in of_memory.items() if svg is not None}
 
 
 def _cost(answer: Answer, emphasis: Emphasis) -> str | None:

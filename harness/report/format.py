@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -16,6 +17,26 @@ _SHORT = {
     "peak_host_memory": "host memory",
     "peak_device_memory": "device memory",
     "startup_seconds": "start-up",
+    "weight_memory": "weights",
+    "reference_memory": "reference",
+    "gradient_memory": "gradients",
+    "optimizer_memory": "optimizer",
+    "activation_memory": "activations",
+    "step_seconds_p50": "step p50",
+    "step_seconds_p90": "step p90",
+    "step_seconds_p99": "step p99",
+    "data_share": "data wait",
+    "device_step_seconds_p50": "device p50",
+    "energy_per_token": "energy",
+    "import_seconds": "import",
+    "model_seconds": "model",
+    "data_seconds": "data",
+    "trainer_seconds": "trainer",
+    "first_step_seconds": "first step",
+    "mean_power": "power",
+    "mean_device_utilization": "utilization",
+    "mean_sm_clock": "SM clock",
+    "max_temperature": "highest temp.",
 }
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
@@ -46,6 +67,17 @@ def figure(spread: Spread | None, how: Scale) -> str:
     if spread.sd is None:
         return mean
     return f"{mean} ± {number(spread.sd, how, places=None if tiny else places)}"
+
+
+def share(value: float) -> str:
+    """A ratio in per cent: 3.2%, 41.3%."""
+    return f"{number(100 * value, Scale(unit=''), places=1)}{'%' if math.isfinite(value) else ''}"
+
+
+def signed_share(value: float) -> str:
+    """An error in per cent: +3.2%, −11%, 0%."""
+    said = f"{number(100 * value, Scale(unit=''), places=0 if abs(value) >= 0.0995 else 1)}%"
+    return "0%" if said == "0.0%" else f"+{said}" if value > 0 else said
 
 
 def text(value: str) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
-from harness.report.charts import Chart
+from harness.report.charts import BREAKDOWN, TIMELINE, Chart
+from harness.report.commands import run, where, word
 from harness.report.environment import environment_table
 from harness.report.format import quoted, shortened, shown_path, text
+from harness.report.health import disturbed, health
+from harness.report.measured import compute, startup, steps
+from harness.report.memory import memory, predicted
 from harness.report.results import baseline, results
 from harness.report.tables import table
 
 _CAUSE_CHARACTERS = 110
-_RESULTS = "results"
+_MOST_SENTENCES = 12
 
 
 def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
@@ -22,7 +26,17 @@ def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
         results(answer),
         baseline(answer),
         _findings(answer),
-        *(_chart(chart) for chart in charts),
+        disturbed(answer),
+        _what_else(answer),
+        health(answer),
+        *(_chart(chart) for chart in charts if chart not in (BREAKDOWN, TIMELINE)),
+        memory(answer),
+        *(_bare(chart) for chart in charts if chart is BREAKDOWN),
+        *(_chart(chart) for chart in charts if chart is TIMELINE),
+        predicted(answer),
+        compute(answer),
+        steps(answer),
+        startup(answer),
         _failed(answer),
         _excluded(answer),
         _environment(answer),
@@ -41,8 +55,21 @@ def _findings(answer: Answer) -> str:
     return _list("Findings", (text(finding) for finding in answer.findings))
 
 
+def _what_else(answer: Answer) -> str:
+    shown = [text(sentence) for sentence in answer.what_else[:_MOST_SENTENCES]]
+    more = len(answer.what_else) - len(shown)
+    return _list(
+        "What else changed", [*shown, *([f"and {more} more; `harness show` compares two trials"] if more else [])]
+    )
+
+
 def _chart(chart: Chart) -> str:
-    return f"## {chart.title}\n\n![{chart.title}]({chart.file})\n\n{chart.caption}"
+    return f"## {chart.title}\n\n{_bare(chart)}"
+
+
+def _bare(chart: Chart) -> str:
+    """The chart without a heading, for a section that has one."""
+    return f"![{chart.title}]({chart.file})\n\n{chart.caption}"
 
 
 def _failed(answer: Answer) -> str:
@@ -59,9 +86,7 @@ def _failed(answer: Answer) -> str:
     if not rows:
         return ""
     made = table(["trial", "outcome", "in phase", "why"], rows, ["left"] * 4)
-    more = (
-        f"`harness show{_where(answer)} <trial>` tells more; `harness run{_where(answer)} --retry failed` tries again."
-    )
+    more = f"`harness show{where(answer)} <trial>` tells more; `{run(answer)} --retry failed` tries again."
     return f"## What failed\n\n{made}\n\n{more}"
 
 
@@ -82,13 +107,11 @@ def _environment(answer: Answer) -> str:
 def _reproduce(answer: Answer) -> str:
     if not answer.cells:
         return ""
-    file = shown_path(answer.suite_file)
-    run = f"harness run {_word(file)}{_where(answer)}"
-    commands = [f"{run} --only {quoted(cell.name)}" for cell in answer.cells]
+    commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in answer.cells]
     one = next((trial for trial in answer.trials if trial.kind == "cell"), answer.trials[0] if answer.trials else None)
     alone = (
         "\n\nEach run folder holds `command.sh`, which replays its trial alone, e.g. "
-        f"`sh {_word(f'{shown_path(answer.results)}/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."
+        f"`sh {word(f'{shown_path(answer.results)}/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."
         if one
         else ""
     )
@@ -98,20 +121,9 @@ def _reproduce(answer: Answer) -> str:
     )
 
 
-def _where(answer: Answer) -> str:
-    """The option that finds the run folders, where they do not lie in the usual place."""
-    folder = shown_path(answer.results)
-    return "" if folder == _RESULTS else f" --results {_word(folder)}"
-
-
-def _word(value: str) -> str:
-    plain = all(c.isalnum() or c in "/._-+=" for c in value)
-    return value if plain and value else quoted(value)
-
-
 def _query(answer: Answer) -> str:
     suite = answer.suite.replace("'", "''")
-    query = f"harness query{_where(answer)}"
+    query = f"harness query{where(answer)}"
     return (
         "## Ask more\n\nEverything measured is in the store; `docs/store.md` describes its tables.\n\n"
         "```sh\n"

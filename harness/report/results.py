@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.figures import called, changed
+from harness.records.figures import changed
 from harness.records.metrics import metric
 from harness.records.results import Against, Answer, CellSummary
 from harness.report.format import NONE, column_scale, figure, heading, short_title, text
+from harness.report.names import DISTURBED, row_name
 from harness.report.tables import Column, tables
 
 _QUALITY = ("score", "nats", "")
@@ -18,7 +19,7 @@ def results(answer: Answer) -> str:
     """The section of figures, in a table for quality and one for cost; empty without cells."""
     if not answer.cells:
         return ""
-    names = Column(heading="cell", cells=[_row_name(answer, cell) for cell in answer.cells], align="left")
+    names = Column(heading="cell", cells=[row_name(answer, cell) for cell in answer.cells], align="left")
     seeds = Column(heading="seeds", cells=[_seeds(cell) for cell in answer.cells], align="left")
     parts = {"Quality": _columns(answer, quality=True), "Cost": _columns(answer, quality=False)}
     found = {title: columns for title, columns in parts.items() if columns}
@@ -30,13 +31,6 @@ def results(answer: Answer) -> str:
             for title, columns in found.items()
         ]
     return "\n\n".join(part for part in ("## Results", *made, _legend(answer)) if part)
-
-
-def _row_name(answer: Answer, cell: CellSummary) -> str:
-    label = " (untrained)" if cell.kind == "floor" else ""
-    if cell.kind == "cell" and cell.name in answer.baseline:
-        label = " (baseline)"
-    return text(called(cell.kind, cell.name)) + label
 
 
 def _seeds(cell: CellSummary) -> str:
@@ -77,6 +71,8 @@ def _legend(answer: Answer) -> str:
         lines.append("**Bold** is the best mean of the matrix, or all that read the same.")
     if any(_unit(name) == "bytes" for name in answer.columns):
         lines.append("Memory is the most that was in use at once.")
+    if any(cell.disturbed for cell in answer.cells):
+        lines.append(f"{DISTURBED} measured while something disturbed it; see Disturbed.")
     return "\n".join(lines)
 
 
@@ -86,7 +82,9 @@ def baseline(answer: Answer) -> str:
     compared = [name for name in answer.columns if any(name in row.changes for row in rows)]
     if not compared:
         return ""
-    first = Column(heading="cell", cells=[text(row.cell) for row in rows], align="left")
+    marked = {cell.name for cell in answer.cells if cell.kind == "cell" and cell.disturbed}
+    names = [f"{text(row.cell)} {DISTURBED}" if row.cell in marked else text(row.cell) for row in rows]
+    first = Column(heading="cell", cells=names, align="left")
     columns = [Column(heading="seeds", cells=[f"{row.seeds[0]} vs {row.seeds[1]}" for row in rows], align="left")]
     if len({row.baseline for row in rows}) > 1:
         columns.insert(0, Column(heading="against", cells=[text(row.baseline) for row in rows], align="left"))

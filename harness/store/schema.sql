@@ -394,7 +394,7 @@ SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, s.dev
 FROM samples AS s
 JOIN counting_attempts AS c USING (suite, trial_id, attempt)
 JOIN trials AS t ON t.suite = s.suite AND t.trial_id = s.trial_id
-WHERE s.step IS NULL
+WHERE s.step IS NULL AND s.metric <> 'device_memory_before'
 GROUP BY ALL;
 COMMENT ON VIEW device_timeline IS
     'What was sampled of the device beside each trial, of the attempt that counts: one row per device and moment (t seconds after the start); W, J since the first sample, shares, bytes, MHz, °C, reasons to throttle, other processes. Long trials are thinned to means.';

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.plan import Cell, Excluded, Kind, Plan, Trial
-from harness.records.results import Curve, SuiteResults, TrialResult
+from harness.records.results import Curve, Finding, SuiteResults, Timeline, TrialResult
 from harness.records.suite import Decide, Replicates, Score, Setup, Suite
 
 ACC = "score.arithmetic_mc.acc"
@@ -37,11 +37,11 @@ def suite(*, decide: Decide | None = None, tasks: Sequence[str] = ("arithmetic_m
     )
 
 
-def cell(name: str, *, kind: Kind = "cell", **config: Any) -> Cell:
+def cell(name: str, *, kind: Kind = "cell", levels: Mapping[str, str] | None = None, **config: Any) -> Cell:
     """A cell whose method is the first part of its name."""
     method = None if kind == "floor" else "sft" if kind == "stage" else name.partition("-")[0]
     made = {"method": method, "model": {"shape": "tiny"}, "data": {"source": "arithmetic"}, **config}
-    return Cell(id=f"{name}-id", name=name, kind=kind, levels={"recipe": name}, config=made)
+    return Cell(id=f"{name}-id", name=name, kind=kind, levels=levels or {"recipe": name}, config=made)
 
 
 def plan(cells: Sequence[Cell], *, of: Suite | None = None, seeds: int = 2, excluded: Sequence[Excluded] = ()) -> Plan:
@@ -119,6 +119,102 @@ def whole(steps: int = 60) -> tuple[Plan, SuiteResults]:
         if trial.cell.kind != "floor":
             curves += _curves(trial, steps, chance, preference=method != "sft", slow=lora)
     return made, results(found, curves=tuple(curves))
+
+
+def on_a_device() -> tuple[Plan, SuiteResults]:
+    """Something like a memory suite on one GPU: batch sizes with and without checkpointing, the largest without is oom.
+
+    Its figures were predicted; one trial was disturbed, and the health of another gives reason to look.
+    """
+    cells = [
+        cell(f"sft-gc_{checkpointing}-batch{batch}", levels={"gc": checkpointing, "batch": str(batch)})
+        for checkpointing in ("on", "off")
+        for batch in (1, 4, 16)
+    ]
+    made = plan(cells)
+    found, timelines = [], []
+    for trial in made.trials:
+        chance = random.Random(trial.name)
+        batch, off = int(trial.cell.levels["batch"]), trial.cell.levels["gc"] == "off"
+        activations = batch * (6.1 if off else 1.9) * GIB
+        config = {"predicted_memory": {**PARTS, "activations": 0.9 * activations, "peak": HELD + 0.9 * activations}}
+        if off and batch == 16:
+            facts = {"oom": {"phase": "forward", "requested_bytes": 3 * GIB, "device": "device 0", "free": GIB}}
+            metrics = {"peak_allocated": 75.4 * GIB, "peak_reserved": 78 * GIB}
+            found.append(result(trial, metrics, outcome="oom", phase="train", cause="out", facts=facts, config=config))
+            timelines.append(_timeline(trial, [HELD, 70 * GIB, 75.4 * GIB]))
+            continue
+        kernel = {"attention": "flash" if off else "sdpa", "gradient_checkpointing": not off}
+        changes: dict[str, Any] = {
+            "active": kernel,
+            "facts": {"peak_phase": "backward" if off else "optimizer"},
+            "config": config,
+        }
+        if trial.name == "sft-gc_on-batch4-s1":
+            changes["disturbed"] = ("throttled: sw_thermal in 31% of the window", "another process was on the device")
+        if off:
+            spike = f"the loss jumped to {4 + trial.seed}.21, from a median of 1.13 in the logs before"
+            changes["findings"] = (
+                Finding(name="loss_spike", step=40 + trial.seed, level="warning", text=spike),
+                Finding(name="loss_spike", step=90, level="warning", text="the loss jumped to 9"),
+            )
+        if batch < 16:
+            text = "the gradient norm is below 0.1 in 20 of 95 logs after warm-up; 0.02 at step 61"
+            changes["findings"] = (
+                *changes.get("findings", ()),
+                Finding(name="gradient_norm", step=7, level="info", text=text),
+            )
+        found.append(result(trial, _on_a_device(batch, activations, chance, off=off), **changes))
+        timelines.append(_timeline(trial, [HELD, *[HELD + activations] * 4]))
+    return made, results(found, timelines=tuple(timelines), score_backends=())
+
+
+GIB = 2.0**30
+PARTS = {"weights": 0.92 * GIB, "gradients": 0.92 * GIB, "optimizer": 1.84 * GIB}
+HELD = sum(PARTS.values())
+
+
+def _on_a_device(batch: int, activations: float, chance: random.Random, *, off: bool) -> dict[str, float]:
+    rate = 41000 * batch / (batch + 3) * (1.25 if off else 1) * chance.uniform(0.99, 1.01)
+    return {
+        "tokens_per_second": rate,
+        "tokens_per_second_per_device": rate,
+        "step_seconds_p50": 0.021 * batch,
+        "step_seconds_p90": 0.022 * batch,
+        "step_seconds_p99": 0.031 * batch,
+        "device_step_seconds_p50": 0.0205 * batch,
+        "data_share": 0.0123,
+        "train_seconds": 61.0,
+        "startup_seconds": 2.4,
+        "import_seconds": 0.02,
+        "model_seconds": 1.1,
+        "data_seconds": 0.4,
+        "trainer_seconds": 0.5,
+        "first_step_seconds": 0.38,
+        "weight_memory": PARTS["weights"],
+        "gradient_memory": PARTS["gradients"],
+        "optimizer_memory": PARTS["optimizer"],
+        "activation_memory": activations,
+        "peak_allocated": HELD + activations + 0.5 * GIB,
+        "peak_reserved": 1.07 * (HELD + activations),
+        "peak_device_memory": 1.07 * (HELD + activations) + 0.5 * GIB,
+        "peak_host_memory": 3.2 * GIB,
+        "model_flops_per_second": rate * 3.1e9,
+        "mfu": rate * 3.1e9 / 989e12,
+        "hfu": rate * (3.1e9 if off else 4.1e9) / 989e12,
+        "energy": 24000.0 * chance.uniform(0.98, 1.02),
+        "energy_per_token": 390 / rate * chance.uniform(0.98, 1.02),
+        "mean_power": 391.0,
+        "mean_device_utilization": 0.93,
+        "mean_sm_clock": 1890.0,
+        "max_temperature": 61.0,
+        "final_loss": 1.1,
+    }
+
+
+def _timeline(trial: Trial, values: Sequence[float]) -> Timeline:
+    times = [2.0 * (place + 1) for place in range(len(values))]
+    return Timeline(trial_id=trial.id, metric="device_allocated_peak", times=times, values=tuple(values))
 
 
 def _metrics(trial: Trial, chance: random.Random) -> dict[str, float]:

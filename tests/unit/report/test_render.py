@@ -20,7 +20,7 @@ from harness.records.results import Answer
 from harness.records.suite import Decide, Selector
 from harness.report import render
 from harness.report.tables import WIDEST
-from tests.unit.compare.made import ACC, ENVIRONMENT, cell, plan, result, results, suite, whole
+from tests.unit.compare.made import ACC, ENVIRONMENT, cell, on_a_device, plan, result, results, suite, whole
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -82,6 +82,13 @@ def one_cell() -> Answer:
     return answer(results([result(made.trials[0], metrics | {"train_seconds": 4321.0})], score_backends=()), made)
 
 
+def a_memory_suite() -> Answer:
+    made, found = on_a_device()
+    chosen = tuple(one.id for one in made.cells if one.name == "sft-gc_on-batch1")
+    said = made.suite.model_copy(update={"baseline": Selector(levels={"gc": ("on",), "batch": ("1",)}), "score": None})
+    return answer(found, dataclasses.replace(made, suite=said, baseline=chosen))
+
+
 def mixed_and_odd() -> Answer:
     """Two environments, bounds, names that Markdown and shells would take for something else."""
     decide = Decide(maximise="tokens_per_second", keep={"peak_host_memory": "<= 1 GiB"})
@@ -108,6 +115,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
         nothing_ran,
         all_failed,
         one_cell,
+        a_memory_suite,
         mixed_and_odd,
     )
 }
