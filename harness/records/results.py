@@ -182,7 +182,9 @@ class Prediction:
 
     Parts: weights, reference, gradients, optimizer, activations, peak (torch's), device. `measured` has the means over
     seeds of the parts that were measured; it is empty for a cell that ran out of memory.
-    """    cell: str
+    """
+
+    cell: str
     kind: Kind
     predicted: Mapping[str, float]
     measured: Mapping[str, float]
