@@ -15,6 +15,7 @@ from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.attend import DEFAULT_TRAIN, attend, find_train
 from harness.worker.guard import quiet_environment
+from harness.worker.ranks import ALONE, Rank, announce, join, rank_here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,24 +27,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", default=DEFAULT_TRAIN, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
-        outcome = train_alone(RunFolder(options.folder.resolve()), options.train)
+        rank = rank_here()
+        outcome = train_alone(RunFolder(options.folder.resolve()), options.train, rank)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except OSError as error:
         print(f"error: the run folder cannot be written: {error}", file=sys.stderr)
         return EXIT_INPUT
-    print(_line(outcome))
+    if rank.number == 0:
+        print(_line(outcome))
     if outcome.outcome == "interrupted":
         return EXIT_INTERRUPTED
     return EXIT_OK if outcome.outcome == "ok" else EXIT_TRIALS_FAILED
 
 
-def train_alone(folder: RunFolder, train: str = DEFAULT_TRAIN) -> Outcome:
-    """A new attempt of the trial in `folder`, trained in this process.
+def train_alone(folder: RunFolder, train: str = DEFAULT_TRAIN, rank: Rank = ALONE) -> Outcome:
+    """A new attempt of the trial in `folder`, trained in this process together with those of the other ranks, if any.
 
     Raises:
         FolderError: the folder holds no trial, or another process is training it.
+        InputError: the main process of this rank's training has begun no attempt.
     """
     if folder.spec() is None:
         raise FolderError.of(
@@ -52,11 +56,14 @@ def train_alone(folder: RunFolder, train: str = DEFAULT_TRAIN) -> Outcome:
             hint="name a folder such as results/<suite>/<trial id>; `harness list` shows them",
         )
     quiet_environment()
+    if rank.number > 0:
+        return attend(folder, join(folder, rank), find_train(train), signal.SIGTERM, signal.SIGINT)
     attempt = _own_attempt(folder)
     with attempt.log.open("a", encoding="utf-8") as log:
         # Held until the end: a run of the suite sees by it that this attempt is alive.
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         print("trained in the foreground; the output went to the terminal", file=log, flush=True)
+        announce(attempt, rank)
         return attend(folder, attempt, find_train(train), signal.SIGTERM, signal.SIGINT)
 
 

@@ -24,6 +24,7 @@ from harness.records.run_folder import Attempt, RunFolder, write_json
 from harness.records.spec import Spec
 from harness.worker.attend import describe
 from harness.worker.config import resolve
+from harness.worker.ranks import own_device
 from harness.worker.redact import redact_file, redacted, redactor
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
@@ -44,7 +45,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
         raise FolderError.of(f"{folder.path} holds no trial", why="there is no readable spec.json in it")
     started, clock = datetime.now(UTC), time.monotonic()
     redact = redactor()
-    scratch = attempt.path / "scratch"
+    scratch = attempt.path / (f"scratch.rank{attempt.rank}" if attempt.rank else "scratch")
     name: OutcomeName = "ok"
     cause: str | None = None
     try:
@@ -53,7 +54,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
             Recorder(attempt.events, redact=redact) as recorder,
             DeviceSampling(recorder, attempt.device_log, spec.device_hz) as sampling,
         ):
-            trial = _Trial(folder, spec, recorder, scratch, sampling)
+            trial = _Trial(folder, spec, recorder, scratch, sampling, main=attempt.rank == 0)
             try:
                 trial.run()
             except Exception as error:
@@ -61,10 +62,12 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
                 if name == "oom":
                     recorder.add("oom", phase=recorder.region or recorder.phase_now, values=oom.details(error))
                 _log(attempt, redact(traceback.format_exc()))
-            trial.examine(attempt)
+            if attempt.rank == 0:
+                trial.examine(attempt)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        redact_file(attempt.log, redact)
+        if attempt.rank == 0:
+            redact_file(attempt.log, redact)
     events = attempt.all_events()
     return Outcome(
         outcome=name,
@@ -103,14 +106,17 @@ class _Left:
 
 
 class _Trial:
-    """One attempt, phase by phase."""
+    """One attempt, phase by phase; only the `main` process writes what there is one of."""
 
-    def __init__(self, folder: RunFolder, spec: Spec, recorder: Recorder, scratch: Path, sampling: Probe) -> None:
+    def __init__(
+        self, folder: RunFolder, spec: Spec, recorder: Recorder, scratch: Path, sampling: Probe, *, main: bool = True
+    ) -> None:
         self.folder = folder
         self.spec = spec
         self.recorder = recorder
         self.scratch = scratch
         self.left = _Left()
+        self._main = main
         self._sampling = sampling
         self._root = Path(spec.suite_file).parent
         self._start = folder.path / spec.start if spec.start else None
@@ -127,8 +133,9 @@ class _Trial:
             self._environment()
         if self.spec.kind != "floor" and self.spec.method is not None:
             model = self._train(METHODS[self.spec.method], model, tokenizer, probes)
-        with self.recorder.phase("save"):
-            self._save(model, tokenizer)
+        if self._main:
+            with self.recorder.phase("save"):
+                self._save(model, tokenizer)
 
     def examine(self, attempt: Attempt) -> None:
         """Records what the curves show of the training's health."""
@@ -142,6 +149,8 @@ class _Trial:
         import transformers
 
         self._cuda = bool(torch.cuda.is_available()) and not self.spec.train.get("use_cpu", False)
+        if self._cuda and (device := own_device()) is not None:
+            torch.cuda.set_device(device)
         transformers.set_seed(self.spec.seed)
 
     def _model(self) -> tuple[Any, Any]:
@@ -156,7 +165,8 @@ class _Trial:
     def _environment(self) -> None:
         captured = redacted(environment.capture(), redactor())
         self.left.environment = captured["hash"]
-        write_json(self.folder.environment_file, captured)
+        if self._main:
+            write_json(self.folder.environment_file, captured)
 
     def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe]) -> Any:
         """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
@@ -182,6 +192,7 @@ class _Trial:
             self._divergence.check_weights(trainer.model, trainer.state.global_step)
         if rows and not _evaluated_last(trainer):
             trainer.evaluate()
+        trainer.accelerator.wait_for_everyone()  # each rank has written its steps; the main one reads them all
         return trainer.accelerator.unwrap_model(trainer.model)
 
     def _data(self, method: Method) -> Any:
