@@ -18,8 +18,8 @@ STEPS = 2
 """Taken after the first step, in case there is no other, and after the second, which counts."""
 UNEXPLAINED_SHARE = 0.03
 WORKSPACES = 128 * 2**20
-"""What no tensor explains is worth a note from this share of the device's memory on, and beyond what cuBLAS takes: up
-to 32 MiB for each of its two libraries in each of torch's two threads (NVIDIA's cublasSetWorkspace: 32 MiB on Hopper)."""
+"""What no tensor explains is worth a note from this share of the device's memory on, and beyond what cuBLAS takes: on
+Hopper 32 MiB (NVIDIA, cublasSetWorkspace) for each of its two libraries in each of torch's two threads."""
 
 
 @dataclass(slots=True)

@@ -123,6 +123,18 @@ def test_a_quantised_tensor_counts_what_it_holds() -> None:
     assert Ledger(_cpu()).add([state]) == 1024 + 16
 
 
+def test_eight_bit_state_counts_its_codes_scales_and_one_code_book() -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    import torch
+
+    model = torch.nn.ModuleList([_linear(64, 128, bias=False), _linear(128, 96, bias=False)])
+    optimizer = _stepped(model, lambda weights: bitsandbytes.optim.AdamW8bit(weights, lr=1e-3))
+    found, _ = summed(_trainer(model, optimizer), _cpu())
+    each = [64 * 128, 128 * 96]
+    codes, scales = sum(2 * count for count in each), sum(2 * 4 * count // 256 for count in each)
+    assert found["optimizer"] == codes + scales + 2 * 256 * 4  # a signed and an unsigned book of 256 values, shared
+
+
 def test_paged_state_counts_but_not_as_the_allocators() -> None:
     """bitsandbytes' paged state is a tensor of the host's to torch, in memory that CUDA manages."""
     import torch
