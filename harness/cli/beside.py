@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_ROOM = 30  # columns of a value before it is cut
-
 
 def tell(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Two trials, as `harness.cli.show.tell` tells each, with their metrics beside each other and what differs."""
@@ -48,26 +46,18 @@ def _beside(name: str, one: float | None, other: float | None) -> dict[str, Any]
 
 def show(both: Mapping[str, Any]) -> None:
     """Prints what `tell` told."""
+    from harness.cli.output import wrapped
     from harness.cli.show import finding_line, outcome_line
 
-    one, other = both["one"], both["other"]
-    print(f"{one['name']}  {one['id']}\n{other['name']}  {other['id']}")
-    rows = [["outcome", outcome_line(one), outcome_line(other), ""]]
-    rows += [_row(name, entry) for name, entry in both["metrics"].items()]
-    _print_table(["", *_titles(one, other), "change"], rows)
-    for told in (one, other):
-        _print(f"health of {told['name']}", [finding_line(finding) for finding in told["findings"]])
-        _print(f"figures of {told['name']} not to be trusted", told["disturbed"])
+    sides = {"A": both["one"], "B": both["other"]}
+    for letter, told in sides.items():
+        print(wrapped(f"{letter}  {told['spec'].get('suite')} / {told['name']}  {told['id']}", indent=3))
+        print(wrapped(f"   {outcome_line(told)}", indent=3))
+    _print_table(["", "A", "B", "change"], [_row(name, entry) for name, entry in both["metrics"].items()])
+    for letter, told in sides.items():
+        _print(f"health of {letter}", [finding_line(finding) for finding in told["findings"]])
+        _print(f"figures of {letter} not to be trusted", told["disturbed"])
     _print_differences(both["differences"])
-
-
-def _titles(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Their names; with their suites, or their ids, where the names are the same."""
-    if one["name"] != other["name"]:
-        return [one["name"], other["name"]]
-    if one["spec"].get("suite") != other["spec"].get("suite"):
-        return [f"{told['spec'].get('suite')}/{told['name']}" for told in (one, other)]
-    return [one["id"], other["id"]]
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
@@ -80,18 +70,20 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
 def _change(entry: Mapping[str, Any]) -> str:
     from harness.cli.output import number
 
-    if entry["ratio"] is not None:
-        return f"{entry['ratio']:.3g}×" if entry["ratio"] < 1000 else f"{entry['ratio']:,.0f}×"
     if entry["difference"] is None:
         return ""
+    if entry["difference"] == 0:
+        return "="
+    if entry["ratio"] is not None:
+        return f"{entry['ratio']:.3g}×" if entry["ratio"] < 1000 else f"{entry['ratio']:,.0f}×"
     return f"{'+' if entry['difference'] > 0 else ''}{number(entry['difference'])}"
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from harness.cli.output import plain_table
 
-    cut = [[row[0], *(_cut(value) for value in row[1:])] for row in rows]
-    print("\n" + plain_table(columns, cut, right=columns[1:]))
+    if rows:
+        print("\n" + plain_table(columns, rows, right=columns[1:]))
 
 
 def _print_differences(found: Mapping[str, Any]) -> None:
@@ -124,7 +116,3 @@ def _print(title: str, lines: Sequence[str]) -> None:
     if lines:
         print(f"\n{title}")
         print("\n".join(wrapped(f"  {line}", indent=6) for line in lines))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _ROOM else f"{text[: _ROOM - 1]}…"

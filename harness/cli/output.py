@@ -142,6 +142,14 @@ def number(value: float | int | None) -> str:
     return f"{value:.4g}"
 
 
+def _prefixed(value: float) -> str:
+    """Three digits and a decimal prefix: 23.2 G, 1.97 P."""
+    for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}"
+    return f"{value:.3g} "
+
+
 def figure(value: float | None, unit: str) -> str:
     """A metric's value with its unit: sizes as GiB, durations as 1m 30s."""
     from harness.records.units import format_duration, format_size
@@ -156,4 +164,6 @@ def figure(value: float | None, unit: str) -> str:
         return format_duration(value)
     if unit in ("ratio", "score"):
         return number(value)
+    if unit.startswith("FLOP"):
+        return f"{_prefixed(value)}{unit}"
     return f"{number(value)} {unit}"

@@ -184,9 +184,11 @@ def finding_line(finding: Mapping[str, Any]) -> str:
 
 
 def _unfolded(active: Mapping[str, Any]) -> dict[str, Any]:
-    """What was active with adapters by their names; what is off or not there is left to --json."""
+    """What was active with adapters by their names; what is off or says the same twice is left to --json."""
     adapters = active.get("adapter")
-    shown = {name: value for name, value in active.items() if name != "adapter" and value not in (False, [], None)}
+    again = {name for name in ("dtypes", "trained_dtypes") if active.get(name) == [active.get("dtype")]}
+    off = {name for name, value in active.items() if value in (False, [], None)}
+    shown = {name: value for name, value in active.items() if name not in again | off | {"adapter"}}
     if isinstance(adapters, Mapping):
         shown |= {f"adapter {name}": options for name, options in adapters.items()}
     return shown
@@ -199,7 +201,7 @@ def _environment(found: Mapping[str, Any]) -> dict[str, Any]:
         "hash": str(found.get("hash") or "")[:12],
         "python": found.get("python"),
         "packages": {name: packages[name] for name in _PACKAGES if name in packages},
-        "harness": found.get("harness"),
+        "harness": {name: _short(value) for name, value in (found.get("harness") or {}).items()},
         "torch": found.get("torch"),
         "device": found.get("device"),
         "cpu": found.get("cpu"),
@@ -209,6 +211,11 @@ def _environment(found: Mapping[str, Any]) -> dict[str, Any]:
         "variables": found.get("variables"),
         "not read": found.get("not_read"),
     }
+
+
+def _short(value: Any) -> Any:
+    """A commit or a hash by its first letters."""
+    return value[:12] if isinstance(value, str) and len(value) >= 40 else value
 
 
 def outcome_line(told: Mapping[str, Any]) -> str:

@@ -45,6 +45,8 @@ _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "train.use_liger_kernel": ("liger", "patched"),
 }
 """Where the trainer shows what a field of the suite asked for, when it is not under the field's own name."""
+_WHOLE = ("optimizer_state", "optimizer_state_elements", "patched")
+"""Facts whose parts say little each."""
 _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_elements")
 """Counts that move with nearly every lever: shown of two trials, left out of sentences."""
 _MOST_NAMED = 6
@@ -100,7 +102,8 @@ def what_else(one: Side, other: Side) -> WhatElse:
     levels = tuple(differences(_mapping(one.spec.get("levels")), _mapping(other.spec.get("levels"))))
     changed = tuple(differences(*_asked(one.spec, other.spec)))
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
-    active = [fact for fact in differences(one.active, other.active) if not _is_under(fact.name, _MUST_DIFFER)]
+    facts = differences(one.active, other.active, whole=_WHOLE)
+    active = [fact for fact in facts if not _is_under(fact.name, _MUST_DIFFER)]
     acted: list[Difference] = []
     inert: list[Difference] = []
     for entry in asked:
@@ -186,11 +189,12 @@ def _common(cases: Sequence[Sequence[Difference]]) -> list[Difference]:
     return [entry for entry in cases[0] if entry.name in names and all(entry in case for case in cases)]
 
 
-def differences(one: Any, other: Any, path: str = "") -> Iterator[Difference]:
-    """Where two JSON values differ, by dotted path; a mapping on one side alone is one difference, not many."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
+def differences(one: Any, other: Any, path: str = "", *, whole: Sequence[str] = ()) -> Iterator[Difference]:
+    """Where two JSON values differ, by dotted path; a mapping on one side alone or of `whole` is one difference."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and path not in whole:
         for name in dict.fromkeys((*one, *other)):
-            yield from differences(one.get(name), other.get(name), f"{path}.{name}" if path else str(name))
+            inner = f"{path}.{name}" if path else str(name)
+            yield from differences(one.get(name), other.get(name), inner, whole=whole)
     elif not _same(one, other):
         yield Difference(name=path, one=one, other=other)
 
@@ -225,6 +229,8 @@ def shows(asked: str, fact: str) -> bool:
     root, _, name = asked.partition(".")
     if root == "lora":
         return fact == "adapter" or (fact.startswith("adapter.") and (not name or fact.endswith(f".{name}")))
+    if root == "data":
+        return fact in ("train_rows", "eval_rows")
     return _is_under(fact, _places_of(asked))
 
 

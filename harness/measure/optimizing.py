@@ -43,7 +43,7 @@ def dtype_of(tensor: Any) -> str:
 
 
 def state_dtypes(optimizer: Any) -> dict[str, list[str]]:
-    """Dtypes by the name of the state (exp_avg, state1, …), that of most elements first; empty without a state.
+    """Dtypes by the name of the state (exp_avg, state1, …), those of most elements first; empty without a state.
 
     bitsandbytes keeps the state of weights below 4,096 elements, and of embeddings, in 32 bits beside the 8 of others.
     """
@@ -52,7 +52,8 @@ def state_dtypes(optimizer: Any) -> dict[str, list[str]]:
         elements = found.setdefault(name, {})
         dtype = dtype_of(tensor)
         elements[dtype] = elements.get(dtype, 0) + int(tensor.numel())
-    return {name: sorted(by, key=lambda dtype: (-by[dtype], dtype)) for name, by in sorted(found.items())}
+    largest = sorted(found, key=lambda name: (-sum(found[name].values()), name))
+    return {name: sorted(found[name], key=lambda dtype: (-found[name][dtype], dtype)) for name in largest}
 
 
 def state_elements(optimizer: Any) -> dict[str, int]:

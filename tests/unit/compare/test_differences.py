@@ -1,0 +1,280 @@
+"""What differs between two trials: the axis apart from the rest, and levers that did not act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.compare.differences import Difference, Side, alongside, differences, listed, shows, what_else, worded
+from harness.records.results import TrialResult
+
+ACTIVE: dict[str, Any] = {
+    "trainer": "SFTTrainer",
+    "attention": "sdpa",
+    "packing": False,
+    "padding_free": False,
+    "optimizer": "AdamW",
+    "optimizer_package": "torch",
+    "optimizer_state": {"exp_avg": ["float32"]},
+    "train_rows": 100,
+    "config": {"seed": 0, "output_dir": "/a", "packing": False, "beta1": 0.9},
+}
+ENVIRONMENT = {
+    "hash": "e1",
+    "packages": {"torch": "2.13.0", "trl": "1.16.0"},
+    "device": {"name": "H200", "pcie": {"generation": 5, "max_generation": 5}},
+}
+
+
+def _spec(levels: Mapping[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+    plain = {
+        "suite": "s",
+        "suite_file": "/a/s.yaml",
+        "trial_id": "t",
+        "cell_id": "c",
+        "name": "n",
+        "cell_name": "c",
+        "levels": dict(levels or {}),
+        "seed": 0,
+        "method": "sft",
+        "model": {"shape": "tiny"},
+        "data": {"source": "arithmetic"},
+        "train": {"max_steps": 10},
+        "lora": None,
+        "start": None,
+        "timeout_s": 60.0,
+        "defaults": {"packing": False, "padding_free": False, "learning_rate": 2e-5},
+    }
+    return plain | fields
+
+
+def _side(levels: Mapping[str, str] | None = None, *, active: Mapping[str, Any] | None = None, **fields: Any) -> Side:
+    return Side(spec=_spec(levels, **fields), active={**ACTIVE, **(active or {})}, environment=ENVIRONMENT)
+
+
+def _names(entries: Any) -> list[str]:
+    return [entry.name for entry in entries]
+
+
+PLAIN = _side({"train.packing": "false"}, train={"max_steps": 10, "packing": False})
+PACKED = _side(
+    {"train.packing": "true"},
+    train={"max_steps": 10, "packing": True},
+    active={"packing": True, "padding_free": True, "train_rows": 30, "config": {**ACTIVE["config"], "packing": True}},
+)
+
+
+def test_what_packing_brings_along_is_told_apart_from_packing() -> None:
+    found = what_else(PLAIN, PACKED)
+    assert found.axis == (Difference(name="train.packing", one="false", other="true"),)
+    assert _names(found.asked) == ["train.packing"]
+    assert _names(found.acted) == ["packing"]
+    assert found.inert == ()
+    assert _names(found.besides_the_axis) == ["padding_free", "train_rows"]
+
+
+def test_the_other_way_round_is_the_mirror_image() -> None:
+    there, back = what_else(PLAIN, PACKED), what_else(PACKED, PLAIN)
+    assert [(e.name, e.other, e.one) for e in there.active] == [(e.name, e.one, e.other) for e in back.active]
+
+
+def test_seeds_names_places_and_idle_links_must_differ_or_may() -> None:
+    one = _side(seed=0, trial_id="a", name="x-s0", suite_file="/a")
+    environment = {
+        **ENVIRONMENT,
+        "hash": "e2",
+        "device": {"name": "H200", "pcie": {"generation": 1, "max_generation": 5}},
+    }
+    other = Side(
+        spec=_spec(seed=1, trial_id="b", name="x-s1", suite_file="/b"),
+        active={**ACTIVE, "config": {**ACTIVE["config"], "seed": 1, "output_dir": "/b"}},
+        environment=environment,
+    )
+    assert what_else(one, other) == what_else(one, one)
+    assert not what_else(one, other).besides_the_axis
+
+
+def test_a_lever_that_was_set_and_does_not_show_did_not_act() -> None:
+    """DPO's padding_free: TRL takes it, warns, and goes on with padding."""
+    config = {**ACTIVE["config"], "padding_free": True}
+    on = _side({"train.padding_free": "true"}, train={"max_steps": 10, "padding_free": True}, active={"config": config})
+    off = _side({"train.padding_free": "false"}, train={"max_steps": 10})
+    found = what_else(off, on)
+    assert found.inert == (Difference(name="train.padding_free", one=False, other=True),)
+    assert found.acted == ()
+    assert found.active == ()  # that the resolved configuration repeats it is no difference of its own
+
+
+def test_what_the_trainer_does_not_show_is_neither_acted_nor_inert() -> None:
+    one = _side({"train.learning_rate": "a"}, train={"learning_rate": 1e-3}, active={"config": {"learning_rate": 1e-3}})
+    other = _side(
+        {"train.learning_rate": "b"}, train={"learning_rate": 1e-4}, active={"config": {"learning_rate": 1e-4}}
+    )
+    found = what_else(one, other)
+    assert (_names(found.asked), found.acted, found.inert, found.active) == (["train.learning_rate"], (), (), ())
+
+
+def test_an_axis_of_named_sets_asked_for_all_that_its_levels_set() -> None:
+    one = _side({"recipe": "full"}, train={"max_steps": 10})
+    other = _side(
+        {"recipe": "lora"},
+        train={"max_steps": 20},
+        lora={"r": 8},
+        active={"adapter": {"default": {"r": 8}}, "max_steps": 20},
+    )
+    found = what_else(one, other)
+    assert sorted(_names(found.asked)) == ["lora", "train.max_steps"]
+    assert sorted(_names(found.acted)) == ["adapter", "max_steps"]
+    assert found.beside == ()
+
+
+def test_a_field_that_no_axis_varies_is_told_beside_it() -> None:
+    changed = Side(spec={**PACKED.spec, "timeout_s": 5.0, "model": {"shape": "small"}}, active=PACKED.active)
+    found = what_else(PLAIN, changed)
+    assert sorted(_names(found.beside)) == ["model.shape", "timeout_s"]
+    assert _names(found.asked) == ["train.packing"]
+
+
+def test_a_field_left_out_is_its_default() -> None:
+    found = what_else(_side(train={"packing": False}), _side(train={}))
+    assert found.beside == ()
+    newer = _side(train={}, defaults={"packing": True})
+    assert _names(what_else(_side(train={"packing": False}), newer).beside) == ["train.packing"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "fact", "same"),
+    [
+        ("train.packing", "packing", True),
+        ("train.packing", "packing_strategy", False),
+        ("train.optim", "optimizer_package", True),
+        ("model.attn_implementation", "attention", True),
+        ("lora.r", "adapter.default.r", True),
+        ("lora.r", "adapter.default.lora_alpha", False),
+        ("lora", "adapter", True),
+        ("data.rows", "train_rows", True),
+        ("train.max_steps", "train_rows", False),
+        ("train.gradient_checkpointing_kwargs.use_reentrant", "checkpointing.use_reentrant", True),
+    ],
+)
+def test_where_an_asked_field_shows(asked: str, fact: str, same: bool) -> None:
+    assert shows(asked, fact) is same
+
+
+def test_an_adapter_that_took_another_rank_than_asked_did_not_act() -> None:
+    adapter = {"adapter": {"default": {"r": 8, "lora_alpha": 16}}}
+    one = _side({"lora.r": "8"}, lora={"r": 8}, active=adapter)
+    other = _side({"lora.r": "16"}, lora={"r": 16}, active=adapter)
+    assert _names(what_else(one, other).inert) == ["lora.r"]
+    unknown = what_else(_side({"lora.x": "1"}, lora={"x": 1}, active=adapter), _side({"lora.x": "2"}, lora={"x": 2}))
+    assert unknown.inert == ()
+
+
+def test_packages_are_told_one_by_one() -> None:
+    packages = {"torch": "2.14.0", "trl": "1.16.0", "bitsandbytes": "0.50.2"}
+    other = Side(spec=PLAIN.spec, active=PLAIN.active, environment={**ENVIRONMENT, "packages": packages})
+    assert [str(entry) for entry in what_else(PLAIN, other).environment] == [
+        "packages.torch 2.13.0 → 2.14.0",
+        "packages.bitsandbytes none → 0.50.2",
+    ]
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["a", "b", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_values, _values)
+def test_differences_are_there_exactly_where_values_differ(one: Any, other: Any) -> None:
+    assert not list(differences(one, one))
+    forth = list(differences(one, other))
+    back = list(differences(other, one))
+    assert {(entry.name, str(entry.one)) for entry in forth} == {(entry.name, str(entry.other)) for entry in back}
+    if not forth:
+        assert _without_nothing(one) == _without_nothing(other)
+
+
+def _without_nothing(value: Any) -> Any:
+    """The value with empty mappings, lists and None as one, and true apart from 1."""
+    if isinstance(value, dict):
+        return {key: inner for key, said in value.items() if (inner := _without_nothing(said)) is not None} or None
+    return None if value in (None, []) else str(value)
+
+
+def test_values_are_worded_for_a_reader() -> None:
+    assert worded(None) == "none"
+    assert worded(True) == "true"
+    assert worded({"a": 1, "b": None}) == "a=1"
+    assert worded(["x", 2000]) == "x+2,000"
+    assert len(worded("y" * 100)) == 48
+    entries = [Difference(name=name, one=0, other=1) for name in "abcdefgh"]
+    assert listed(entries, most=2) == "a 0 → 1, b 0 → 1 and 6 more"
+
+
+# Of a whole suite
+
+
+def _trial(name: str, levels: Mapping[str, str], side: Side, seed: int = 0, **changes: Any) -> TrialResult:
+    fields: dict[str, Any] = {
+        "trial_id": f"{name}-{seed}",
+        "cell_id": name,
+        "name": f"{name}-s{seed}",
+        "cell_name": name,
+        "kind": "cell",
+        "levels": levels,
+        "seed": seed,
+        "method": "sft",
+        "outcome": "ok",
+        "phase": None,
+        "cause": None,
+        "attempts": 1,
+        "environment": "e1",
+        "metrics": {},
+        "config": {**side.spec, "levels": levels},
+        "active": side.active,
+    }
+    return TrialResult(**(fields | changes))
+
+
+def _grid() -> list[TrialResult]:
+    """Packing × rows: packing changes padding_free in both columns, and the rows differently in each."""
+    trials = []
+    for rows in ("10", "20"):
+        for packing, side in (("false", PLAIN), ("true", PACKED)):
+            active = {**side.active, "train_rows": int(rows) * (1 if packing == "false" else 3)}
+            made = Side(spec={**side.spec, "data": {"rows": int(rows)}}, active=active, environment=ENVIRONMENT)
+            levels = {"train.packing": packing, "data.rows": rows}
+            trials += [_trial(f"p{packing}-r{rows}", levels, made, seed) for seed in (0, 1)]
+    return trials
+
+
+def test_what_an_axis_changed_besides_itself_is_one_sentence() -> None:
+    said = alongside(_grid(), {"e1": ENVIRONMENT})
+    assert said == ("train.packing false → true changed more than itself: padding_free false → true.",)
+
+
+def test_a_lever_that_did_not_act_is_a_sentence() -> None:
+    levels = ({"train.padding_free": "false"}, {"train.padding_free": "true"})
+    sides = (_side(levels[0]), _side(levels[1], train={"max_steps": 10, "padding_free": True}))
+    trials = [_trial(f"c{n}", one, side) for n, (one, side) in enumerate(zip(levels, sides, strict=True))]
+    (said,) = alongside(trials, {})
+    assert said.startswith("train.padding_free false → true did not act: train.padding_free false → true was asked for")
+
+
+def test_methods_failures_and_trials_that_told_nothing_make_no_sentence() -> None:
+    grid = _grid()
+    assert alongside([_trial("a", {}, PLAIN), _trial("b", {}, PACKED)], {}) == ()
+    assert alongside([trial for trial in grid if "true" not in trial.name], {}) == ()
+    failed = [
+        _trial(trial.cell_id, trial.levels, Side(spec=trial.config), outcome="oom", active=trial.active)
+        for trial in grid
+    ]
+    assert alongside(failed, {}) == ()
+    sft, dpo = _side({"method": "sft"}), _side({"method": "dpo"}, method="dpo", active={"trainer": "DPOTrainer"})
+    assert alongside([_trial("a", {"method": "sft"}, sft), _trial("b", {"method": "dpo"}, dpo)], {}) == ()
