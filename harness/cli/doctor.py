@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,20 +14,32 @@ if TYPE_CHECKING:
 _INDENT = 10  # columns of what a line is about
 
 
-def doctor(results: options.Results = options.RESULTS, as_json: options.Json = False) -> None:
+def doctor(
+    results: options.Results = options.RESULTS,
+    ceiling: Annotated[
+        bool, typer.Option("--ceiling", help="Measure matrix products and copies on each device (half a minute each).")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
     """Tell what this machine can do, in one screen.
 
     Versions, devices, disk, and what is missing. Ends with 2 when something needed is broken.
 
+    With --ceiling it measures what each device does at most and keeps that in the user's cache: trials on a device that
+    no datasheet of the harness covers take their MFU from it.
+
     \b
-    Example:
+    Examples:
       harness doctor
+      harness doctor --ceiling
     """
     from harness.cli.machine import examine
-    from harness.cli.output import print_json
+    from harness.cli.output import print_json, say
     from harness.errors import EXIT_INPUT
 
-    machine = examine(results)
+    if ceiling:
+        say("measuring matrix products and copies; anything else that runs here lowers the result …")
+    machine = examine(results, measure=ceiling)
     if as_json:
         print_json(machine)
     else:
@@ -44,6 +56,7 @@ def lines(machine: Machine) -> list[str]:
 
 
 def _lines(machine: Machine) -> list[str]:
+    from harness.cli.ceiling import ceiling_lines
     from harness.records.units import format_size
 
     memory = format_size(machine.memory) if machine.memory else "unknown"
@@ -55,6 +68,7 @@ def _lines(machine: Machine) -> list[str]:
         f"system    {machine.platform}",
         f"cpu       {machine.cpus} cores, {memory} memory",
         *_devices(machine),
+        *ceiling_lines(machine.ceilings),
         f"results   {machine.results}: {writable}, {free} free",
         f"hub       {machine.hub_cache}{' (offline)' if machine.hub_offline else ''}",
         "",

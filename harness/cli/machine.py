@@ -49,14 +49,18 @@ class Machine:
     results_writable: bool
     hub_cache: Path
     hub_offline: bool
+    ceilings: tuple[Mapping[str, Any], ...] = ()  # what devices do at most, as measured; see harness.cli.ceiling
     extras: tuple[Extra, ...] = ()
     problems: tuple[str, ...] = field(default=())
 
 
-def examine(results: Path, ask_torch: Callable[[], Mapping[str, Any]] | None = None) -> Machine:
+def examine(
+    results: Path, ask_torch: Callable[[], Mapping[str, Any]] | None = None, *, measure: bool = False
+) -> Machine:
     """Looks at this machine; nothing is written. torch is asked in a process of its own, so that this one stays light.
 
-    `ask_torch` stands in for that process.
+    `ask_torch` stands in for that process. `measure` measures the devices' ceilings and keeps them in the user's cache;
+    without it those that were kept are told.
     """
     packages = {name: _version(name) for name in REQUIRED}
     torch = (ask_torch or torch_devices)()
@@ -68,6 +72,8 @@ def examine(results: Path, ask_torch: Callable[[], Mapping[str, Any]] | None = N
         problems.append(f"torch does not work: {torch['error']}")
     if not writable:
         problems.append(f"{results} cannot be written: choose another folder with --results")
+    ceilings, why_not = _ceilings(torch, measure)
+    problems += why_not
     return Machine(
         harness=_version("trl-harness"),
         python=f"{platform.python_version()} ({sys.executable})",
@@ -81,6 +87,7 @@ def examine(results: Path, ask_torch: Callable[[], Mapping[str, Any]] | None = N
         results_free=free,
         results_writable=writable,
         hub_cache=Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")),
+        ceilings=ceilings,
         hub_offline=os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"),
         extras=(
             _extra("gpu", ("bitsandbytes", "liger-kernel"), "8-bit optimizers (optim: adamw_8bit) and Liger kernels"),
@@ -88,6 +95,20 @@ def examine(results: Path, ask_torch: Callable[[], Mapping[str, Any]] | None = N
         ),
         problems=tuple(problems),
     )
+
+
+def _ceilings(torch: Mapping[str, Any], measure: bool) -> tuple[tuple[Mapping[str, Any], ...], list[str]]:
+    """Ceilings, and the problem that kept them from being measured."""
+    from harness.cli.ceiling import kept_ceilings, measured_ceilings
+
+    if not measure:
+        return kept_ceilings(torch), []
+    if "error" in torch:
+        return (), []
+    try:
+        return measured_ceilings(devices=len(torch.get("devices", []))), []
+    except RuntimeError as error:
+        return (), [f"the ceiling could not be measured: {error}"]
 
 
 def _version(package: str) -> str | None:
@@ -131,7 +152,7 @@ devices = []
 for index in range(torch.cuda.device_count()):
     found = torch.cuda.get_device_properties(index)
     devices.append({"index": index, "name": found.name, "memory": found.total_memory,
-                    "capability": f"{found.major}.{found.minor}"})
+                    "capability": f"{found.major}.{found.minor}", "uuid": str(getattr(found, "uuid", "unknown"))})
 print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "threads": torch.get_num_threads(),
                   "devices": devices, "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
                   "mps": torch.backends.mps.is_available()}))

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure import peaks
+from harness.measure.nvml import bare
 from harness.records.run_folder import read_json, write_json
 
 SCHEMA = 1
-SECONDS = 10.0
-"""How long one device is measured, about."""
+SECONDS = 8.0
+"""How long one device is measured, about; a busy machine takes longer, leaving out what does not fit in twice that."""
 RUNS = 3
 """Runs of each product; the best counts, each a mean over many products without a pause."""
 CUDA_SIZES = (4096, 8192, 16384)
@@ -71,7 +72,7 @@ def _file(key: str) -> Path:
 
 def cuda_key(properties: Any) -> str:
     """What tells a CUDA device from others: its UUID, and its name (a MIG slice may have its whole device's UUID)."""
-    return f"{properties.name} {str(getattr(properties, 'uuid', 'unknown')).removeprefix('GPU-').lower()}"
+    return f"{properties.name} {bare(str(getattr(properties, 'uuid', '')))}"
 
 
 def cpu_key(threads: int) -> str:
@@ -178,7 +179,7 @@ def _products(device: str, clock: Clock, seconds: float) -> dict[str, dict[str, 
     kinds = {peaks.BFLOAT16: torch.bfloat16, peaks.FLOAT16: torch.float16, peaks.FLOAT32: torch.float32}
     if device != "cpu" and torch.cuda.get_device_capability(device) >= (8, 0):
         kinds[peaks.TF32] = torch.float32
-    share = seconds / (len(kinds) * len(sizes))
+    share, late = seconds / (len(kinds) * len(sizes)), time.perf_counter() + 2 * seconds
     found: dict[str, dict[str, float]] = {}
     for name, dtype in kinds.items():
         torch.backends.cuda.matmul.fp32_precision = "tf32" if name == peaks.TF32 else "ieee"
@@ -191,7 +192,7 @@ def _products(device: str, clock: Clock, seconds: float) -> dict[str, dict[str, 
                 break
             if rate > found.get(name, {}).get("flops_per_second", 0):
                 found[name] = {"flops_per_second": rate, "size": size}
-            if 2 * size**3 / rate > share:  # a larger one would take eight times as long
+            if 2 * size**3 / rate > share or time.perf_counter() > late:  # the next takes eight times as long
                 break
     return found
 

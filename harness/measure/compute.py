@@ -10,7 +10,7 @@ Each forward leaves a few numbers and at most two small tensors; FLOPs are made 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -107,11 +107,8 @@ class Compute(Probe):
             self._give_up(f"FLOPs are not counted: {why}")
             return
         self._peak = peak_of(self._trainer, self._trainer.model.get_output_embeddings().weight)
-        if self._plan.dense is None:
-            kernel = self._trainer.model.config._attn_implementation
-            self.recorder.note("info", f"hardware_flops are not counted: the attention kernel {kernel!r} is not known")
-        if self._peak.missing and _device(self._trainer) != "cpu":
-            self.recorder.note("info", f"mfu and hfu are not measured: {self._peak.missing}")
+        for said in _notes(self._plan, self._peak, self._trainer):
+            self.recorder.note("info", said)
         self.recorder.add("compute", values=described(self._plan, self._trainer, self._peak))
 
     def _give_up(self, why: str) -> None:
@@ -276,6 +273,17 @@ def _device(trainer: Any) -> str:
     return str(torch.device(trainer.args.device).type)
 
 
+def _notes(plan: Plan, peak: Peak, trainer: Any) -> Iterator[str]:
+    """What a reader should know of the figures to come."""
+    if plan.dense is None:
+        kernel = trainer.model.config._attn_implementation
+        yield f"hardware_flops are not counted: the attention kernel {kernel!r} is not known"
+    if peak.missing and _device(trainer) != "cpu":  # nobody expects a CPU's
+        yield f"mfu and hfu are not measured: {peak.missing}"
+    if peak.doubt:
+        yield peak.doubt
+
+
 def described(plan: Plan, trainer: Any, peak: Peak) -> dict[str, Any]:
     """The `compute` event's values."""
     policy = plan.policy
@@ -303,5 +311,6 @@ def described(plan: Plan, trainer: Any, peak: Peak) -> dict[str, Any]:
         "peak_flops_per_second": peak.flops_per_second,
         "peak_source": peak.source,
         "peak_missing": peak.missing,
+        "peak_doubt": peak.doubt,
         "convention": CONVENTION,
     }
