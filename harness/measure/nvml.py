@@ -136,11 +136,21 @@ class RealNvml:
 
     def gpus(self) -> Sequence[Gpu]:
         library = self._library
+        found: list[Gpu] = []
+        failed: NvmlError | None = None
         try:
-            whole = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
-            return [RealGpu(library, handle) for device in whole for handle in _parts(library, device)]
+            count = library.nvmlDeviceGetCount()
         except Exception as error:
             raise told(error) from error
+        for index in range(count):
+            try:
+                whole = library.nvmlDeviceGetHandleByIndex(index)
+                found += [RealGpu(library, handle) for handle in _parts(library, whole)]
+            except Exception as error:  # one device that is lost must not hide the others
+                failed = told(error)
+        if failed is not None and not found:
+            raise failed
+        return found
 
 
 class RealGpu:
@@ -207,7 +217,10 @@ def _clocks(library: Any, handle: Any) -> dict[str, float]:
 
 
 def _temperature(library: Any, handle: Any) -> dict[str, float]:
-    return {"temperature": library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)}
+    try:
+        return {"temperature": library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)}
+    except library.NVMLError_FunctionNotFound:  # drivers of CUDA 14 know it by its new name alone
+        return {"temperature": library.nvmlDeviceGetTemperatureV(handle, library.NVML_TEMPERATURE_GPU)}
 
 
 def _throttle(library: Any, handle: Any) -> dict[str, float]:

@@ -154,7 +154,8 @@ class DeviceSampling(Probe):
             code = process.wait(LAST_LINE_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that hangs in the driver ends when that lets go
+                process.wait(LAST_LINE_S)
             self.recorder.note("warning", "the sampler of the device did not answer any more and was killed")
             return
         if code and self._used:
