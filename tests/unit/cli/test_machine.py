@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.cli.ceiling import ceiling_lines, kept_ceilings, measured_ceilings
 from harness.cli.doctor import lines
 from harness.cli.machine import examine, nvml_devices, torch_devices
 from harness.cli.output import jsonable
@@ -121,3 +123,74 @@ def test_no_driver_is_told_not_raised() -> None:
             raise self.NVMLError("NVML Shared Library Not Found")
 
     assert nvml_devices(NoDriver()) == {"absent": "NVML Shared Library Not Found"}
+
+
+_MEASURED = {
+    "schema": 1,
+    "device": "cuda:0",
+    "name": "NVIDIA H100 80GB HBM3",
+    "key": "NVIDIA H100 80GB HBM3 0a1b",
+    "gemm": {
+        "bfloat16": {"flops_per_second": 771.7e12, "size": 8192},
+        "float64": {"flops_per_second": 5e13, "size": 8},
+    },
+    "copy": {"on_device": 2.9e12, "host_to_device_pinned": 5.5e10},
+    "measured_at": "2026-01-02T03:04:05+00:00",
+}
+
+
+def _child(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+def test_a_ceiling_is_shown_beside_the_datasheet() -> None:
+    printed = json.dumps([_MEASURED])
+    (found,) = measured_ceilings(command=_child(f"print('noise'); print({printed!r})"))
+    assert found["gemm"]["bfloat16"]["share"] == pytest.approx(0.78, abs=0.001)
+    said = "\n".join(ceiling_lines([found]))
+    assert "bfloat16 772 TFLOP/s (78% of the datasheet's 989 TFLOP/s)" in said
+    assert "float64 50 TFLOP/s" in said
+    assert "on device 2.9 TB/s, host to device (pinned) 55 GB/s" in said
+    assert "measured 2026-01-02" in said
+
+
+def test_a_ceiling_that_could_not_be_kept_is_told() -> None:
+    assert "Read-only" in ceiling_lines([{**_MEASURED, "not_kept": "Read-only file system"}])[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("raise RuntimeError('CUDA error: device lost')", "device lost"),
+        ("print('nothing')", "cannot be read"),
+        ("", "cannot be read"),
+        ("print('[]')", "no matrix product"),
+        ("import time; time.sleep(60)", "no answer"),
+    ],
+)
+def test_a_measurement_that_fails_says_why(code: str, why: str) -> None:
+    with pytest.raises(RuntimeError, match=why):
+        measured_ceilings(command=_child(code), limit_s=1.5)
+
+
+def test_a_ceiling_that_was_asked_for_and_failed_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(**given: Any) -> Any:
+        raise RuntimeError("no answer within 120 s")
+
+    monkeypatch.setattr("harness.cli.ceiling.measured_ceilings", failing)
+    machine = examine(tmp_path, lambda: {"devices": []}, measure=True)
+    assert machine.problems == ("the ceiling could not be measured: no answer within 120 s",)
+
+
+def test_a_kept_ceiling_is_found_again_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.measure import ceiling
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ceiling.keep(_MEASURED)
+    device = {"index": 0, "name": "NVIDIA H100 80GB HBM3", "uuid": "GPU-0A1B", "memory": 1, "capability": "9.0"}
+    machine = examine(tmp_path, lambda: {"devices": [device], "bf16": True})
+    assert [found["key"] for found in machine.ceilings] == [_MEASURED["key"]]
+    assert any("78% of the datasheet" in " ".join(line.split()) for line in [" ".join(lines(machine))])
+    json.dumps(jsonable(machine), allow_nan=False)
+    assert kept_ceilings({"devices": [{**device, "uuid": "GPU-ffff"}]}) == ()
+    assert kept_ceilings({"devices": [], "threads": 3}) == ()

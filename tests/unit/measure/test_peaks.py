@@ -176,3 +176,18 @@ def test_float32_products_are_tf32_where_torch_says_so() -> None:
         assert product_dtype(SimpleNamespace(), torch.zeros(1), "cpu") == "float32"
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_the_documented_table_is_the_one_in_use() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "devices.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "<https://" in line]
+    assert len(rows) == len(peaks.DEVICES)
+    for row, device in zip(rows, peaks.DEVICES, strict=True):
+        assert row[0] == ", ".join(device.names)
+        assert row[6].replace("<", "").replace(">", "") == device.source
+        found = {
+            dtype: float(cell)
+            for dtype, cell in zip(("bfloat16", "float16", "tf32", "float32", "float8"), row[1:6], strict=True)
+            if cell != "–"
+        }
+        assert found == device.peaks
