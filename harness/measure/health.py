@@ -32,10 +32,6 @@ RISE = 0.05
 CHANCE = 0.55
 """Accuracy of rewards up to which a preference training has learned nothing to speak of; chance is 0.5."""
 _MOST_SPIKES = 5
-_EMPTY = (
-    ("real_tokens", "step_without_tokens", "token at all"),
-    ("loss_tokens", "step_without_loss_tokens", "token that carries loss"),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,32 @@ from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
 
+_EMPTY = {
+    "real_tokens": ("step_without_tokens", "no real tokens were forwarded in this step; its time counts all the same"),
+    "loss_tokens": ("step_without_loss_tokens", "no token of this step carried loss: there was nothing to learn in it"),
+}
+
 
 class Sanity(Probe):
-    """Says once, with the step, that a step forwarded no real tokens. Comes after the counting of tokens."""
+    """Says once, with the step, that a step forwarded no real tokens, or that none of a step's tokens carried loss.
+
+    Comes after the counting of tokens.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._unread: list[Event] = []
-        self._said = False
+        self._unsaid = dict(_EMPTY)
         recorder.before_flush.append(self._look)
 
     def step_end(self, event: Event) -> None:
-        if not self._said:
-            self._unread.append(event)
+        self._unread.append(event)
 
     def _look(self) -> None:
         """Counts are in the events only when these are written: until then they may lie on the device."""
-        empty = next((event for event in self._unread if event.get("real_tokens") == 0), None)
-        self._unread = [event for event in self._unread if "real_tokens" not in event]
-        if empty is None or self._said:
-            return
-        self._said = True
-        text = "no real tokens were forwarded in this step; its time counts all the same"
-        self.recorder.add("finding", name="step_without_tokens", step=empty["step"], level="warning", text=text)
+        known = [event for event in self._unread if "loss_tokens" in event]
+        self._unread = [event for event in self._unread if "loss_tokens" not in event]
+        for event in known:
+            for field in [field for field in self._unsaid if event.get(field) == 0]:
+                name, text = self._unsaid.pop(field)
+                self.recorder.add("finding", name=name, step=event["step"], level="warning", text=text)

@@ -39,7 +39,7 @@ def merged(main: Sequence[Event], others: Sequence[Sequence[Event]]) -> list[Eve
     A step that not every rank has recorded (one of them was killed) is out of the measured window, and a sum that
     lacks a rank's part is left out: part of a sum is no figure.
     """
-    size = world_size(main)
+    size = max(world_size(main), 1 + len(others))
     if size == 1:
         return list(main)
     ranks = [_steps(main), *(_steps(events) for events in others)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +18,10 @@ from harness.measure.fakes.devices import FakeAllocator, FakeQueue
 class FakeStep:
     """One micro-batch: `real` of `padded` positions, `loss` carrying loss; seconds to load and to train; bytes to hold.
 
-    `reference`: the batch goes through the reference too, without gradients. `value` is its loss. On a device it takes
-    `device_s` of work, `forward_b` bytes from its forward to its backward's end, `backward_b` more during the backward,
-    and its optimizer step `optimizer_b` (that of the step's last micro-batch counts).
+    `reference`: the batch goes through the reference too, without gradients; `left`: its padding is on the left;
+    `seen`: the model is called, not its inside. `value` is its loss. On a device it takes `device_s` of work,
+    `forward_b` bytes from its forward to its backward's end, `backward_b` more during the backward, and its optimizer
+    step `optimizer_b` (that of the step's last micro-batch counts).
     """
 
     real: int
@@ -28,6 +31,8 @@ class FakeStep:
     train_s: float = 0.0
     hold: int = 0
     reference: bool = False
+    left: bool = False
+    seen: bool = True
     value: float = 1.0
     device_s: float = 0.0
     forward_b: int = 0
@@ -39,9 +44,10 @@ class FakeStep:
 class FakeTrainer:
     """Runs `steps` as Hugging Face's loop would: fetch, train, step, log, evaluate. Needs torch, and no model.
 
-    `accumulation` micro-batches make an optimizer step; evaluation sleeps `eval_s` after every `eval_every`th step,
-    forwards a batch that must not be counted, takes `eval_b` bytes, and logs its loss. `sleep`, `allocator` and `queue`
-    are what its time, its device's memory and its device's work are told to.
+    `accumulation` micro-batches make an optimizer step, the last one may have fewer. Evaluation sleeps `eval_s` after
+    every `eval_every`th step, forwards a batch that must not be counted, takes `eval_b` bytes, and logs its loss.
+    `sleep`, `allocator` and `queue` are what its time, its device's memory and its device's work are told to. It says
+    that it is one of `world_size` processes.
     """
 
     steps: Sequence[FakeStep]
@@ -55,11 +61,17 @@ class FakeTrainer:
     sleep: Callable[[float], None] = time.sleep
     allocator: FakeAllocator = field(default_factory=lambda: FakeAllocator(device="none", up=False))
     queue: FakeQueue = field(default_factory=lambda: FakeQueue(FakeClock(), up=False))
+    world_size: int = 1
 
     def __post_init__(self) -> None:
         self.model = fake_model()
         self.args = SimpleNamespace(
-            device="cpu", fp16=False, gradient_checkpointing=False, loss_type="fake", to_dict=lambda: {"fake": True}
+            device="cpu",
+            fp16=False,
+            gradient_checkpointing=False,
+            loss_type="fake",
+            world_size=self.world_size,
+            to_dict=lambda: {"fake": True},
         )
         self.state = SimpleNamespace(global_step=0)
         self.control = SimpleNamespace(should_training_stop=False)
@@ -75,7 +87,7 @@ class FakeTrainer:
         """The loop."""
         self._tell("on_train_begin")
         batches = self._load()
-        whole = len(self.steps) // self.accumulation
+        whole = math.ceil(len(self.steps) / self.accumulation)
         for step in range(1, whole + 1):
             fetched, _ = self.get_batch_samples(batches, self.accumulation, "cpu")
             losses = [float(self.training_step(self.model, batch)) for batch in fetched]
@@ -92,13 +104,14 @@ class FakeTrainer:
         self._tell("on_train_end")
 
     def get_batch_samples(self, iterator: Iterator[Any], count: int, device: Any) -> tuple[list[Any], None]:
-        return [next(iterator) for _ in range(count)], None
+        return list(islice(iterator, count)), None
 
     def training_step(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         import torch
 
         step: FakeStep = inputs["step"]
-        self._forward(inputs)
+        if step.seen:
+            self._forward(inputs)
         if step.reference:
             with torch.no_grad():
                 (self.ref_model or self.model)(**_forwarded(inputs))
@@ -181,9 +194,13 @@ def _batch(step: FakeStep) -> dict[str, Any]:
     import torch
 
     labels = torch.full((1, step.padded), -100)
-    labels[0, : step.loss] = 1
     mask = torch.zeros(1, step.padded, dtype=torch.long)
-    mask[0, : step.real] = 1
+    if step.left:
+        labels[0, step.padded - step.loss :] = 1
+        mask[0, step.padded - step.real :] = 1
+    else:
+        labels[0, : step.loss] = 1
+        mask[0, : step.real] = 1
     return {
         "input_ids": torch.ones(1, step.padded, dtype=torch.long),
         "attention_mask": mask,
