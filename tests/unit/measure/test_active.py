@@ -1,0 +1,249 @@
+"""What is really active, read from TRL's own trainers in real trainings, and from made-up parts where none are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.measure.active import active, patched
+from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
+from harness.records.events import read_events
+from harness.records.outcome import Outcome
+from harness.records.run_folder import RunFolder, write_json
+from harness.records.spec import Spec
+
+pytestmark = pytest.mark.slow
+
+TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}}
+TRAIN = {"max_steps": 2, "per_device_train_batch_size": 4, "max_length": 32, "logging_steps": 1}
+SPEC = Spec(
+    suite="s",
+    suite_file="/nowhere/s.yaml",
+    trial_id="t-0",
+    cell_id="t",
+    name="t",
+    cell_name="t",
+    kind="cell",
+    levels={},
+    seed=0,
+    method="sft",
+    model=TINY,
+    data={"source": "arithmetic", "rows": 60},
+    train=TRAIN,
+    lora=None,
+    start=None,
+    warmup_steps=1,
+    timeout_s=60.0,
+    host_memory=None,
+    retries=0,
+    checkpoint="keep",
+)
+
+
+def _run(folder: Path, **changes: Any) -> tuple[Outcome, dict[str, Any], list[dict[str, Any]]]:
+    """Outcome, what was active, and the findings of a real trial."""
+    from harness.worker.trial import run_trial
+
+    run = RunFolder(folder)
+    write_json(run.spec_file, replace(SPEC, **changes).to_json())
+    outcome = run_trial(run, run.new_attempt())
+    events = list(read_events(run.attempts()[0].events))
+    found: dict[str, Any] = {}
+    for event in events:
+        if event["kind"] == "active":
+            found |= event["values"]
+        assert event["kind"] != "note" or "could not be read" not in event["text"]
+    return outcome, found, [event for event in events if event["kind"] == "finding"]
+
+
+def test_levers_show_in_training_as_they_act(tmp_path: Path) -> None:
+    train = {
+        **TRAIN,
+        "packing": True,
+        "bf16": True,
+        "optim": "adamw_8bit",
+        "gradient_accumulation_steps": 2,
+        "gradient_checkpointing_kwargs": {"use_reentrant": True},
+        "lr_scheduler_type": "cosine",
+    }
+    outcome, found, _ = _run(tmp_path, model={"shape": "tiny"}, train=train)
+    assert outcome.outcome == "ok", outcome.cause
+    assert (found["packing"], found["packing_strategy"], found["padding_free"]) == (True, "bfd", True)
+    assert (found["mixed_precision"], found["dtype"]) == ("bf16", "float32")
+    assert (found["attention"], found["attention_backends"]) == ("sdpa", ["flash", "math"])
+    assert found["gradient_checkpointing"] is True
+    assert found["checkpointing"] == {"layers": 4, "use_reentrant": True}
+    assert found["batch"] == {"rows": 4, "accumulation": 2, "rows_per_step": 8}
+    assert (found["optimizer"], found["optimizer_package"], found["optimizer_paged"]) == (
+        "AdamW",
+        "bitsandbytes",
+        False,
+    )
+    assert found["optimizer_state"]["state1"] == ["uint8", "float32"]
+    assert found["optimizer_state_elements"]["uint8"] > 10**6
+    assert (found["scheduler"], found["world_size"], found["max_steps"]) == ("cosine", 1, 2)
+    assert found["patched"] == {"Qwen2ForCausalLM": "trl.trainer.utils"}
+    assert (found["compiled"], found["liger"], found["activation_offloading"]) == (False, False, False)
+    assert found["config"]["packing"] is True
+    assert not {"output_dir", "hub_token", "push_to_hub_token"} & set(found["config"])
+
+
+def test_an_adapter_and_a_reference_show(tmp_path: Path) -> None:
+    lora = {"r": 4, "use_dora": True, "use_rslora": True, "target_modules": ["q_proj", "v_proj"]}
+    train = {**TRAIN, "gradient_checkpointing": False, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}
+    outcome, found, _ = _run(tmp_path, method="dpo", lora=lora, train=train)
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["reference"] == "adapter_off"
+    assert (found["loss_type"], found["loss_weights"]) == (["sigmoid", "sft"], [1.0, 0.5])
+    adapter = found["adapter"]["default"]
+    assert (adapter["r"], adapter["use_dora"], adapter["use_rslora"], adapter["modules"]) == (4, True, True, 4)
+    assert found["gradient_checkpointing"] is False
+    assert "checkpointing" not in found
+    assert found["trainable_parameters"] < found["total_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("optim", "expected"),
+    [("adamw_torch", "loop"), ("adamw_torch_fused", "fused"), ("sgd", "loop"), ("adafactor", None)],
+)
+def test_the_optimizer_tells_how_it_steps(optim: str, expected: str | None, tmp_path: Path) -> None:
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, "optim": optim})
+    assert outcome.outcome == "ok", outcome.cause
+    assert found.get("optimizer_kernel") == expected
+    assert bool(found["optimizer_state"]) is (optim != "sgd")
+
+
+def test_compilation_and_patched_forwards_show() -> None:
+    import torch
+
+    class Inner(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x
+
+    class Outer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model = Outer()
+    assert patched(model) is None
+    space: dict[str, Any] = {"__name__": "liger_kernel.transformers.model"}
+    exec("def forward(self, x): return x", space)
+    model.inner.forward = space["forward"].__get__(model.inner)  # type: ignore[method-assign]
+    assert patched(model) == {"Inner": "liger_kernel.transformers.model"}
+
+
+def test_what_cannot_be_read_is_named_and_ends_nothing() -> None:
+    class Odd:
+        args = SimpleNamespace(device="cpu", to_dict=dict)
+        train_dataset = eval_dataset = optimizer = None
+
+        @property
+        def model(self) -> Any:
+            raise RuntimeError("a trainer of another kind")
+
+    values, unread = active(Odd(), SimpleNamespace(name="odd", reference=False))
+    assert unread["attention"] == "RuntimeError"
+    assert values["trainer"] == "Odd"
+
+
+# Optimizers that are not here
+
+
+class _Quantized:
+    """A tensor like torchao's, which claims the weights' dtype."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.codes = torch.zeros(8, dtype=torch.uint8)
+        self.dtype = torch.float32
+        self.is_paged = True
+
+    def numel(self) -> int:
+        return 8
+
+
+def test_a_quantized_state_is_told_by_what_it_stores() -> None:
+    import torch
+
+    state = {0: {"step": torch.tensor(1.0), "exp_avg": _Quantized()}, 1: {"exp_avg": torch.zeros(4)}, 2: None}
+    optimizer = SimpleNamespace(state=state, defaults={})
+    assert state_dtypes(optimizer) == {"exp_avg": ["_Quantized[uint8]", "float32"]}
+    assert state_elements(optimizer) == {"_Quantized[uint8]": 8, "float32": 4}
+    assert paged(optimizer)
+    assert kernel(optimizer) is None
+
+
+@pytest.mark.parametrize(
+    ("defaults", "expected"),
+    [
+        ({"fused": True, "foreach": None}, "fused"),
+        ({"foreach": True, "fused": None}, "foreach"),
+        ({"foreach": False}, "loop"),
+    ],
+)
+def test_kernels_that_were_asked_for(defaults: Mapping[str, Any], expected: str) -> None:
+    assert kernel(SimpleNamespace(defaults=defaults)) == expected
+
+
+# Divergence and health in real trainings
+
+HOT = {**TRAIN, "max_steps": 6, "learning_rate": 1e30, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
+
+
+def test_a_divergence_that_is_only_reported_lets_the_training_end(tmp_path: Path) -> None:
+    outcome, _, findings = _run(tmp_path, train=HOT, diverged="report")
+    assert outcome.outcome == "ok"
+    assert outcome.summary["measured_steps"] == 5
+    assert [finding["name"] for finding in findings].count("diverged") == 1
+    assert outcome.facts["diverged"]["step"] == findings[0]["step"] == 2
+    stopped, _, found = _run(tmp_path / "stop", train=HOT)
+    assert (stopped.outcome, found[0]["name"]) == ("diverged", "diverged")
+    assert stopped.facts["diverged"]["of"] == "loss"
+
+
+def test_a_limit_on_the_loss_ends_a_real_training(tmp_path: Path) -> None:
+    outcome, _, _ = _run(tmp_path, max_loss=0.5)
+    assert outcome.outcome == "diverged"
+    assert "is above the limit of 0.5 at step 1" in str(outcome.cause)
+    assert outcome.facts["diverged"]["value"] > 0.5
+
+
+def test_a_training_at_rate_zero_is_found_out(tmp_path: Path) -> None:
+    outcome, _, findings = _run(tmp_path, train={**TRAIN, "max_steps": 4, "learning_rate": 0.0})
+    assert outcome.outcome == "ok"
+    assert [finding["name"] for finding in findings] == ["learning_rate_zero"]
+
+
+def test_health_is_looked_at_where_a_training_crashes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.worker import trial
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(trial._Trial, "_save", full)
+    outcome, _, findings = _run(tmp_path, train={**TRAIN, "max_steps": 4, "learning_rate": 0.0})
+    assert outcome.outcome == "crashed"
+    assert [finding["name"] for finding in findings] == ["learning_rate_zero"]
+
+
+def test_planted_secrets_reach_neither_events_nor_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = 'plänted "secret" value'
+    monkeypatch.setenv("MY_API_KEY", secret)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", secret)  # a recorded variable that happens to hold one
+    places = {"run_name": secret, "metric_for_best_model": f"https://me:{secret}@host/x"}
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, **places})
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["config"]["metric_for_best_model"].endswith("host/x")
+    for file in ("environment.json", "attempts/1/events.jsonl"):
+        text = (tmp_path / file).read_text(encoding="utf-8")
+        assert "nted" not in text, file
