@@ -9,6 +9,7 @@ import typer
 from harness.cli import (
     data,
     doctor,
+    fit,
     init,
     listing,
     plan,
@@ -60,6 +61,7 @@ app.command("init")(init.init)
 app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("fit")(fit.fit)
 app.command("status")(status.status)
 app.command("list")(listing.list_)
 app.command("show")(show.show)

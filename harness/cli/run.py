@@ -81,7 +81,7 @@ def run(
             suite,
             chosen,
             options.places(results, reports),
-            engine=_engine(engine, dict(script)),
+            engine=engine_of(engine, dict(script)),
             observer=observer,
             scoring=not no_score,
         )
@@ -94,7 +94,7 @@ def run(
     tell_failures(finished, suite)
 
 
-def _engine(name: EngineName, script: Mapping[str, Sequence[Behaviour]]) -> Engine:
+def engine_of(name: EngineName, script: Mapping[str, Sequence[Behaviour]]) -> Engine:
     from harness import execute
     from harness.errors import InputError
 

@@ -20,6 +20,7 @@ COMMANDS = (
     "validate",
     "plan",
     "run",
+    "fit",
     "status",
     "list",
     "show",

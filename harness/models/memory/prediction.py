@@ -218,6 +218,8 @@ def _batch(method: str, said: Mapping[str, Any]) -> Batch:
     length = said["max_length"]
     if method == "orpo" and length is None:
         length = 512  # ORPOTrainer's own
+    if method == "sft" and said["padding_free"] and not said["packing"] and length is not None:
+        raise Unknown("TRL refuses train.padding_free without packing unless train.max_length is null")
     if not isinstance(length, int) or length < 1:
         raise Unknown("train.max_length is null: nothing bounds the length of a row")
     rows = int(said["per_device_train_batch_size"] or 8) * _PAIRS[method]

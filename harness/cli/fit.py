@@ -1,0 +1,191 @@
+"""`harness fit`: the largest value that fits in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.run import EngineName
+
+if TYPE_CHECKING:
+    from harness.cli.fitting import Fit
+    from harness.compare.frontier import Frontier, Probe
+    from harness.records.outcome import Outcome
+    from harness.records.plan import Trial
+    from harness.records.progress import Live
+
+_STEPS = 6
+
+
+def fit(
+    suite: options.SuiteFile,
+    axis: Annotated[
+        str,
+        typer.Option(metavar="FIELD", help="What varies, e.g. train.per_device_train_batch_size or train.max_length."),
+    ],
+    limit: Annotated[str, typer.Option(metavar="SIZE", help="Memory it has to fit in, e.g. 24GiB.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--cell", "--only", metavar="GLOB", help="Only cells whose name or id matches; repeatable."),
+    ] = None,
+    skip: options.Skip = None,
+    low: Annotated[int, typer.Option("--from", metavar="N", min=1, help="The smallest value to try.")] = 1,
+    high: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help="The largest; without it 65536.")] = None,
+    multiple: Annotated[int, typer.Option("--multiple-of", metavar="N", min=1, help="Try multiples of N alone.")] = 1,
+    steps: Annotated[int, typer.Option(metavar="N", min=2, help="Optimizer steps of each trial.")] = _STEPS,
+    engine: Annotated[
+        EngineName, typer.Option(help="`local` trains on this machine; `debug` makes results up, to try it out.")
+    ] = EngineName.local,
+    pretend: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB=END", help="With the debug engine: how trials end, e.g. '*@8=oom'; repeatable."),
+    ] = None,
+    results: options.Results = options.RESULTS,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Find the largest value that fits in memory, by short real trials.
+
+    Trains every chosen cell a few steps, on rows of full length, with one whole number varied: doubling it until it
+    does not fit, then halving the distance. On a GPU its memory is held against the limit, on a CPU the worker's.
+    Running it again goes on where it stopped. Ends with 5 when a limit could not be found.
+
+    \b
+    Example:
+      harness fit suites/memory.yaml --axis train.per_device_train_batch_size --limit 24GiB
+    """
+    from harness.cli import fitting
+    from harness.cli.output import print_json, say
+    from harness.cli.run import engine_of, pretended
+    from harness.records.progress import Silent
+
+    wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=low, high=high, step=multiple, steps=steps)
+    script = dict(pretended(given) for given in pretend or [])
+    found = fitting.fit(
+        suite,
+        options.choice(only, skip),
+        wanted,
+        options.places(results),
+        engine=engine_of(engine, script),
+        observer=Silent() if quiet else Lines(),
+    )
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found)
+    for name in found.own_rows:
+        say(f"warning: {name}: train.max_length is null, so its own rows were used; longer ones take more memory")
+    _tell_failures(found)
+
+
+class Lines:
+    """An observer of short trials: a line when one ends."""
+
+    def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
+        """Nothing: nobody knows how many there will be."""
+
+    def message(self, text: str) -> None:
+        self._say(text)
+
+    def started(self, trial: Trial, attempt: int) -> None:
+        self._say(f"{trial.name}: started")
+
+    def live(self, state: Live) -> None:
+        """Nothing: they are short."""
+
+    def finished(self, trial: Trial, outcome: Outcome, *, will_retry: bool) -> None:
+        from harness.cli import words
+        from harness.compare.frontier import peak_of
+        from harness.records.units import format_size
+
+        _, peak = peak_of(outcome.summary)
+        taken = f", {format_size(peak)}" if peak is not None else ""
+        self._say(words.ended(trial, outcome, will_retry=will_retry) + taken)
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _limit(text: str) -> int:
+    from harness.errors import InputError
+    from harness.records.units import parse_size
+
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise InputError.of(f"--limit {error}") from error
+    if size <= 0:
+        raise InputError.of(f"--limit must be more than nothing, not {text!r}")
+    return size
+
+
+def _print(found: Fit) -> None:
+    from harness.cli.output import table, wrapped
+
+    for frontier in found.frontiers:
+        rows = [_row(probe) for probe in frontier.probes]
+        if rows:
+            columns = [found.question.axis.rpartition(".")[2], "outcome", *_COLUMNS]
+            print(f"{frontier.cell}{_alike(frontier)}")
+            table(columns, rows, right=[columns[0], *_COLUMNS[:-1]])
+            print()
+    for name, why in found.left_out.items():
+        print(wrapped(f"left out: {name}: {why}", indent=2))
+    for frontier in found.frontiers:
+        print(wrapped(frontier.sentence, indent=2))
+    metrics = {probe.metric for frontier in found.frontiers for probe in frontier.probes if probe.metric}
+    if metrics:
+        print(f"memory: {' and '.join(sorted(metrics))}; what fits is taken to fit with every smaller value too")
+
+
+_COLUMNS = ("peak", "predicted", "positions/step", "tokens/s", "fits")
+
+
+def _row(probe: Probe) -> list[Any]:
+    from harness.records.units import format_size
+
+    sizes = [None if size is None else format_size(size) for size in (probe.peak, probe.predicted)]
+    fits = "?" if probe.fits is None else "yes" if probe.fits else "no"
+    rounded = [None if figure is None else round(figure) for figure in (probe.positions, probe.tokens_per_second)]
+    return [
+        probe.value,
+        probe.outcome,
+        *sizes,
+        *(f"{figure:,}" if figure is not None else None for figure in rounded),
+        fits,
+    ]
+
+
+def _alike(frontier: Frontier) -> str:
+    return f" (and {', '.join(frontier.alike)})" if frontier.alike else ""
+
+
+def _document(found: Fit) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "suite": found.suite,
+        **asdict(found.question),
+        "cells": [{**asdict(frontier), "sentence": frontier.sentence} for frontier in found.frontiers],
+        "left_out": dict(found.left_out),
+        "own_rows": list(found.own_rows),
+    }
+
+
+def _tell_failures(found: Fit) -> None:
+    """Raises TrialsFailed where a limit was not found; by then everything else is told."""
+    from harness.errors import Problem, TrialsFailed
+
+    undecided = [frontier for frontier in found.frontiers if frontier.stopped is not None]
+    none = [frontier for frontier in found.frontiers if frontier.stopped is None and frontier.largest is None]
+    problems = [
+        Problem(what=frontier.sentence, hint=f"harness show {frontier.probes[-1].trial} tells more")
+        for frontier in undecided
+    ]
+    problems += [Problem(what=frontier.sentence, hint="raise --limit, or lower --from") for frontier in none]
+    if problems:
+        raise TrialsFailed(problems=problems)

@@ -1,0 +1,235 @@
+"""The story of a fit: a suite's cells, each with one field varied, tried in short real trials until its limit is known.
+
+It stands beside `pipeline`, which it takes the plan from; everything it runs lies in a suite of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import execute, pipeline
+from harness.compare.frontier import Frontier, Probe, judge
+from harness.errors import InputError
+from harness.methods import catalog
+from harness.plan import spec_of
+from harness.plan.estimates import estimate
+from harness.plan.probes import MOST, SUITE_ENDS, Axis, Probed, axis_of, bounded, probe, probed
+from harness.plan.search import Span, edge, next_value
+from harness.records.outcome import Outcome
+from harness.records.plan import Cell, Plan, Trial
+from harness.records.progress import Observer
+from harness.records.run_folder import Attempt, RunFolder, run_folders, suite_folder
+from harness.records.spec import Spec
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+_NO_DEVICE = ("cpu", "made up")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is searched: the largest value of `axis` whose trials stay within `limit` bytes.
+
+    Tried are multiples of `step` from `low` to `high`; each trial takes `steps` optimizer steps.
+    """
+
+    axis: str
+    limit: int
+    low: int = 1
+    high: int | None = None
+    step: int = 1
+    steps: int = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """What came of it, by cell; `left_out` are cells without the axis, and why; `own_rows` those without a bound."""
+
+    suite: str
+    question: Wanted
+    frontiers: Sequence[Frontier]
+    left_out: Mapping[str, str]
+    own_rows: Sequence[str] = ()
+
+
+def fit(
+    file: Path,
+    choice: pipeline.Choice,
+    wanted: Wanted,
+    places: pipeline.Places,
+    *,
+    engine: execute.Engine,
+    observer: Observer,
+) -> Fit:
+    """Searches for every chosen cell, one after the other. Values that were tried before are not tried again.
+
+    What else may be raised: see `pipeline.planned` and `execute.execute`.
+
+    Raises:
+        InputError: the axis or its bounds make no sense for the chosen cells; nothing was tried.
+        Interrupted: the user stopped it; what was tried is kept, and the same command goes on.
+    """
+    from harness.store import Ingesting
+
+    axis, span = axis_of(wanted.axis), _span(wanted)
+    plan = pipeline.planned(file, choice)
+    cells, left = probed(plan, axis, catalog.load(), steps=wanted.steps, low=span.lowest)
+    name = f"{plan.suite.name}{SUITE_ENDS}"
+    with execute.session(places.results, name) as session, closing(engine):
+        search = _Search(
+            plan=plan,
+            axis=axis,
+            wanted=wanted,
+            span=span,
+            places=places,
+            name=name,
+            session=session,
+            observer=observer,
+            engine=_Kept(engine),
+            machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
+        )
+        frontiers = [search.cell(one) for one in cells]
+        Ingesting(places.store, observer).now(*run_folders(places.results, name))
+    return Fit(
+        suite=plan.suite.name,
+        question=wanted,
+        frontiers=frontiers,
+        left_out=left,
+        own_rows=[one.name for one in cells if bounded(one.config(span.lowest), catalog.load()) is None],
+    )
+
+
+def machine() -> str:
+    """What trials run on here, without waking it: the models of NVIDIA's devices, or `cpu`."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _NVIDIA.is_dir():
+        return "cpu"
+    told = [(found / "information").read_text("utf-8", "replace") for found in sorted(_NVIDIA.iterdir())]
+    models = [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model")]
+    return ", ".join(models) or "cpu"
+
+
+def _span(wanted: Wanted) -> Span:
+    high = MOST if wanted.high is None else wanted.high
+    if wanted.low > high:
+        raise InputError.of(f"--from {wanted.low} is above --to {high}", hint="turn them round, or leave one out")
+    span = Span(low=wanted.low, high=high, step=wanted.step)
+    if span.lowest > span.highest:
+        what = f"no multiple of {wanted.step} lies between --from {wanted.low} and --to {high}"
+        raise InputError.of(what, hint="give a smaller --multiple-of, or a larger --to")
+    return span
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The engine as it stays warm between trials: whoever made it closes it."""
+
+    engine: execute.Engine
+
+    def warm(self) -> None:
+        self.engine.warm()
+
+    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> execute.Handle:
+        return self.engine.start(spec, folder, attempt)
+
+    def close(self) -> None:
+        """Nothing yet."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Search:
+    """The trials of one fit."""
+
+    plan: Plan
+    axis: Axis
+    wanted: Wanted
+    span: Span
+    places: pipeline.Places
+    name: str
+    session: execute.Session
+    observer: Observer
+    engine: execute.Engine
+    machine: str
+
+    def cell(self, one: Probed) -> Frontier:
+        """Tries values until the cell's limit is known, or a trial ends in a way that says nothing about it."""
+        span = self._guessed(one)
+        probes: dict[int, Probe] = {}
+        stopped = None
+        while stopped is None:
+            known = {value: found.fits for value, found in probes.items() if found.fits is not None}
+            value = next_value(known, span)
+            if value is None:
+                break
+            self.session.check()
+            found = probes[value] = self._try(one, value)
+            if found.fits is None:
+                cause = f" ({found.cause})" if found.cause else ""
+                stopped = f"{value} ended {found.outcome}{cause}"
+        edges = edge({value: found.fits for value, found in probes.items() if found.fits is not None})
+        return Frontier(
+            cell=one.name,
+            alike=one.alike,
+            axis=self.axis.path,
+            limit=self.wanted.limit,
+            highest=span.highest,
+            probes=[probes[value] for value in sorted(probes)],
+            largest=edges.fits,
+            fails=edges.fails,
+            stopped=stopped,
+        )
+
+    def _try(self, one: Probed, value: int) -> Probe:
+        plan = probe(one, value, self.plan, catalog.load(), self._here(), machine=self.machine)
+        (trial,) = plan.trials
+        spec = spec_of(trial, plan, catalog.load())
+        folder = RunFolder(self._here() / trial.id)
+        outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
+        folder.drop_checkpoint()
+        predicted = estimate(trial.cell, plan.suite.file.parent, catalog.load()).device
+        return judge(value, trial.id, outcome, self.wanted.limit, predicted)
+
+    def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
+        outcomes = execute.execute(
+            plan,
+            {trial.id: spec},
+            self.places.results,
+            engine=self.engine,
+            observer=self.observer,
+            retry="failed",
+            within=self.session,
+        )
+        return outcomes[trial.id]
+
+    def _guessed(self, one: Probed) -> Span:
+        """The span, beginning where the prediction sees the limit; at its low end where no device is trained on."""
+        if self.machine in _NO_DEVICE or one.cell.config["train"].get("use_cpu"):
+            return self.span
+        known: dict[int, bool] = {}
+        while (value := next_value(known, self.span)) is not None:
+            config = one.config(value)
+            cell = Cell(id="", name="", kind="cell", levels={}, config=config)
+            device = estimate(cell, self.plan.suite.file.parent, catalog.load()).device
+            if device is None:
+                return self.span
+            known[value] = device <= self.wanted.limit
+        found = edge(known).fits
+        return (
+            self.span
+            if found is None
+            else Span(low=self.span.low, high=self.span.high, step=self.span.step, guess=found)
+        )
+
+    def _here(self) -> Path:
+        return suite_folder(self.places.results, self.name)
+
+
+def _said_before(folder: RunFolder, spec: Spec) -> Outcome | None:
+    """The outcome of a trial that was tried before and told something; None where it is to be tried (again)."""
+    outcome = folder.outcome()
+    if outcome is None or outcome.killed:
+        return None
+    same_bound = (folder.spec() or {}).get("host_memory") == spec.host_memory
+    return outcome if outcome.outcome == "ok" or (outcome.outcome == "oom" and same_bound) else None
