@@ -70,8 +70,8 @@ def test_any_schedule_is_told_as_it_was(
     clock = FakeClock()
     trainer = FakeTrainer(steps=batches, accumulation=accumulation, eval_every=eval_every, eval_s=eval_s)
     events = _observe(trainer, clock, warmup=warmup)
-    whole = len(batches) // accumulation
-    groups = [batches[at * accumulation : (at + 1) * accumulation] for at in range(whole)]
+    groups = [batches[at : at + accumulation] for at in range(0, len(batches), accumulation)]
+    whole = len(groups)
     walls = [sum(batch.load_s + batch.train_s for batch in group) for group in groups]
     assert [step["wall_s"] for step in _steps(events)] == pytest.approx(walls, abs=1e-5)
     assert [step["data_s"] for step in _steps(events)] == pytest.approx(
@@ -86,7 +86,7 @@ def test_any_schedule_is_told_as_it_was(
     assert summary["real_tokens"] == real
     assert summary["tokens_per_second"] == pytest.approx(real / seconds, rel=0.01)
     assert summary["tokens_per_second_per_device"] == summary["tokens_per_second"]
-    assert summary["samples_per_second"] == pytest.approx(len(window) * accumulation / seconds, rel=0.01)
+    assert summary["samples_per_second"] == pytest.approx(sum(map(len, window)) / seconds, rel=0.01)
     assert summary["data_share"] == pytest.approx(
         sum(batch.load_s for group in window for batch in group) / seconds, rel=0.01, abs=1e-4
     )
@@ -115,7 +115,7 @@ def test_device_time_is_what_the_device_worked(batches: list[FakeStep], accumula
     queue = FakeQueue(clock)
     trainer = FakeTrainer(steps=quick, accumulation=accumulation, eval_every=eval_every, eval_s=0.5, queue=queue)
     events = _observe(trainer, clock, queue=queue)
-    groups = [quick[at : at + accumulation] for at in range(0, len(quick) - accumulation + 1, accumulation)]
+    groups = [quick[at : at + accumulation] for at in range(0, len(quick), accumulation)]
     worked = [sum(batch.device_s for batch in group) for group in groups]
     found = {step["step"]: step["device_s"] for step in _steps(events) if "device_s" in step}
     for number, seconds in found.items():
@@ -243,8 +243,9 @@ def test_a_step_without_tokens_is_said_once_and_its_time_counts() -> None:
     none = FakeStep(real=0, padded=4, loss=0, train_s=1.0)
     some = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
     events = _observe(FakeTrainer(steps=[some, none, none, some]), FakeClock())
-    (finding,) = [event for event in events if event["kind"] == "finding"]
-    assert (finding["name"], finding["step"]) == ("step_without_tokens", 2)
+    found = [(event["name"], event["step"]) for event in events if event["kind"] == "finding"]
+    assert found.count(("step_without_tokens", 2)) == 1
+    assert [name for name, _ in found].count("step_without_tokens") == 1
     assert summarise(events)["tokens_per_second"] == pytest.approx(15.0)
 
 
@@ -252,7 +253,7 @@ def test_without_any_token_there_is_no_throughput() -> None:
     none = FakeStep(real=0, padded=4, loss=0, train_s=1.0)
     events = _observe(FakeTrainer(steps=[none] * 3), FakeClock())
     summary = summarise(events)
-    assert _findings(events) == ["step_without_tokens"]
+    assert _findings(events).count("step_without_tokens") == 1
     assert not {"tokens_per_second", "tokens_per_second_per_device", "padding_share", "real_tokens"} & set(summary)
     assert summary["samples_per_second"] == pytest.approx(1.0)
 
