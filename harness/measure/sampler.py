@@ -7,6 +7,7 @@ and the worker's are the same. The worker writes JSON lines to its stdin:
 
     {"before": {uuid: {"memory_before": bytes, "processes": [pid, …]}}}    first: what was there before the trial
     {"use": [uuid, …]}                                                     the devices it trains on, once it knows
+    {"now": true}                                                          sample at once: a stretch begins or ends here
 
 It ends with the end of stdin, after a last sample. Until a device is known to be used, what is sampled of it is held;
 of one that never is, nothing is written. The kernel ends this process when the worker ends, however that comes.
@@ -93,11 +94,15 @@ class Sampler:
         if t - self._flushed >= FLUSH_S:
             self.flush(t)
 
-    def end(self, t: float) -> None:
-        """The last sample, and everything to the file."""
+    def mark(self, t: float) -> None:
+        """One more sample, and a line that ends with it: figures are made of what lies between two such moments."""
         self.tick(t)
         for track in self.tracks.values():
             track.finish()
+
+    def end(self, t: float) -> None:
+        """The last sample, and everything to the file."""
+        self.mark(t)
         self.flush(t)
         if self._file is not None:
             self._file.close()
@@ -157,6 +162,8 @@ def sample_until_told(sampler: Sampler, nvml: Nvml, orders: Orders, origin: floa
                 sampler.begin(gpus, order["before"], origin)
                 began = True
             sampler.use(order.get("use", ()))
+            if began and "now" in order:
+                sampler.mark(time.monotonic() - origin)
         now = time.monotonic()
         if began and not orders.ended and now >= due:
             sampler.tick(now - origin)

@@ -16,9 +16,12 @@ from harness.measure.device import Allocator, TorchAllocator
 from harness.measure.nvml import Gpu, Nvml, NvmlError, bare, open_nvml, visible
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
+from harness.records.events import Event
 
 HZ = (10.0, 100.0)
 """The least and the most samples per second."""
+
+_NOW = {"now": True}
 
 LAST_LINE_S = 2.0
 """How long the process may take to write its last line."""
@@ -52,6 +55,7 @@ class DeviceSampling(Probe):
         self._made_up = False
 
     def __enter__(self) -> DeviceSampling:
+        self.recorder.on_phase_begin.append(self.phase_begin)
         self.recorder.on_phase_end.append(self.phase_end)
         try:
             nvml = open_nvml(self._environ)
@@ -68,8 +72,19 @@ class DeviceSampling(Probe):
     def __exit__(self, *_: object) -> None:
         self._stop()
 
+    def phase_begin(self, name: str) -> None:
+        self._mark()
+
     def phase_end(self, name: str) -> None:
         self._tell([])
+        self._mark()
+
+    def step_end(self, event: Event) -> None:
+        if not event["measured"]:
+            self._mark()  # the measured window may begin here
+
+    def train_end(self) -> None:
+        self._mark()
 
     def attached(self, trainer: Any, method: Any) -> None:
         self._tell(_all_devices(trainer))
@@ -142,6 +157,10 @@ class DeviceSampling(Probe):
             with contextlib.suppress(OSError):  # it has ended: that is said at the end
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
                 self._process.stdin.flush()
+
+    def _mark(self) -> None:
+        if self._used:
+            self._send(_NOW)
 
     def _stop(self) -> None:
         """Waits for the last line, for a short time."""

@@ -165,10 +165,11 @@ def _increase(device: _Device, name: str, spans: Sequence[Span]) -> float | None
     for begin, end in spans:
         if not _answers(device, name, begin, end):
             return None
-        rise = _at(device, name, end) - _at(device, name, begin)
-        if rise < 0:
-            return None
-        total += rise
+        first, last = bisect_right(device.times, begin) - 1, bisect_left(device.times, end)
+        counted = [number(line["values"][name]) for line in device.lines[first : last + 1]]
+        if any(after < before for before, after in pairwise(counted)):
+            return None  # it started anew in between
+        total += _at(device, name, end) - _at(device, name, begin)
     return total
 
 
