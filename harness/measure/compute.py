@@ -198,8 +198,8 @@ class _Window:
     step: int = 0
 
     def add(self, event: Event) -> None:
-        if event.get("measured"):
-            self.seconds += float(event.get("wall_s", 0.0))
+        if event.get("measured") and "wall_s" in event:
+            self.seconds += float(event["wall_s"])
             self.model += int(event["model_flops"])
             self.hardware += int(event.get("hardware_flops", 0))
             self.step = int(event["step"])

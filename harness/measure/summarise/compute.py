@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.measure.summarise.numbers import number
-from harness.measure.summarise.window import measured
+from harness.measure.summarise.window import measured, timed
 from harness.records.events import Event
 from harness.records.ranks import world_size
 
+_USE = (("model_flops", "mfu"), ("hardware_flops", "hfu"))
+
 
 def figures(events: Sequence[Event]) -> dict[str, float]:
-    """Sums over the window and ratios of them; a sum that one step has no part of is no figure."""
-    steps = measured(events)
-    seconds = sum(number(step.get("wall_s")) for step in steps)
-    sums = {name: _sum(steps, name) for name in ("model_flops", "hardware_flops")}
-    found = {name: value for name, value in sums.items() if value is not None}
-    if seconds > 0 and "model_flops" in found:
-        found["model_flops_per_second"] = found["model_flops"] / seconds
-    peak = _peak(events)
-    if peak and seconds > 0:
-        of_all = peak * world_size(events)
-        for name, flops in (("mfu", "model_flops"), ("hfu", "hardware_flops")):
-            if flops in found:
-                found[name] = found[flops] / seconds / of_all
+    """Sums over the window, none where a step's part is not known; ratios of sums over steps with FLOPs and time."""
+    steps, peak = measured(events), _peak(events)
+    found: dict[str, float] = {}
+    for name, use in _USE:
+        if steps and len(_counted(steps, name)) == len(steps):
+            found[name] = sum(number(step[name]) for step in steps)
+        rate = _rate(_counted(timed(steps), name), name)
+        if rate and name == "model_flops":
+            found["model_flops_per_second"] = rate
+        if rate and peak:
+            found[use] = rate / peak / world_size(events)
     return found
 
 
-def _sum(steps: Sequence[Event], name: str) -> float | None:
-    if not steps or any(name not in step for step in steps):
-        return None
-    return sum(number(step[name]) for step in steps)
+def _counted(steps: Sequence[Event], name: str) -> list[Event]:
+    return [step for step in steps if number(step.get(name)) >= 0]
+
+
+def _rate(steps: Sequence[Event], name: str) -> float:
+    """FLOP/s; 0 where none were counted."""
+    seconds = math.fsum(number(step["wall_s"]) for step in steps)
+    return sum(number(step[name]) for step in steps) / seconds if seconds > 0 else 0.0
 
 
 def _peak(events: Sequence[Event]) -> float | None:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*label_smoot
 _EARLY = {"gradient_checkpointing": True}
 _WHOLE = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}}
 _SELECTIVE = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"selective": True}}
+_EVERY_OTHER = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"every_n_layers": 2}}
 _FREE = {"padding_free": True, "max_length": None}
 
 
@@ -82,12 +83,15 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "sft_padding_free": ("sft", "prompt_completion", _FREE, {}),
     "sft_padding_free_padded": ("sft", "prompt_completion", {**_FREE, "pad_to_multiple_of": 32}, {}),
     "sft_padding_free_eager": ("sft", "prompt_completion", _FREE, {"kernel": "eager"}),
+    "sft_bf16_early": ("sft", "language_modeling", {**_EARLY, "bf16": True}, {}),
+    "sft_every_other": ("sft", "language_modeling", _EVERY_OTHER, {}),
     "sft_smoothed": ("sft", "prompt_completion", {"label_smoothing_factor": 0.1}, {}),
     "sft_left": ("sft", "prompt_completion", {}, {"left": True}),
     "dpo": ("dpo", "preference", {}, {}),
     "dpo_eager": ("dpo", "preference", {}, {"kernel": "eager"}),
     "dpo_lora": ("dpo", "preference", {}, {"lora": True}),
     "dpo_lora_early": ("dpo", "preference", _EARLY, {"lora": True}),
+    "dpo_lora_explicit": ("dpo", "preference", {}, {"lora": True, "reference": "explicit"}),
     "dpo_precomputed": ("dpo", "preference", {"precompute_ref_log_probs": True}, {}),
     "orpo": ("orpo", "preference", {}, {}),
     "orpo_lora": ("orpo", "preference", {}, {"lora": True}),

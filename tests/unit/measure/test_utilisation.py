@@ -43,13 +43,65 @@ def test_without_a_peak_there_is_no_use_of_it() -> None:
 def test_a_step_without_its_part_leaves_no_sum() -> None:
     found = summarise([_compute(1000.0), _step(1, 100, 150), _step(2, 100, None)])
     assert found["model_flops"] == 200
-    assert not {"hardware_flops", "hfu"} & set(found)
-    assert "mfu" in found
+    assert "hardware_flops" not in found
+    assert (found["mfu"], found["hfu"]) == (0.2, 0.3)  # of the steps that have both
+
+
+def test_a_step_of_unknown_time_is_in_no_use_of_the_peak() -> None:
+    back = {name: value for name, value in _step(3, 10**6, 10**6).items() if name != "wall_s"}  # the clock went back
+    found = summarise([_compute(1000.0), _step(2, 100, 150), back])
+    assert found["model_flops"] == 100 + 10**6
+    assert (found["mfu"], found["hfu"]) == (0.2, 0.3)
+
+
+def test_steps_without_tokens_have_no_use_of_the_peak() -> None:
+    assert not {"mfu", "hfu", "model_flops_per_second"} & set(summarise([_compute(1000.0), _step(1, 0, 0)]))
 
 
 def test_several_processes_have_as_many_peaks() -> None:
     active = {"kind": "active", "t": 0.0, "values": {"world_size": 4}}
     assert summarise([active, _compute(1000.0), _step(1, 100, 150)])["mfu"] == 100 / 0.5 / 4000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("peak", "findings"), [(1e9, []), (1e5, ["mfu_above_peak", "hfu_above_peak"])])
+def test_a_fake_trainers_truth_is_found(
+    peak: float, findings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known tokens on a known model in known seconds, on a device whose ceiling was measured."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from harness.measure import attach, ceiling
+    from harness.measure.fakes import FakeClock, FakeMethod, FakeStep, FakeTrainer
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    key, measured = ceiling.cpu_key(torch.get_num_threads()), {"float32": {"flops_per_second": peak}}
+    ceiling.keep({"schema": 1, "key": key, "gemm": measured, "measured_at": "2026-01-02"})
+    config = Qwen2Config(
+        vocab_size=50, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, attn_implementation="eager", tie_word_embeddings=False,
+    )  # fmt: skip
+    clock = FakeClock()
+    steps = [FakeStep(real=12 + at, padded=30, loss=5, train_s=2.0, reference=at == 3) for at in range(6)]
+    trainer = FakeTrainer(steps=steps, sleep=clock.sleep, eval_every=2, eval_s=9.0)
+    trainer.model = Qwen2ForCausalLM(config)
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        attach(trainer, recorder, FakeMethod(), 1)
+        with recorder.phase("train"):
+            trainer.train()
+    events = list(read_events(tmp_path / "events.jsonl"))
+    found = summarise(events)
+    layers, head = 2 * (16 * 16 + 2 * 16 * 8 + 16 * 16 + 3 * 16 * 20), 16 * 50
+    asked = sum(6 * layers * real + 6 * head * 5 + 12 * 2 * 16 * real**2 for real in range(13, 18))
+    done = (6 * 5 + 2) * (30 * (layers + head) + 2 * 2 * 16 * 30**2)  # one more forward, that no loss asked for
+    assert found["model_flops"] == pytest.approx(asked, rel=1e-9)
+    assert found["hardware_flops"] == pytest.approx(done, rel=1e-9)
+    assert found["mfu"] == pytest.approx(asked / 10.0 / peak, rel=0.01)
+    assert found["hfu"] == pytest.approx(done / 10.0 / peak, rel=0.01)
+    assert [event["name"] for event in events if event["kind"] == "finding"] == findings
+    (told,) = [event["values"] for event in events if event["kind"] == "compute"]
+    assert told["peak_source"] == "measured: harness doctor --ceiling, 2026-01-02"
 
 
 def test_no_steps_no_figures() -> None:
