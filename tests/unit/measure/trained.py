@@ -78,7 +78,7 @@ def make_rows(kind: str, count: int = ROWS) -> Any:
     return Dataset.from_list([_row(kind, dice) for _ in range(count)])
 
 
-class _Loader:
+class Loader:
     """A data loader that keeps a copy of every batch it hands out."""
 
     def __init__(self, inner: Any, batches: list[Batch]) -> None:
@@ -149,7 +149,7 @@ def train(
     )
     batches: list[Batch] = []
     make = trainer.get_train_dataloader
-    trainer.get_train_dataloader = lambda: _Loader(make(), batches)
+    trainer.get_train_dataloader = lambda: Loader(make(), batches)
     if left:
         trainer.data_collator = left_padded(trainer.data_collator)
     before(trainer)
