@@ -52,7 +52,7 @@ class DeviceSampling(Probe):
         self._gpus: Sequence[Gpu] = ()
         self._used: list[str] = []
         self._why = ""
-        self._made_up = False
+        self._said = False
 
     def __enter__(self) -> DeviceSampling:
         self.recorder.on_phase_begin.append(self.phase_begin)
@@ -92,7 +92,6 @@ class DeviceSampling(Probe):
             self._stop()  # CUDA is not up although the trainer is built: it trains on the CPU
 
     def _start(self, nvml: Nvml) -> None:
-        self._made_up = nvml.made_up is not None
         origin = time.monotonic() - self.recorder.now()
         command = [sys.executable, "-P", "-m", "harness.measure.sampler", f"--log={self._log}", f"--origin={origin}"]
         try:
@@ -106,12 +105,12 @@ class DeviceSampling(Probe):
             self._why = f"its sampler cannot be started: {error}"
             return
         self._send({"before": {gpu.uuid: _before(gpu) for gpu in self._gpus}})
-        if self._made_up:
-            self._use([gpu.uuid for gpu in self._gpus])  # no CUDA says which: a script's devices are all in use
+        if nvml.made_up and not self._up():
+            self._use([gpu.uuid for gpu in self._gpus])  # no CUDA will say which: a script's devices are all in use
 
     def _tell(self, uuids: Sequence[str]) -> None:
         """Names the devices in use, once CUDA says which."""
-        if self._made_up or (self._used and not uuids) or not self._up():
+        if (self._used and not uuids) or not self._up():
             return
         if self._process is None:
             self._missing()
@@ -147,10 +146,10 @@ class DeviceSampling(Probe):
             self._send({"use": list(uuids)})
 
     def _missing(self) -> None:
-        if self._why:
+        if self._why and not self._said:
             text = f"power, energy, clocks, temperature and utilization of the device are not measured: {self._why}"
             self.recorder.note("warning", text)
-            self._why = ""
+            self._said = True
 
     def _send(self, order: Mapping[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
