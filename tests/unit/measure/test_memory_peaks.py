@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.measure import Recorder, attach, summarise
@@ -226,6 +226,7 @@ def _memory_events(attempt: _Attempt) -> list[dict[str, Any]]:
 
 
 @settings(deadline=None, max_examples=20)
+@example([MIB] * 76 + [900 * MIB] + [MIB] * 20)
 @given(st.lists(BYTES, min_size=1, max_size=300))
 def test_no_peak_is_lost_between_samples_or_among_many_evaluations(peaks: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
