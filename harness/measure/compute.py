@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from harness.measure.active import reference_kind
 from harness.measure.architecture import Unknown, decoder
 from harness.measure.flops import Cost, Decoder
 from harness.measure.forwards import Counted, Fetched, Forward, Kind, seen
@@ -29,6 +30,7 @@ CONVENTION = (
     "hardware_flops: padding and recomputation too"
 )
 _HOLDER = "compute"
+_DOUBT = "do not trust it; the peak or the clock is wrong, or long sequences count more than a causal kernel does"
 _DENSE = ("eager", "sdpa")
 """Attention kernels that form all pairs of a row; those of flash and flex attention keep to sequences."""
 
@@ -139,7 +141,7 @@ class Compute(Probe):
 
     def _policy_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._inside:
-            without: Kind = "reference" if self._method.reference else "metrics"
+            without: Kind = "reference" if self._plan is not None and self._plan.reference is not None else "metrics"
             self._see("policy" if self._grad_enabled() else without, args, kwargs)
 
     def _reference_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -205,13 +207,13 @@ class _Window:
             self.step = int(event["step"])
 
     def judge(self, recorder: Recorder, peak: Peak) -> None:
-        """A use of more than the peak cannot be: the peak, the clock or the count is wrong."""
+        """A use of more than the peak cannot be."""
         if self.seconds <= 0 or not peak.flops_per_second:
             return
         for name, flops in (("mfu", self.model), ("hfu", self.hardware)):
             used = flops / self.seconds / peak.flops_per_second
             if used > 1:
-                text = f"{name} is {used:.0%} of the peak ({peak.source}), which cannot be: do not trust it"
+                text = f"{name} is {used:.0%} of the peak ({peak.source}): {_DOUBT}"
                 recorder.add("finding", name=f"{name}_above_peak", step=self.step, level="warning", text=text)
 
 
@@ -226,7 +228,7 @@ def plan_of(trainer: Any, method: Any) -> Plan:
     model, separate = trainer.model, getattr(trainer, "ref_model", None)
     policy = decoder(model)
     reference = None
-    if method.reference:
+    if reference_kind(trainer, method) in ("copy", "adapter_off"):
         kept = "ref" in getattr(model, "peft_config", {})  # TRL's own copy of an adapter that is trained further
         reference = decoder(separate) if separate is not None else decoder(model, adapter=kept)
     kernel = str(model.config._attn_implementation)

@@ -109,6 +109,23 @@ def test_hardware_flops_are_what_torch_counts(name: str, tmp_path: Path) -> None
     assert all(step["model_flops"] > 0 for step in trained.steps)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "name", ["sft", "sft_completion", "sft_early", "sft_lora_early", "sft_padding_free", "dpo", "orpo"]
+)
+def test_hardware_flops_on_a_device_are_what_torch_counts(name: str, tmp_path: Path) -> None:
+    """There TRL's fused head leaves out positions without a label, and attention has other kernels."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    method, kind, config, more = CASES[name]
+    trained, counted = _observed(tmp_path, method, kind, {**config, "use_cpu": False, "bf16": True}, **more)
+    assert [step["hardware_flops"] for step in trained.steps] == pytest.approx(counted.whole, rel=0.02)
+    assert all(step["model_flops"] <= step["hardware_flops"] for step in trained.steps)
+    assert _compute(trained.events)["matmul_dtype"] == "bfloat16"
+
+
 @pytest.mark.parametrize("accumulation", [1, 3])
 def test_a_steps_flops_are_those_of_its_micro_batches(accumulation: int, tmp_path: Path) -> None:
     config = {"gradient_accumulation_steps": accumulation}
@@ -160,6 +177,8 @@ def test_the_reference_costs_one_forward(tmp_path: Path) -> None:
         tmp_path / "without", "dpo", "preference", {"eval_strategy": "no", "precompute_ref_log_probs": True}
     )
     assert with_reference.sum("model_flops") * 3 == without.sum("model_flops") * 4
+    assert _compute(with_reference.events)["reference_flops_per_token"] > 0
+    assert _compute(without.events)["reference_flops_per_token"] is None
 
 
 def test_what_a_trial_computes_is_told_once(tmp_path: Path) -> None:
