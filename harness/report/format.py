@@ -28,6 +28,7 @@ _SHORT = {
     "data_share": "data wait",
     "device_step_seconds_p50": "device p50",
     "energy_per_token": "energy",
+    "model_flops_per_second": "model FLOPs",
     "import_seconds": "import",
     "model_seconds": "model",
     "data_seconds": "data",
@@ -76,7 +77,8 @@ def share(value: float) -> str:
 
 def signed_share(value: float) -> str:
     """An error in per cent: +3.2%, −11%, 0%."""
-    said = f"{number(100 * value, Scale(unit=''), places=0 if abs(value) >= 0.0995 else 1)}%"
+    places = 0 if abs(value) >= 0.0995 else 1
+    said = f"{number(100 * value, Scale(unit=''), places=places)}{'%' if math.isfinite(value) else ''}"
     return "0%" if said == "0.0%" else f"+{said}" if value > 0 else said
 
 

@@ -12,10 +12,8 @@ from harness.report.format import NONE, column_scale, heading, share, short_titl
 from harness.report.names import row_name
 from harness.report.tables import Column, tables
 
-_COMPUTE = (
-    *("mfu", "hfu", "model_flops_per_second", "tokens_per_second_per_device", "mean_power", "energy_per_token"),
-    *("mean_sm_clock", "mean_device_utilization", "max_temperature"),
-)
+_OF_COMPUTE = ("mfu", "hfu", "model_flops_per_second", "tokens_per_second_per_device")
+_OF_ENERGY = ("mean_power", "energy_per_token", "mean_sm_clock", "mean_device_utilization", "max_temperature")
 _STEPS = ("step_seconds_p50", "step_seconds_p90", "step_seconds_p99", "device_step_seconds_p50", "data_share")
 _STARTUP = ("import_seconds", "model_seconds", "data_seconds", "trainer_seconds", "first_step_seconds")
 _MS_BELOW = 0.1  # seconds
@@ -25,7 +23,7 @@ def compute(answer: Answer) -> str:
     """FLOPs, energy and what the device did; empty where none of it was measured."""
     left_out = set() if _several_devices(answer) else {"tokens_per_second_per_device"}
     left_out |= {"model_flops_per_second"} if _measured(answer, "mfu") else set()
-    names = [name for name in _COMPUTE if name not in left_out and _measured(answer, name)]
+    names = [name for name in (*_OF_COMPUTE, *_OF_ENERGY) if name not in left_out and _measured(answer, name)]
     rows = _rows(answer, names)
     if not rows:
         return ""
@@ -35,7 +33,8 @@ def compute(answer: Answer) -> str:
             "\nMFU is the share of the device's peak that the mathematics ask for; HFU counts what was done,\n"
             "recomputation and padding included."
         )
-    return f"## Compute and energy\n\n{_table(answer, rows, [_column(name, rows) for name in names])}\n\n{legend}"
+    title = "Compute" if not set(names) - set(_OF_COMPUTE) else "Compute and energy"
+    return f"## {title}\n\n{_table(answer, rows, [_column(name, rows) for name in names])}\n\n{legend}"
 
 
 def _several_devices(answer: Answer) -> bool:

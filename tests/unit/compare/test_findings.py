@@ -141,3 +141,89 @@ def test_one_seed_is_found() -> None:
     made, found = figures_of({"a": [0.9], "b": [0.8]})
 
     assert answer(found, made).findings == ("One seed per cell: nothing here tells chance from effect.",)
+
+
+def test_disturbed_trials_are_found_with_the_flag_that_repeats_them(fine: SuiteResults) -> None:
+    found = changed(fine, "b-s1", disturbed=("throttled",))
+    made, _ = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+
+    got = answer(found, made)
+
+    assert [(row.name, row.disturbed) for row in got.cells] == [("a", ()), ("b", (1,))]
+    assert got.cells[1].metrics[ACC].n == 2  # they are kept
+    (said,) = got.findings
+    assert said.startswith("Disturbed: figures of b-s1 are in the tables, marked †")
+    assert "--retry disturbed" in said
+
+
+def test_a_failed_trial_is_not_called_disturbed_too(fine: SuiteResults) -> None:
+    assert "Disturbed" not in findings(changed(fine, "b-s1", outcome="oom", disturbed=("throttled",)))
+
+
+@pytest.mark.parametrize(("name", "said"), [("mfu", "MFU"), ("hfu", "HFU")])
+def test_more_than_the_peak_of_a_device_is_impossible(name: str, said: str) -> None:
+    # The mean is below 1, one seed is not.
+    made, found = figures_of({"a": [0.7, 1.25], "b": [0.4, 1.0]}, metric=name)
+
+    told = [finding for finding in answer(found, made).findings if finding.startswith("Impossible")]
+
+    assert len(told) == 1
+    assert f"{said} above 1 in a (1.25): the peak" in told[0]
+
+
+def test_a_script_in_a_devices_place_makes_its_figures_up(fine: SuiteResults) -> None:
+    found = changed(fine, "a-s0", facts={"sampling": {"made_up": "throttled.json"}})
+    made, _ = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+
+    got = answer(found, made)
+
+    assert got.findings == ("MADE UP: the device of a-s0 was a script (throttled.json); its figures mean nothing.",)
+    assert not got.headline.startswith("MADE UP")  # the score was measured
+    judged = made.suite.model_copy(update={"decide": Decide(minimise="energy")})
+    energy = answer(found, dataclasses.replace(made, suite=judged))
+    assert energy.headline.startswith("MADE UP, not measured")
+
+
+def after_a_stage(stage: float, cells: dict[str, float], **changes: Any) -> str:
+    """What is found where every cell starts from one stage."""
+    base = cell("base", kind="stage")
+    rows = [dataclasses.replace(cell(name), needs=base.id) for name in cells]
+    made = plan([base, *rows], seeds=2)
+    made = dataclasses.replace(made, suite=made.suite.model_copy(update=changes))
+    figures = {"base": stage, **cells}
+    found = [result(trial, {ACC: figures[trial.cell.name], "final_loss": 1.0}) for trial in made.trials]
+    told = answer(results(found), made).findings
+    return "\n".join(finding for finding in told if "different quantities" not in finding)
+
+
+def test_no_cell_beats_the_stage_it_starts_from() -> None:
+    assert after_a_stage(0.93, {"dpo": 0.91, "orpo": 0.92}) == (
+        "No cell beats the stage it starts from on arithmetic_mc acc: "
+        "orpo comes nearest with 0.920, stage base has 0.930."
+    )
+
+
+def test_figures_that_read_the_same_do_not_beat() -> None:
+    assert "No cell beats" in after_a_stage(0.93, {"dpo": 0.9302, "orpo": 0.92})
+
+
+def test_one_cell_that_beats_its_stage_is_enough() -> None:
+    assert after_a_stage(0.93, {"dpo": 0.95, "orpo": 0.92}) == ""
+
+
+def test_on_a_metric_to_be_minimised_less_beats() -> None:
+    assert "No cell beats" in after_a_stage(0.5, {"dpo": 0.6}, decide=Decide(minimise=ACC))
+    assert "No cell beats" not in after_a_stage(0.5, {"dpo": 0.4}, decide=Decide(minimise=ACC))
+
+
+def test_stages_are_not_set_beside_cells_by_what_is_no_score() -> None:
+    assert "No cell beats" not in after_a_stage(0.9, {"dpo": 0.1}, decide=Decide(minimise="final_loss"))
+
+
+def test_cells_that_start_from_nothing_have_no_stage_to_beat() -> None:
+    base = cell("base", kind="stage")
+    made = plan([base, cell("dpo")], seeds=2)
+    figures = {"base": 0.9, "dpo": 0.1}
+    found = [result(trial, {ACC: figures[trial.cell.name]}) for trial in made.trials]
+
+    assert answer(results(found), made).findings == ()

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.compare import answer
-from harness.records.results import Answer, Curve
-from harness.report.charts import COST, LOSS, MARGINS, draw
+from harness.records.results import Answer, Curve, Timeline
+from harness.report.breakdown import MOST_BARS
+from harness.report.charts import BREAKDOWN, COST, LOSS, MARGINS, TIMELINE, Chart, draw
 from harness.report.curves import POINTS, mean_line, thinned
 from harness.report.emphasis import emphasise
 from harness.report.style import COLOURS
@@ -187,3 +188,82 @@ def test_thinning_keeps_the_mean_and_the_ends(size: int) -> None:
 
 def test_the_mean_line_has_only_steps_that_all_have() -> None:
     assert mean_line([([1, 2, 3], [1.0, 2.0, 3.0]), ([2, 3, 4], [4.0, 5.0, 6.0])]) == ([2, 3], [3.0, 4.0])
+
+
+@pytest.fixture(scope="module")
+def on_a_device() -> Answer:
+    planned, found = made.on_a_device()
+    return answer(found, planned)
+
+
+def test_bars_of_memory_name_their_parts_and_say_what_ran_out(on_a_device: Answer) -> None:
+    said = texts(draw(on_a_device)[BREAKDOWN])
+
+    for word in ("weights", "gradients", "optimizer", "activations", "rest of the peak", "GiB", "sft-gc_off-batch4"):
+        assert word in said
+    assert "reference" not in said  # no cell has one
+    assert "out of memory in forward, 3 GiB more asked for" in said
+    assert "34.6" in said  # the peak, which is what the parts and the rest add up to
+
+
+def test_bars_of_many_cells_are_cut_and_said_to_be() -> None:
+    planned = plan([cell(f"sft-{number}") for number in range(MOST_BARS + 3)], seeds=1)
+    found = results([result(trial, {"weight_memory": 2.0**20}) for trial in planned.trials])
+
+    said = texts(draw(answer(found, planned))[BREAKDOWN])
+
+    assert "MiB; 3 more cells are not shown" in said
+    assert "rest of the peak" not in said
+    assert sum(word.startswith("sft-") for word in said) == MOST_BARS
+
+
+def test_no_bars_where_no_part_was_measured() -> None:
+    planned = plan([cell("sft"), cell("dpo")], seeds=1)
+    found = results(
+        [
+            result(planned.trials[0], {"peak_host_memory": 5.0, "weight_memory": float("nan")}),
+            result(planned.trials[1], {}, outcome="oom"),
+        ]
+    )
+
+    assert BREAKDOWN not in draw(answer(found, planned))
+
+
+def test_memory_over_time_has_a_line_per_cell_and_says_which_failed(on_a_device: Answer) -> None:
+    svg = draw(on_a_device)[TIMELINE]
+
+    said = texts(svg)
+    assert "allocated on the device, GiB" in said
+    assert "sft-gc_off-batch16 (oom)" in said
+    colours = emphasise(on_a_device).colours
+    assert [lines(svg, colours[name]) for name in colours] == [1] * 6
+
+
+def test_memory_over_time_is_the_hosts_where_there_is_no_device() -> None:
+    planned = plan([cell("sft")], seeds=2)
+    timelines = [
+        Timeline(trial_id=trial.id, metric="host_uss_peak", times=(0.1, 2.0, 4.0), values=(2.0**20, 2.0**21, 2.0**21))
+        for trial in planned.trials
+    ]
+    found = results([result(trial, {}) for trial in planned.trials])
+
+    def drawn(timelines: list[Timeline]) -> dict[Chart, str]:
+        return draw(answer(dataclasses.replace(found, timelines=tuple(timelines)), planned))
+
+    assert "unique to the worker, on the host, MiB" in texts(drawn(timelines)[TIMELINE])
+    short = [dataclasses.replace(line, times=line.times[:2], values=line.values[:2]) for line in timelines]
+    assert TIMELINE not in drawn(short)
+
+
+def test_a_finished_seed_stands_for_its_cell_over_time() -> None:
+    planned = plan([cell("sft")], seeds=2)
+    timelines = [
+        Timeline(trial_id=trial.id, metric="host_uss_peak", times=(0.1, 2.0, 4.0), values=(1.0, 2.0, 3.0))
+        for trial in planned.trials
+    ]
+    trials = [result(planned.trials[0], {}, outcome="crashed"), result(planned.trials[1], {})]
+
+    said = texts(draw(answer(results(trials, timelines=tuple(timelines)), planned))[TIMELINE])
+
+    assert "sft" in said
+    assert "sft (crashed)" not in said

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.records.figures import alike, number, said, scale, title
 from harness.records.results import Spread
-from harness.report.format import figure, quoted, shortened, shown_path, text
+from harness.report.format import figure, quoted, share, shortened, shown_path, signed_share, text
 from harness.report.tables import WIDEST, Column, table, tables, width
 
 
@@ -35,6 +35,16 @@ def spread(mean: float, sd: float | None = None) -> Spread:
         ("peak_host_memory", math.inf, "∞"),
         ("trainable_parameters", 1_234_567, "1,234,567 parameters"),
         ("unheard_of", 3.14159, "3.14"),
+        ("step_seconds_p50", 0.0213, "21.3 ms"),
+        ("step_seconds_p50", 0.0, "0.00 s"),
+        ("energy_per_token", 0.0382, "38.2 mJ/token"),
+        ("energy_per_token", 1.5, "1.50 J/token"),
+        ("energy_per_token", math.inf, "∞ J/token"),
+        ("model_flops_per_second", 8.41e9, "8.41 GFLOP/s"),
+        ("model_flops_per_second", 412e12, "412 TFLOP/s"),
+        ("model_flops", 12.0, "12.0 FLOP"),
+        ("mfu", 0.4123, "0.412"),
+        ("mean_power", 391.4, "391 W"),
     ],
 )
 def test_figures_in_sentences(name: str, value: float, expected: str) -> None:
@@ -56,6 +66,23 @@ def test_figures_in_sentences(name: str, value: float, expected: str) -> None:
 )
 def test_figures_in_tables(name: str, value: Spread, expected: str) -> None:
     assert figure(value, scale(name, value.mean)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "signed"),
+    [
+        (0.0, "0.0%", "0%"),
+        (0.0004, "0.0%", "0%"),
+        (-0.0004, "0.0%", "0%"),
+        (0.032, "3.2%", "+3.2%"),
+        (-0.113, "−11.3%", "−11%"),
+        (1.5, "150.0%", "+150%"),
+        (math.nan, "NaN", "NaN"),
+        (math.inf, "∞", "+∞"),
+    ],
+)
+def test_shares_in_per_cent(value: float, plain: str, signed: str) -> None:
+    assert (share(value), signed_share(value)) == (plain, signed)
 
 
 def test_a_missing_figure_is_a_dash() -> None:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.compare import answer
+from harness.records.results import CellFinding, Finding, SuiteResults
+from tests.unit.compare.made import figures_of
+
+PLAN, FINE = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
+
+
+def with_findings(found: dict[str, list[Finding]]) -> SuiteResults:
+    trials = tuple(dataclasses.replace(trial, findings=tuple(found.get(trial.name, ()))) for trial in FINE.trials)
+    return dataclasses.replace(FINE, trials=trials)
+
+
+def spike(step: int, text: str = "the loss jumped") -> Finding:
+    return Finding(name="loss_spike", step=step, level="warning", text=text)
+
+
+def test_one_finding_of_several_seeds_is_told_once_with_each_seed_and_step() -> None:
+    found = with_findings({"a-s1": [spike(7, "of the second")], "a-s0": [spike(9), spike(3, "of the first")]})
+
+    assert answer(found, PLAN).health == (
+        CellFinding(
+            cell="a",
+            kind="cell",
+            name="loss_spike",
+            level="warning",
+            text="of the first",
+            seen=((0, 3), (0, 9), (1, 7)),
+        ),
+    )
+
+
+def test_warnings_come_first_then_cells_in_their_order() -> None:
+    slow = Finding(name="loss_not_falling", step=None, level="info", text="the loss did not fall")
+    found = with_findings({"a-s0": [slow, spike(4)], "b-s0": [spike(2)]})
+
+    got = answer(found, PLAN).health
+
+    assert [(one.cell, one.level, one.seen) for one in got] == [
+        ("a", "warning", ((0, 4),)),
+        ("b", "warning", ((0, 2),)),
+        ("a", "info", ((0, None),)),
+    ]
+
+
+def test_warnings_are_pointed_at_in_the_findings_and_information_is_not() -> None:
+    slow = Finding(name="loss_not_falling", step=None, level="info", text="the loss did not fall")
+
+    assert answer(with_findings({"b-s1": [spike(2)], "a-s0": [slow]}), PLAN).findings == (
+        "The health of trainings gives reason to look at b: see Health.",
+    )
+    assert answer(with_findings({"a-s0": [slow]}), PLAN).findings == ()
+
+
+FINDINGS = st.builds(
+    Finding,
+    name=st.sampled_from(["loss_spike", "gradient_norm"]),
+    step=st.none() | st.integers(0, 9),
+    level=st.sampled_from(["info", "warning"]),
+    text=st.just("said"),
+)
+
+
+@given(st.dictionaries(st.sampled_from([trial.name for trial in FINE.trials]), st.lists(FINDINGS, max_size=4)))
+def test_no_finding_is_lost_and_no_cell_says_a_thing_twice(found: dict[str, list[Finding]]) -> None:
+    got = answer(with_findings(found), PLAN).health
+
+    assert sum(len(one.seen) for one in got) == sum(len(given_) for given_ in found.values())
+    keys = [(one.cell, one.name, one.level) for one in got]
+    assert len(keys) == len(set(keys))

@@ -1,0 +1,179 @@
+"""Sections that are there only where their figures are."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.compare import answer
+from harness.records.results import Answer, Finding
+from harness.report.markdown import markdown
+from harness.report.tables import WIDEST, width
+from tests.unit.compare.made import GIB, cell, on_a_device, plan, result, results
+
+MEASURED = ("## Memory", "## Predicted and measured memory", "## Compute", "## Steps", "## Start-up")
+TOLD = ("## Health", "## Disturbed", "## What else changed")
+
+
+def said_of(*metrics: dict[str, float], **changes: Any) -> str:
+    """The report on cells with these metrics."""
+    made = plan([cell(f"sft-{number}") for number in range(len(metrics))], seeds=1)
+    found = [result(trial, given_, **changes) for trial, given_ in zip(made.trials, metrics, strict=True)]
+    return markdown(answer(results(found), made), ())
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a heading."""
+    return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def columns(text: str, title: str) -> list[str]:
+    """Headings of every table of a section."""
+    rows = [line for line in section(text, title).splitlines() if line.startswith("| cell")]
+    return [heading.strip() for row in rows for heading in row.strip("|").split("|")[1:]]
+
+
+def test_nothing_is_shown_of_what_was_not_measured() -> None:
+    text = said_of({"tokens_per_second": 5.0, "peak_host_memory": GIB, "train_seconds": 3.0})
+
+    assert not [title for title in (*MEASURED, *TOLD) if title in text]
+
+
+def test_a_column_is_there_where_one_cell_has_it_and_the_others_have_a_dash() -> None:
+    text = said_of({"weight_memory": GIB, "mfu": 0.41, "mean_power": 300.0}, {"weight_memory": 2 * GIB})
+
+    assert columns(text, "Memory") == ["weights"]
+    assert columns(text, "Compute and energy") == ["MFU", "power, W"]
+    assert "sft-1" not in section(text, "Compute and energy")  # it has none of these
+    assert "41.0%" in section(text, "Compute and energy")
+
+
+def test_without_energy_it_is_called_compute() -> None:
+    text = said_of({"model_flops_per_second": 3e9})
+
+    assert columns(text, "Compute") == ["model FLOPs, GFLOP/s"]
+
+
+def test_a_rate_per_device_is_shown_where_it_says_more() -> None:
+    one = {"mfu": 0.4, "tokens_per_second": 100.0, "tokens_per_second_per_device": 100.0}
+
+    assert columns(said_of(one), "Compute") == ["MFU"]
+    assert columns(said_of(one | {"tokens_per_second": 200.0}), "Compute") == ["MFU", "tokens/s per device"]
+
+
+def test_steps_are_in_the_unit_that_shows_the_shortest() -> None:
+    quick = {"step_seconds_p50": 0.0213, "step_seconds_p99": 0.05, "data_share": 0.5}
+    slow = {"step_seconds_p50": 2.5, "step_seconds_p99": 3.5}
+
+    both = section(said_of(quick, slow), "Steps")
+    assert "in ms" in both
+    assert "21.3" in both
+    assert "2,500" in both
+    assert "50.0%" in both
+    assert "steps in s," in section(said_of(slow), "Steps")
+
+
+def test_the_hosts_peak_stands_for_the_devices_where_there_is_none() -> None:
+    text = said_of({"weight_memory": GIB, "peak_host_memory": 3 * GIB}, facts={"peak_phase": "save"})
+
+    assert columns(text, "Memory") == ["weights", "host's peak", "peak in"]
+    device = said_of({"weight_memory": GIB, "peak_host_memory": 3 * GIB, "peak_allocated": 2 * GIB})
+    assert columns(device, "Memory") == ["weights", "peak"]
+
+
+def test_a_finding_that_many_cells_share_is_one_line() -> None:
+    cells = [cell(f"sft-{number}") for number in range(5)]
+    made = plan(cells, seeds=1)
+    shared = Finding(name="gradient_norm", step=7, level="info", text="below 0.1")
+    own = Finding(name="loss_spike", step=3, level="warning", text="jumped | *high*")
+    found = [
+        result(trial, {}, findings=(shared, own) if trial.cell.name == "sft-1" else (shared,)) for trial in made.trials
+    ]
+
+    lines = section(markdown(answer(results(found), made), ()), "Health").strip().splitlines()
+
+    assert lines == [
+        "- **warning** sft-1, seed 0 at step 3: jumped \\| \\*high\\*",
+        "- sft-0, sft-1, sft-2 and 2 more cells; in the first, seed 0 at step 7: below 0.1",
+    ]
+
+
+def test_of_many_findings_the_first_are_told_and_the_rest_counted() -> None:
+    made = plan([cell("sft")], seeds=1)
+    findings = [Finding(name=f"kind{number}", step=None, level="info", text="x") for number in range(40)]
+    found = [result(made.trials[0], {}, findings=tuple(findings))]
+
+    lines = section(markdown(answer(results(found), made), ()), "Health").strip().splitlines()
+
+    assert len(lines) == 17
+    assert lines[-1] == '- and 24 more: `harness query "FROM findings"`'
+
+
+def test_many_disturbed_trials_are_counted_and_one_command_repeats_them() -> None:
+    text = said_of(*[{"tokens_per_second": 1.0}] * 25, disturbed=("throttled", "shared"))
+
+    told = section(text, "Disturbed")
+    assert told.count("throttled; shared") == 20
+    assert "And 5 more." in told
+    assert "harness run suites/quick.yaml --retry disturbed" in told
+    assert "| sft-24 † |" in text
+
+
+def test_sentences_on_what_else_changed_are_not_too_many() -> None:
+    made, found = on_a_device()
+    whole = dataclasses.replace(answer(found, made), what_else=tuple(f"axis{n} changed" for n in range(30)))
+
+    lines = section(markdown(whole, ()), "What else changed").strip().splitlines()
+
+    assert len(lines) == 13
+    assert lines[-1].startswith("- and 18 more")
+
+
+METRICS = st.dictionaries(
+    st.sampled_from(
+        [
+            *("weight_memory", "gradient_memory", "optimizer_memory", "activation_memory", "reference_memory"),
+            *("peak_allocated", "peak_host_memory", "peak_device_memory", "mfu", "hfu", "energy_per_token"),
+            *("mean_power", "mean_sm_clock", "step_seconds_p50", "step_seconds_p99", "data_share"),
+            *("import_seconds", "first_step_seconds", "tokens_per_second", "tokens_per_second_per_device"),
+        ]
+    ),
+    st.floats(min_value=0, max_value=1e13),
+)
+OUTCOMES = st.sampled_from(["ok", "ok", "oom", "crashed", None])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(METRICS, OUTCOMES, st.booleans()), min_size=1, max_size=5))
+def test_any_mixture_makes_tables_that_fit_without_empty_columns(
+    given_: list[tuple[dict[str, float], str | None, bool]],
+) -> None:
+    made = plan([cell(f"sft-lora8-batch{number}") for number in range(len(given_))], seeds=1)
+    found = [
+        result(trial, metrics, outcome=outcome, disturbed=("x",) if odd else (), config={"predicted_memory": metrics})
+        for trial, (metrics, outcome, odd) in zip(made.trials, given_, strict=True)
+    ]
+    whole: Answer = answer(results(found), made)
+
+    text = markdown(whole, ())
+
+    for title in ("Memory", "Compute", "Compute and energy", "Steps", "Start-up"):
+        rows = [line for line in section(text, title).splitlines() if line.startswith("|")]
+        assert all(width(line) <= WIDEST for line in rows)
+        for table in _tables(rows):
+            for column in zip(*table, strict=True):
+                assert set(column[2:]) != {"—"}, (title, column)
+                assert "" not in column
+
+
+def _tables(rows: list[str]) -> list[list[list[str]]]:
+    found: list[list[list[str]]] = []
+    for row in rows:
+        cells = [part.strip() for part in row.strip("|").split("|")]
+        if cells[0] == "cell":
+            found.append([])
+        found[-1].append(cells)
+    return found
