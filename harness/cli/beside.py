@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_SAID_BY_NAME = ("tokens", "tokens/s", "samples/s", "steps", "spikes", "parameters", "nats", "")
+"""Units that the metric's name says already: three columns have to fit a terminal."""
+
 
 def tell(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Two trials, as `harness.cli.show.tell` tells each, with their metrics beside each other and what differs."""
@@ -63,8 +66,8 @@ def show(both: Mapping[str, Any]) -> None:
 def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
     from harness.cli.output import figure
 
-    values = [figure(entry[side], entry["unit"]) for side in ("one", "other")]
-    return [name, *values, _change(entry)]
+    unit = entry["unit"] if entry["unit"] not in _SAID_BY_NAME else "ratio"
+    return [name, *(figure(entry[side], unit) for side in ("one", "other")), _change(entry)]
 
 
 def _change(entry: Mapping[str, Any]) -> str:

@@ -30,10 +30,10 @@ def show(
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
-    """Show one trial: outcome, metrics, scores, health, attempts, files. Or two, and what differs.
+    """Show everything of one trial, or two side by side.
 
-    And what was really active in it, which notes it left, and where its log is. Of two trials: their figures side by
-    side, what the axis changed, and what else changed with it.
+    Outcome, metrics, scores, health, what was really active, environment, attempts, notes, files. Of two trials: their
+    figures, what differs by the axis, and what else changed with it.
 
     \b
     Examples:
