@@ -17,7 +17,8 @@ from harness.models.memory.held import Held
 _SMALL = 4096  # elements; bitsandbytes keeps smaller tensors in fp32
 _PAGED_FROM = 100_000  # elements
 _BLOCK = 256  # elements that share one scale
-_STEP = 4  # bytes of torch's fp32 step counter, one a parameter
+_BOOK = 1024  # bytes of a code book of bitsandbytes, one a state, whatever the number of tensors
+_STEP = 4  # bytes of torch's fp32 step counter, or of Adafactor's scale; one a tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +44,7 @@ class _Kind:
     rule: Rule
     copies: int = 0  # of all trained parameters, held during a step by torch's multi-tensor code
     largest: int = 0  # fp32 copies of the largest tensor, held during a step
+    books: int = 0  # code books of 8-bit states
 
 
 def _like(states: int, *, counter: bool = True) -> Rule:
@@ -54,11 +56,15 @@ def _like(states: int, *, counter: bool = True) -> Rule:
     return rule
 
 
+def _eight_bit(tensor: Held) -> bool:
+    return tensor.numel >= _SMALL and not tensor.embedding
+
+
 def _bnb(states: int, bits: int, *, paged: bool = False) -> Rule:
     """bitsandbytes: fp32, or a byte per element and a scale per block."""
 
     def rule(tensor: Held) -> tuple[int, int]:
-        eight = bits == 8 and tensor.numel >= _SMALL and not tensor.embedding
+        eight = bits == 8 and _eight_bit(tensor)
         elements = states * tensor.numel * (1 if eight else 4)
         scales = states * 4 * -(-tensor.numel // _BLOCK) if eight else 0
         return elements + scales, elements if paged and tensor.numel >= _PAGED_FROM else 0
@@ -78,11 +84,11 @@ def _torchao(bits: int, block: int) -> Rule:
 
 
 def _adafactor(tensor: Held) -> tuple[int, int]:
-    """Second moments only: a row and a column of a matrix, all of a vector. No first moment (`beta1` is null)."""
+    """Second moments only: a row and a column of a matrix, all of a vector, and a scale. No first (`beta1` is null)."""
     if len(tensor.shape) < 2:
-        return tensor.numel * tensor.width, 0
+        return tensor.numel * tensor.width + _STEP, 0
     rows, columns = tensor.shape[-2:]
-    return tensor.numel // (rows * columns) * (rows + columns) * tensor.width, 0
+    return tensor.numel // (rows * columns) * (rows + columns) * tensor.width + _STEP, 0
 
 
 _KINDS: Mapping[str, _Kind] = {
@@ -94,19 +100,19 @@ _KINDS: Mapping[str, _Kind] = {
     "sgd": _Kind(rule=lambda tensor: (0, 0)),
     "adagrad": _Kind(rule=_like(1), copies=1),
     "rmsprop": _Kind(rule=_like(1), copies=1),
-    **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit"), _Kind(rule=_bnb(2, 8))),
+    **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit"), _Kind(rule=_bnb(2, 8), books=2)),
     "paged_adamw_32bit": _Kind(rule=_bnb(2, 32, paged=True)),
-    "paged_adamw_8bit": _Kind(rule=_bnb(2, 8, paged=True)),
+    "paged_adamw_8bit": _Kind(rule=_bnb(2, 8, paged=True), books=2),
     "lion_32bit": _Kind(rule=_bnb(1, 32)),
-    "lion_8bit": _Kind(rule=_bnb(1, 8)),
+    "lion_8bit": _Kind(rule=_bnb(1, 8), books=1),
     "paged_lion_32bit": _Kind(rule=_bnb(1, 32, paged=True)),
-    "paged_lion_8bit": _Kind(rule=_bnb(1, 8, paged=True)),
+    "paged_lion_8bit": _Kind(rule=_bnb(1, 8, paged=True), books=1),
     **dict.fromkeys(("rmsprop_bnb", "rmsprop_bnb_32bit"), _Kind(rule=_bnb(1, 32))),
-    "rmsprop_bnb_8bit": _Kind(rule=_bnb(1, 8)),
+    "rmsprop_bnb_8bit": _Kind(rule=_bnb(1, 8), books=1),
     "ademamix": _Kind(rule=_bnb(3, 32)),
-    "ademamix_8bit": _Kind(rule=_bnb(3, 8)),
+    "ademamix_8bit": _Kind(rule=_bnb(3, 8), books=2),
     "paged_ademamix_32bit": _Kind(rule=_bnb(3, 32, paged=True)),
-    "paged_ademamix_8bit": _Kind(rule=_bnb(3, 8, paged=True)),
+    "paged_ademamix_8bit": _Kind(rule=_bnb(3, 8, paged=True), books=2),
 }
 OPTIMIZERS = tuple(_KINDS)
 """Names whose state is known here."""
@@ -129,6 +135,8 @@ def state(name: str, options: object, tensors: Iterable[Held]) -> State:
         held, on_host = kind.rule(tensor)
         kept += held * tensor.count
         paged += on_host * tensor.count
+    if any(_eight_bit(tensor) for tensor in trained):
+        kept += kind.books * _BOOK
     everything = sum(tensor.bytes for tensor in trained)
     largest = max((tensor.numel for tensor in trained), default=0)
     return State(kept=kept, paged=paged, step=kind.copies * everything + 4 * kind.largest * largest)

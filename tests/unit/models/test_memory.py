@@ -1,0 +1,268 @@
+"""Predicted memory, against arithmetic done by hand and against the published sizes of models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.models import SHAPES
+from harness.models.architecture import Unknown, architecture, of_config
+from harness.models.memory import Prediction, predict, predict_spec
+from harness.models.memory.held import adapter, weights
+from harness.models.memory.optimizers import OPTIMIZERS, state
+from harness.models.memory.prediction import CONTEXT, SLACK
+
+HERE = Path()
+DEFAULTS: dict[str, Any] = {
+    "optim": "adamw_torch_fused",
+    "max_length": 256,
+    "per_device_train_batch_size": 4,
+    "gradient_checkpointing": True,
+    "packing_strategy": "bfd",
+}
+
+
+def _predict(
+    method: str = "sft", *, lora: Any = None, reference: str | None = None, dtype: str = "float32", **train: Any
+) -> Prediction:
+    model = {"shape": "qwen2.5-0.5b", "dtype": dtype}
+    config = {"method": method, "model": model, "lora": lora, "reference": reference, "train": train}
+    return predict(config, defaults=DEFAULTS, root=HERE)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)
+def test_parameters_are_those_that_were_published(shape: Any) -> None:
+    assert of_config({"model_type": shape.model_type, **shape.config}).parameters == shape.parameters
+
+
+def test_held_throughout_is_what_arithmetic_says() -> None:
+    parameters, tensors = 494_032_768, 290  # Qwen2.5-0.5B; 24 layers of 12 tensors, embedding and last norm
+    found = _predict()
+    assert found.weights == 4 * parameters
+    assert found.gradients == 4 * parameters
+    assert found.optimizer == 8 * parameters + 4 * tensors
+    assert found.reference == 0
+    half = _predict(dtype="bfloat16")
+    assert (half.weights, half.gradients) == (2 * parameters, 2 * parameters)
+    assert half.optimizer == 4 * parameters + 4 * tensors  # torch keeps its state in the weights' dtype
+
+
+def test_an_adapter_alone_is_trained_in_fp32() -> None:
+    found = _predict(lora={"r": 16, "target_modules": "all-linear"}, dtype="bfloat16")
+    sides = (896 + 896, 896 + 128, 896 + 128, 896 + 896, *3 * (896 + 4864,))
+    adapted = 24 * 16 * sum(sides)
+    assert found.weights == 2 * 494_032_768 + 4 * adapted
+    assert found.gradients == 4 * adapted
+    assert found.optimizer == 8 * adapted + 4 * 24 * 14
+
+
+def test_dpo_holds_a_second_model_only_where_it_needs_one() -> None:
+    lora = {"r": 8}
+    assert _predict("dpo").reference == 4 * 494_032_768
+    assert _predict("dpo", precompute_ref_log_probs=True).reference == 0
+    assert _predict("dpo", lora=lora).reference == 0
+    assert _predict("dpo", lora=lora, reference="explicit").reference == 4 * 494_032_768
+    assert _predict("orpo").reference == 0
+
+
+def test_the_sums_are_of_the_parts() -> None:
+    found = _predict("dpo")
+    parts = (found.weights, found.reference, found.gradients, found.optimizer, found.activations)
+    assert found.allocated == sum(part or 0 for part in parts)
+    assert found.device == round((found.allocated or 0) * (1 + SLACK)) + CONTEXT
+    assert Prediction.from_json(found.to_json()) == found
+
+
+def test_state_in_managed_memory_is_none_of_the_allocators() -> None:
+    plain, paged = _predict(optim="adamw_bnb_8bit"), _predict(optim="paged_adamw_8bit")
+    assert paged.optimizer == plain.optimizer
+    assert 0 < paged.paged < (paged.optimizer or 0)  # vectors are too small to be paged
+    assert (plain.allocated or 0) - (paged.allocated or 0) == paged.paged
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"gradient_checkpointing": False}, {"gradient_checkpointing": True}),
+        ({"per_device_train_batch_size": 8}, {"per_device_train_batch_size": 4}),
+        ({"max_length": 512}, {"max_length": 256}),
+        ({"optim": "adamw_torch"}, {"optim": "adamw_torch_fused"}),
+        ({"optim": "adamw_torch_fused"}, {"optim": "adamw_bnb_8bit"}),
+        ({"optim": "adamw_bnb_8bit"}, {"optim": "adafactor"}),
+        ({"optim": "adafactor"}, {"optim": "sgd"}),
+        (
+            {"gradient_checkpointing": False},
+            {"gradient_checkpointing": False, "activation_offloading": True},
+        ),
+        ({"gradient_checkpointing": False}, {"gradient_checkpointing": False, "use_liger_kernel": True}),
+        ({"gradient_checkpointing": False, "bf16": False}, {"gradient_checkpointing": False}),
+        ({"packing": True, "max_length": 4096}, {"packing": True, "packing_strategy": "wrapped", "max_length": 4096}),
+    ],
+)
+def test_levers_act_as_they_should(more: dict[str, Any], less: dict[str, Any]) -> None:
+    assert (_predict(**more).allocated or 0) > (_predict(**less).allocated or 0)
+
+
+def test_all_logits_weigh_where_the_loss_reads_them_and_nowhere_else() -> None:
+    logits = 8 * 256 * 151_936 * 4
+    orpo, dpo = _predict("orpo", bf16=False), _predict("dpo", bf16=False)
+    assert (orpo.activations or 0) > 2 * logits
+    assert (dpo.activations or 0) < 2 * logits
+
+
+def test_scores_of_eager_attention_grow_with_the_square_of_the_length() -> None:
+    def kept(attention: str, length: int) -> int:
+        model = {"shape": "tiny", "attn_implementation": attention}
+        train = {"max_length": length, "gradient_checkpointing": False, "bf16": False}
+        config = {"method": "sft", "model": model, "lora": None, "train": train}
+        return predict(config, defaults=DEFAULTS, root=HERE).activations or 0
+
+    assert kept("eager", 2048) - kept("flash_attention_2", 2048) > 4 * 4 * 4 * 2048**2 * 4 * 0.95  # layers, rows, heads
+    assert kept("sdpa", 2048) > kept("flash_attention_2", 2048)  # its mask, as numbers, in every layer
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"method": "kto"}, "the memory of method 'kto'"),
+        ({"method": None}, "the memory of method None"),
+        ({"model": {"shape": "tyni"}}, "unknown shape 'tyni'"),
+        ({"model": {"hub": "some/model"}}, "lies on the hub and not in the local cache"),
+        ({"model": {"path": "nowhere"}}, "config.json cannot be read"),
+        ({"lora": {"modules_to_save": ["lm_head"]}}, "lora.modules_to_save"),
+        ({"lora": {"bias": "all"}}, "lora.bias"),
+        ({"lora": {"target_modules": ["nothing"]}}, "targets no module"),
+        ({"lora": {"target_modules": "("}}, "is no pattern"),
+    ],
+)
+def test_what_is_not_known_is_absent_and_says_why(config: dict[str, Any], why: str) -> None:
+    plain = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": {}}
+    found = predict({**plain, **config}, defaults=DEFAULTS, root=HERE)
+    assert found.why is not None
+    assert why in found.why
+    assert found.to_json() == {}
+
+
+@pytest.mark.parametrize(
+    ("train", "known", "why"),
+    [
+        ({"optim": "galore_adamw"}, {"weights", "reference", "gradients"}, "galore_adamw"),
+        ({"optim_args": "momentum=0.9"}, {"weights", "reference", "gradients"}, "optim_args"),
+        ({"max_length": None}, {"weights", "reference", "gradients", "optimizer"}, "nothing bounds"),
+        ({"padding_free": True}, {"weights", "reference", "gradients", "optimizer"}, "TRL refuses"),
+        ({"label_smoothing_factor": 0.1}, {"weights", "reference", "gradients", "optimizer"}, "label smoothing"),
+        (
+            {"gradient_checkpointing_kwargs": {"selective": True}},
+            {"weights", "reference", "gradients", "optimizer"},
+            "selective",
+        ),
+    ],
+)
+def test_what_is_known_is_told_without_what_is_not(train: dict[str, Any], known: set[str], why: str) -> None:
+    found = _predict(**train)
+    assert set(found.to_json()) == known
+    assert why in (found.why or "")
+    assert found.device is None
+
+
+def test_a_folder_s_architecture_is_read_from_its_config(tmp_path: Path) -> None:
+    shape = SHAPES["qwen2.5-0.5b"]
+    left_out = {"vocab_size"}  # as transformers writes configs: without what equals the class's default
+    config = {name: value for name, value in shape.config.items() if name not in left_out}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}), encoding="utf-8")
+    assert architecture({"path": "."}, tmp_path).parameters == shape.parameters
+
+
+def test_a_hub_model_is_looked_up_in_the_local_cache_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--Qwen--Qwen2.5-0.5B"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc", encoding="utf-8")
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    config = {"model_type": "qwen2", **SHAPES["qwen2.5-0.5b"].config}
+    (folder / "snapshots" / "abc" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for revision in (None, "abc"):
+        found = architecture({"hub": "Qwen/Qwen2.5-0.5B", "revision": revision}, HERE)
+        assert found.parameters == 494_032_768
+    with pytest.raises(Unknown, match="not in the local cache"):
+        architecture({"hub": "Qwen/Qwen2.5-0.5B", "revision": "other"}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"model_type": "mixtral"}, "mixtral"),
+        ({"model_type": "llama", "quantization_config": {"bits": 4}}, "quantized"),
+        ({"model_type": "llama", "num_attention_heads": 0}, "makes no sense"),
+        ({"model_type": "llama", "hidden_size": "wide"}, "makes no sense"),
+    ],
+)
+def test_other_architectures_are_not_guessed_at(config: dict[str, Any], why: str) -> None:
+    with pytest.raises(Unknown, match=why):
+        of_config(config)
+
+
+def test_a_spec_carries_its_prediction_or_is_predicted_anew() -> None:
+    spec = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": {}, "defaults": DEFAULTS}
+    made = predict_spec(spec)
+    assert made.device is not None
+    assert predict_spec({**spec, "predicted_memory": {"weights": 7}}).weights == 7
+    assert predict_spec({**spec, "predicted_memory": made.to_json(), "model": {"shape": "qwen2.5-7b"}}) == made
+
+
+@pytest.mark.parametrize(
+    ("lora", "modules", "parameters"),
+    [
+        ({"r": 4}, 8, 4 * 4 * ((128 + 128) + (128 + 64))),  # q_proj and v_proj where nothing is named
+        ({"r": 4, "target_modules": ["k_proj"], "layers_to_transform": [0, 2]}, 2, 2 * 4 * (128 + 64)),
+        ({"r": 4, "target_modules": ["k_proj"], "layers_to_transform": 1}, 1, 4 * (128 + 64)),
+        ({"r": 4, "target_modules": r".*layers\.[01]\..*_proj"}, 14, 2 * 4 * (256 + 192 + 192 + 256 + 3 * 472)),
+        ({"r": 4, "target_modules": "all-linear", "exclude_modules": ["down_proj"]}, 24, 16 * (896 + 2 * 472)),
+        ({"r": 4, "target_modules": ["q_proj"], "rank_pattern": {"layers.0.self_attn.q_proj": 8}}, 4, (8 + 12) * 256),
+        ({"r": 4, "target_modules": ["embed_tokens"]}, 1, 4 * (1024 + 128)),
+        ({"r": 4, "target_modules": ["q_proj"], "use_dora": True}, 4, 4 * (4 * 256 + 128)),
+    ],
+)
+def test_adapters_sit_where_peft_puts_them(lora: dict[str, Any], modules: int, parameters: int) -> None:
+    found = adapter(of_config({"model_type": "qwen2", **SHAPES["tiny"].config}), lora)
+    pairs = 3 if lora.get("use_dora") else 2
+    assert sum(tensor.count for tensor in found.tensors) == pairs * modules
+    assert sum(tensor.count * tensor.numel for tensor in found.tensors) == parameters
+
+
+@given(
+    batch=st.integers(1, 64),
+    length=st.integers(1, 4096),
+    checkpointing=st.booleans(),
+    accumulation=st.integers(1, 3),
+    method=st.sampled_from(["sft", "dpo", "orpo"]),
+    lora=st.sampled_from([None, {"r": 8}, {"r": 64, "target_modules": "all-linear"}]),
+    dtype=st.sampled_from(["float32", "bfloat16"]),
+    optimizer=st.sampled_from(OPTIMIZERS),
+)
+def test_more_positions_never_take_less(
+    batch: int, length: int, checkpointing: bool, accumulation: int, method: str, lora: Any, dtype: str, optimizer: str
+) -> None:
+    train = {"gradient_checkpointing": checkpointing, "gradient_accumulation_steps": accumulation, "optim": optimizer}
+
+    def peak(rows: int, positions: int) -> int:
+        size = {"per_device_train_batch_size": rows, "max_length": positions}
+        found = _predict(method, lora=lora, dtype=dtype, **train, **size)
+        assert found.allocated is not None
+        held = (found.weights or 0) + (found.gradients or 0) + (found.optimizer or 0) - found.paged
+        assert found.allocated >= held
+        return found.allocated
+
+    assert peak(batch, length) <= peak(batch + 1, length)
+    assert peak(batch, length) <= peak(batch, length + 1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_frozen_weights_have_no_state(name: str) -> None:
+    arch = of_config({"model_type": "qwen2", **SHAPES["tiny"].config})
+    assert state(name, None, weights(arch, 4, trained=False)).kept == 0
