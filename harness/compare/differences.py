@@ -55,7 +55,7 @@ _MOST_LETTERS = 48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
-    """One trial as its run folder holds it: spec.json, what was active, environment.json."""
+    """One trial as its run folder holds it: spec.json, what was active, environment.json; empty where it told none."""
 
     spec: Mapping[str, Any]
     active: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def what_else(one: Side, other: Side) -> WhatElse:
     levels = tuple(differences(_mapping(one.spec.get("levels")), _mapping(other.spec.get("levels"))))
     changed = tuple(differences(*_asked(one.spec, other.spec)))
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
-    facts = differences(one.active, other.active, whole=_WHOLE)
+    facts = _between(one.active, other.active, whole=_WHOLE)
     active = [fact for fact in facts if not _is_under(fact.name, _MUST_DIFFER)]
     acted: list[Difference] = []
     inert: list[Difference] = []
@@ -113,7 +113,7 @@ def what_else(one: Side, other: Side) -> WhatElse:
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
     repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
-    environment = differences(one.environment, other.environment)
+    environment = _between(one.environment, other.environment)
     return WhatElse(
         axis=levels,
         asked=asked,
@@ -197,6 +197,11 @@ def differences(one: Any, other: Any, path: str = "", *, whole: Sequence[str] = 
             yield from differences(one.get(name), other.get(name), inner, whole=whole)
     elif not _same(one, other):
         yield Difference(name=path, one=one, other=other)
+
+
+def _between(one: Mapping[str, Any], other: Mapping[str, Any], **how: Any) -> Iterator[Difference]:
+    """Differences of two records that are both there: what one trial never told is no difference."""
+    return differences(one, other, **how) if one and other else iter(())
 
 
 def listed(entries: Sequence[Difference], most: int = _MOST_NAMED) -> str:

@@ -183,6 +183,12 @@ def test_packages_are_told_one_by_one() -> None:
     ]
 
 
+def test_what_one_trial_never_told_is_no_difference() -> None:
+    untold = Side(spec=PACKED.spec)
+    found = what_else(PLAIN, untold)
+    assert (_names(found.asked), found.active, found.environment, found.inert) == (["train.packing"], (), (), ())
+
+
 _values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["a", "b", ""]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
