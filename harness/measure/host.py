@@ -80,8 +80,7 @@ def limits(root: Path = ROOT) -> dict[str, Any]:
         cpus.append(_quota(_text(folder / "cpu.max")))
         sizes.append(_number(folder / "memory.max"))
     for folder in _groups(root, "cpu"):
-        both = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
-        cpus.append(_quota(" ".join(both)) if both[0] and both[1] else None)
+        cpus.append(_quota(f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}"))
     for folder in _groups(root, "memory"):
         size = _number(folder / "memory.limit_in_bytes")
         sizes.append(size if size is not None and size < _UNLIMITED_V1 else None)

@@ -90,8 +90,8 @@ def _origin(direct: Mapping[str, Any]) -> dict[str, Any]:
         return {name: str(source[name]) for name in ("vcs", "commit_id") if source.get(name)}
     if "archive_info" in direct:
         hashes = _part(archive, "hashes")
-        told = [f"{name}={value}" for name, value in sorted(hashes.items())] or [archive.get("hash")]
-        return {"archive": str(told[0])} if told[0] else {"archive": "without a hash"}
+        told = [f"{name}={value}" for name, value in sorted(hashes.items())]
+        return {"archive": told[0] if told else str(archive.get("hash") or "without a hash")}
     return {"folder": "copied"} if "dir_info" in direct else {}
 
 
