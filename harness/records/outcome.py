@@ -41,5 +41,5 @@ class Outcome:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Outcome:
         """The outcome of a parsed outcome.json; unknown keys are ignored so that older readers manage."""
-        known = cls.__dataclass_fields__
-        return cls(**{key: inner for key, inner in value.items() if key in known})
+        known = {key: inner for key, inner in value.items() if key in cls.__dataclass_fields__}
+        return cls(**{**known, "disturbed": tuple(known.get("disturbed") or ())})
