@@ -75,20 +75,14 @@ def limits(root: Path = ROOT) -> dict[str, Any]:
 
     The tightest of the groups that this process is in, from its own up to the topmost one that can be seen.
     """
-    cpus, sizes = [], []
-    for folder in _groups(root, ""):
-        cpus.append(_quota(_text(folder / "cpu.max")))
-        sizes.append(_number(folder / "memory.max"))
-    for folder in _groups(root, "cpu"):
-        cpus.append(_quota(f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}"))
-    for folder in _groups(root, "memory"):
-        size = _number(folder / "memory.limit_in_bytes")
-        sizes.append(size if size is not None and size < _UNLIMITED_V1 else None)
-    found = {
-        "cpus": min((one for one in cpus if one is not None), default=None),
-        "memory_bytes": min((one for one in sizes if one is not None), default=None),
-    }
-    return _known(found)
+    groups = {controller: list(_groups(root, controller)) for controller in ("", "cpu", "memory")}
+    quotas = [_text(folder / "cpu.max") for folder in groups[""]]
+    quotas += [f"{_text(one / 'cpu.cfs_quota_us')} {_text(one / 'cpu.cfs_period_us')}" for one in groups["cpu"]]
+    sizes = [_number(folder / "memory.max") for folder in groups[""]]
+    sizes += [_number(folder / "memory.limit_in_bytes") for folder in groups["memory"]]
+    cpus = [share for quota in quotas if (share := _quota(quota)) is not None]
+    memory = [size for size in sizes if size is not None and size < _UNLIMITED_V1]
+    return _known({"cpus": min(cpus, default=None), "memory_bytes": min(memory, default=None)})
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
