@@ -119,9 +119,8 @@ def predicted(answer: Answer) -> str:
     rows = answer.predictions
     if not rows:
         return ""
-    parts = [part for part in _PREDICTED if any(_compared(row, part) for row in rows)]
-    if not parts:
-        return ""
+    measured = [part for part in _PREDICTED if any(part in row.predicted and part in row.measured for row in rows)]
+    parts = measured or [part for part in _PREDICTED if any(part in row.predicted for row in rows)]
     largest = max(value for row in rows for values in (row.predicted, row.measured) for value in values.values())
     how = scale(_HOST, largest)
     names = {(cell.kind, cell.name): row_name(answer, cell) for cell in answer.cells}

@@ -84,6 +84,31 @@ def test_the_hosts_peak_stands_for_the_devices_where_there_is_none() -> None:
     assert columns(device, "Memory") == ["weights", "peak"]
 
 
+def predicted_of(*trials: tuple[dict[str, float], str]) -> str:
+    made = plan([cell(f"sft-{number}") for number in range(len(trials))], seeds=1)
+    config = {"predicted_memory": {"weights": GIB, "reference": 0, "peak": 8 * GIB}}
+    found = [
+        result(trial, metrics, outcome=outcome, config=config)
+        for trial, (metrics, outcome) in zip(made.trials, trials, strict=True)
+    ]
+    return markdown(answer(results(found), made), ())
+
+
+def test_predictions_are_shown_of_the_parts_that_were_measured() -> None:
+    text = predicted_of(({"weight_memory": 1.25 * GIB, "peak_host_memory": GIB}, "ok"), ({}, "oom"))
+
+    assert columns(text, "Predicted and measured memory") == ["weights"]
+    rows = section(text, "Predicted and measured memory").splitlines()
+    assert [row.split("|")[2].strip() for row in rows if row.startswith("| sft")] == ["1,024 (−20%)", "1,024 (oom)"]
+
+
+def test_where_everything_ran_out_of_memory_all_that_was_predicted_is_shown() -> None:
+    text = predicted_of(({}, "oom"))
+
+    assert columns(text, "Predicted and measured memory") == ["weights", "reference", "peak"]
+    assert "8,192 (oom)" in text
+
+
 def test_a_finding_that_many_cells_share_is_one_line() -> None:
     cells = [cell(f"sft-{number}") for number in range(5)]
     made = plan(cells, seeds=1)
