@@ -80,13 +80,18 @@ def ended(
     )
 
 
-def abandoned(attempt: Attempt) -> Outcome:
-    """The outcome of an attempt that nobody closed: its times are those of the last thing it wrote."""
+def abandoned(attempt: Attempt, *, damaged: Path | None = None) -> Outcome:
+    """The outcome of an attempt that nobody closed: its times are those of the last thing it wrote.
+
+    `damaged`: where the outcome lies that it had, and that cannot be read.
+    """
     events = attempt.readable_events()
     duration = float(events[-1].get("t", 0.0)) if events else 0.0
-    written = [path.stat().st_mtime for path in (attempt.events, attempt.log, attempt.path) if path.exists()]
-    last = datetime.fromtimestamp(max(written), UTC)
+    written = [path.stat().st_mtime for path in (attempt.events, attempt.log) if path.exists()]
+    last = datetime.fromtimestamp(max(written or [attempt.path.stat().st_mtime]), UTC)
     cause = "whoever ran it was killed before it ended"
+    if damaged is not None:
+        cause = f"its outcome.json could not be read and is kept as {damaged.name}"
     return ended(attempt, "interrupted", cause, started=last - timedelta(seconds=duration), duration_s=duration)
 
 

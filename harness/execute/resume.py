@@ -26,7 +26,7 @@ _PATIENCE_S = 3.0
 
 
 def close_abandoned(folder: RunFolder) -> bool:
-    """Closes attempts without an outcome as `interrupted`; whether there were any.
+    """Closes attempts without a readable outcome as `interrupted`; whether there were any.
 
     Raises:
         HeldError: such an attempt is still being trained by another process.
@@ -37,7 +37,7 @@ def close_abandoned(folder: RunFolder) -> bool:
         if _alive(attempt):
             raise _being_trained(folder, attempt)
         with disk.writing(attempt.outcome_file):
-            attempt.close(abandoned(attempt))
+            attempt.close(abandoned(attempt, damaged=attempt.set_damaged_aside()))
     return bool(found)
 
 

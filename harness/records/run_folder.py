@@ -88,9 +88,19 @@ class Attempt:
         return self.path / self._own("outcome", "json")
 
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it runs or when whoever ran it was killed."""
+        """How it ended; None while it runs, when whoever ran it was killed, and where its outcome.json is damaged."""
         value = read_json(self.outcome_file)
-        return Outcome.from_json(value) if value and "outcome" in value else None
+        try:
+            return Outcome.from_json(value) if value and "outcome" in value else None
+        except TypeError:
+            return None
+
+    def set_damaged_aside(self) -> Path | None:
+        """Where an outcome.json that cannot be read now lies, so that nothing is written over it; None without one."""
+        if self.outcome() is not None or not self.outcome_file.exists():
+            return None
+        kept = self.path / "outcome.damaged.json"
+        return self.outcome_file.replace(kept)
 
     def all_events(self) -> list[Event]:
         """Its events so far, and what was sampled of the device; the main process's also tell of the others' steps.
@@ -175,6 +185,21 @@ class RunFolder:
     def spec(self) -> dict[str, Any] | None:
         """The resolved trial, or None when the folder holds none."""
         return read_json(self.spec_file)
+
+    def write_environment(self, captured: Mapping[str, Any]) -> None:
+        """Writes environment.json; that of earlier attempts in another environment is kept under its own hash."""
+        before = read_json(self.environment_file) or {}
+        if before.get("hash") and before["hash"] != captured["hash"]:
+            write_json(self._environment_of(before), before)
+        write_json(self.environment_file, captured)
+        self._environment_of(captured).unlink(missing_ok=True)
+
+    def _environment_of(self, captured: Mapping[str, Any]) -> Path:
+        return self.path / f"environment.{str(captured['hash'])[:12]}.json"
+
+    def environment_files(self) -> list[Path]:
+        """environment.json, and those of earlier attempts in other environments."""
+        return [self.environment_file, *sorted(self.path.glob("environment.*.json"))]
 
     def environment_since(self, moment: datetime) -> str | None:
         """The hash in environment.json; None when the file is older, of an earlier attempt in perhaps another place."""

@@ -24,7 +24,7 @@ def signatures(folder: RunFolder) -> dict[str, str]:
     It is taken before the files are read, so a file that changes meanwhile is read again the next time.
     """
     attempts = folder.attempts()
-    parts = {TRIAL: _signature([folder.spec_file, folder.environment_file])}
+    parts = {TRIAL: _signature([folder.spec_file, *folder.environment_files()])}
     parts |= {_part(attempt): _signature([*_event_files(attempt), attempt.outcome_file]) for attempt in attempts}
     files = [path for score in _score_folders(folder) for path in (score / "score.json", score / "documents.jsonl")]
     return parts | ({SCORES: _signature(files, named=True)} if files else {})
@@ -76,7 +76,7 @@ class Reader:
         """The rows of one part: trial, scores, or attempts/<n>."""
         if part == TRIAL:
             self._trial()
-            self._environment()
+            self._environments()
         elif part == SCORES:
             for path in _score_folders(self.folder):
                 self._score(path)
@@ -101,14 +101,14 @@ class Reader:
             plain.json_text(spec),
         )
 
-    def _environment(self) -> None:
-        content = read_json(self.folder.environment_file)
-        if content is None:
-            if self.folder.environment_file.exists():
-                self._problem(self.folder.environment_file, "environment.json cannot be read")
-            return
-        key = content.get("hash") or fingerprint.of_value(content)  # as outcome.json names it
-        self.rows.add("environment_files", self.suite, self.trial_id, str(key), plain.json_text(content))
+    def _environments(self) -> None:
+        for path in self.folder.environment_files():
+            content = read_json(path)
+            if content is not None:
+                key = content.get("hash") or fingerprint.of_value(content)  # as outcome.json names it
+                self.rows.add("environment_files", self.suite, self.trial_id, str(key), plain.json_text(content))
+            elif path.exists():
+                self._problem(path, f"{path.name} cannot be read")
 
     def _attempt(self, attempt: Attempt) -> None:
         key = (self.suite, self.trial_id, attempt.number)

@@ -182,7 +182,7 @@ CREATE TABLE environment_files (
     environment VARCHAR NOT NULL,
     content JSON
 );
-COMMENT ON TABLE environment_files IS 'environment.json of each trial; environments is the view to read.';
+COMMENT ON TABLE environment_files IS 'environment.json of each trial, and those of its earlier attempts elsewhere; environments is the view to read.';
 COMMENT ON COLUMN environment_files.suite IS 'Name of the suite.';
 COMMENT ON COLUMN environment_files.trial_id IS 'The trial.';
 COMMENT ON COLUMN environment_files.environment IS 'Hash of the environment, as attempts name it.';
@@ -354,7 +354,10 @@ SELECT t.suite, t.trial_id, t.name, t.cell_id, t.cell_name, t.kind, t.method, t.
 FROM trials AS t
 LEFT JOIN counting_attempts AS c USING (suite, trial_id)
 LEFT JOIN attempts AS a ON a.suite = t.suite AND a.trial_id = t.trial_id AND a.attempt = c.attempt
-LEFT JOIN environment_files AS e ON e.suite = t.suite AND e.trial_id = t.trial_id
+LEFT JOIN (
+    SELECT suite, trial_id, any_value(environment) AS environment
+    FROM environment_files GROUP BY suite, trial_id HAVING count(*) = 1
+) AS e ON e.suite = t.suite AND e.trial_id = t.trial_id
 LEFT JOIN main ON main.suite = t.suite AND main.trial_id = t.trial_id;
 COMMENT ON VIEW trial_summary IS
     'One row per trial: the outcome that counts, its main metrics as columns, its scores as a map: scores[''task.acc''].';

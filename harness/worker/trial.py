@@ -20,7 +20,7 @@ from harness.measure.sampling.beside import DeviceSampling
 from harness.methods import METHODS, Method
 from harness.records.events import last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
-from harness.records.run_folder import Attempt, RunFolder, write_json
+from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
 from harness.worker.attend import describe
 from harness.worker.config import resolve
@@ -166,7 +166,7 @@ class _Trial:
         captured = redacted(environment.capture(), redactor())
         self.left.environment = captured["hash"]
         if self._main:
-            write_json(self.folder.environment_file, captured)
+            self.folder.write_environment(captured)
 
     def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe]) -> Any:
         """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
