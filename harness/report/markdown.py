@@ -12,11 +12,12 @@ from harness.report.format import quoted, shortened, shown_path, text
 from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted
-from harness.report.results import baseline, results
+from harness.report.results import baseline, results, tried
 from harness.report.tables import table
 
 _CAUSE_CHARACTERS = 110
 _MOST_SENTENCES = 12
+_MOST_NAMES = 3
 
 
 def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
@@ -91,7 +92,16 @@ def _failed(answer: Answer) -> str:
 
 
 def _excluded(answer: Answer) -> str:
-    return _list("Excluded", (f"{text(item.name)}: {text(item.reason)}" for item in answer.excluded))
+    """Cells that do not run, those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for item in answer.excluded:
+        by_reason.setdefault(item.reason, []).append(item.name)
+    return _list("Excluded", (f"{text(_several(names))}: {text(reason)}" for reason, names in by_reason.items()))
+
+
+def _several(names: Sequence[str]) -> str:
+    """A few names, or how many there are and the first of them."""
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} cells, {names[0]} the first"
 
 
 def _list(title: str, items: Iterable[str]) -> str:
@@ -107,7 +117,7 @@ def _environment(answer: Answer) -> str:
 def _reproduce(answer: Answer) -> str:
     if not answer.cells:
         return ""
-    commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in answer.cells]
+    commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in tried(answer)]
     one = next((trial for trial in answer.trials if trial.kind == "cell"), answer.trials[0] if answer.trials else None)
     alone = (
         "\n\nEach run folder holds `command.sh`, which replays its trial alone, e.g. "

@@ -19,8 +19,9 @@ def results(answer: Answer) -> str:
     """The section of figures, in a table for quality and one for cost; empty without cells."""
     if not answer.cells:
         return ""
-    names = Column(heading="cell", cells=[row_name(answer, cell) for cell in answer.cells], align="left")
-    seeds = Column(heading="seeds", cells=[_seeds(cell) for cell in answer.cells], align="left")
+    shown = tried(answer)
+    names = Column(heading="cell", cells=[row_name(answer, cell) for cell in shown], align="left")
+    seeds = Column(heading="seeds", cells=[_seeds(cell) for cell in shown], align="left")
     parts = {"Quality": _columns(answer, quality=True), "Cost": _columns(answer, quality=False)}
     found = {title: columns for title, columns in parts.items() if columns}
     if len(found) < 2:
@@ -31,6 +32,11 @@ def results(answer: Answer) -> str:
             for title, columns in found.items()
         ]
     return "\n\n".join(part for part in ("## Results", *made, _legend(answer)) if part)
+
+
+def tried(answer: Answer) -> list[CellSummary]:
+    """The cells that ran or failed; all of them while none has. A few rows among many dashes are hard to find."""
+    return [cell for cell in answer.cells if set(cell.outcomes) != {"missing"}] or list(answer.cells)
 
 
 def _seeds(cell: CellSummary) -> str:
@@ -51,7 +57,7 @@ def _unit(name: str) -> str:
 def _column(answer: Answer, name: str) -> Column:
     how = column_scale(name, answer.cells)
     cells = []
-    for cell in answer.cells:
+    for cell in tried(answer):
         said = figure(cell.metrics.get(name), how)
         best = cell.kind == "cell" and cell.name in answer.best.get(name, ())
         cells.append(f"**{said}**" if best else said)
@@ -60,6 +66,9 @@ def _column(answer: Answer, name: str) -> Column:
 
 def _legend(answer: Answer) -> str:
     lines = []
+    waiting = len(answer.cells) - len(tried(answer))
+    if waiting:
+        lines.append(f"{waiting} more {'cell has' if waiting == 1 else 'cells have'} not run yet.")
     if any(spread.sd is not None for cell in answer.cells for spread in cell.metrics.values()):
         lines.append("Mean ± sample standard deviation over seeds.")
     arrows = {answer.directions[name] for name in answer.columns} - {"none"}
@@ -78,7 +87,8 @@ def _legend(answer: Answer) -> str:
 
 def baseline(answer: Answer) -> str:
     """The section that sets the other cells beside the baseline; empty where nothing can be."""
-    rows = answer.against
+    shown = {cell.name for cell in tried(answer)}
+    rows = [row for row in answer.against if row.cell in shown]
     compared = [name for name in answer.columns if any(name in row.changes for row in rows)]
     if not compared:
         return ""

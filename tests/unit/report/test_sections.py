@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compare import answer
+from harness.records.plan import Excluded
 from harness.records.results import Answer, Finding
 from harness.report.markdown import markdown
 from harness.report.tables import WIDEST, width
@@ -202,3 +203,28 @@ def _tables(rows: list[str]) -> list[list[list[str]]]:
             found.append([])
         found[-1].append(cells)
     return found
+
+
+def test_cells_that_nobody_has_tried_take_no_row() -> None:
+    made = plan([cell("tried"), cell("waiting"), cell("failing")], seeds=1)
+    tried = [trial for trial in made.trials if "waiting" not in trial.name]
+    found = [result(tried[0], {"tokens_per_second": 5.0}), result(tried[1], {}, outcome="crashed")]
+    text = markdown(answer(results(found), made), ())
+
+    rows = section(text, "Results")
+    assert "| tried" in rows
+    assert "| failing" in rows
+    assert "| waiting" not in rows
+    assert "1 more cell has not run yet." in rows
+    assert "--only waiting" not in section(text, "Reproduce")
+
+
+def test_many_cells_excluded_for_one_reason_are_one_line() -> None:
+    excluded = [Excluded(name=f"dpo-{number}", levels={}, reason="TRL packs no pairs") for number in range(5)]
+    one = [Excluded(name="orpo-1", levels={}, reason="another")]
+    made = plan([cell("sft")], seeds=1, excluded=[*excluded, *one])
+    text = section(markdown(answer(results([]), made), ()), "Excluded")
+
+    assert "- 5 cells, dpo-0 the first: TRL packs no pairs" in text
+    assert "- orpo-1: another" in text
+    assert "dpo-1" not in text
