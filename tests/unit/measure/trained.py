@@ -133,14 +133,18 @@ def train(
     left: bool = False,
     before: Callable[[Any], None] = lambda trainer: None,
     reference: str | None = None,
+    rows: Any = None,
 ) -> Trained:
-    """Trains under the probes. `left`: padding on the left; `before` may change the trainer before it is observed."""
+    """Trains under the probes, on made-up rows of the `kind` or on `rows`.
+
+    `left`: padding on the left; `before` may change the trainer before it is observed.
+    """
     from peft import LoraConfig
 
     from harness.models.load import load
 
     model, tokenizer = load({"shape": "tiny", "overrides": MODEL}, root=folder, device="cpu")
-    prepared = Rows(make_rows(kind), make_rows(kind, 6))
+    prepared = Rows(rows or make_rows(kind), make_rows(kind, 6))
     wanted = {**DEFAULTS, "output_dir": str(folder / "out"), **config}
     more: dict[str, Any] = {"reference": reference} if reference else {}
     adapter = LoraConfig(r=2, task_type="CAUSAL_LM") if lora else None
