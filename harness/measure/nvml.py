@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from harness.records.fingerprint import of_value
+
 SCRIPT_VARIABLE = "HARNESS_FAKE_NVML"
 """Names a script that answers in NVML's place, for trying things out. Every result made with it says so."""
 
@@ -114,6 +116,11 @@ def visible(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> lis
 def bare(uuid: str) -> str:
     """A UUID without `GPU-` or `MIG-`, in lower case: torch leaves the prefix out."""
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
+
+
+def identity(uuid: str) -> str:
+    """What a device is called in records, as `device.id` of the environment: it tells devices apart and names none."""
+    return of_value(bare(uuid))[:12]
 
 
 class RealNvml:

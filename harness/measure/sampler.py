@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.measure.nvml import Gpu, Nvml, NvmlError, open_nvml, visible
+from harness.measure.nvml import Gpu, Nvml, NvmlError, identity, open_nvml, visible
 from harness.measure.sampling.others import Others
 from harness.measure.sampling.track import HOLE_S, Track
 from harness.records.events import Event, encode
@@ -63,7 +63,7 @@ class Sampler:
             opening = {
                 "t": 0.0,
                 "kind": "device",
-                "device": gpu.uuid,
+                "device": identity(gpu.uuid),
                 "name": gpu.name,
                 "hz": self.hz,
                 "origin": origin,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.measure.nvml import NAMES, Gpu, NvmlError
+from harness.measure.nvml import NAMES, Gpu, NvmlError, identity
 from harness.measure.sampling.others import Others
 from harness.measure.sampling.thinning import Thinned
 from harness.records.events import Event
@@ -90,9 +90,7 @@ class Track:
                 self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
         elif "power" not in self._never:
             if "integrated" not in self._said:
-                self.write(
-                    {"t": round(t, 6), "kind": "device", "device": self.gpu.uuid, "energy_from": "power", "values": {}}
-                )
+                self._write({"t": round(t, 6), "energy_from": "power", "values": {}})
             self._note(t, "integrated", f"energy of {self.gpu.name} is its power, integrated over the samples", "info")
             values["energy"] = self._energy.by_power(t, power)
 
@@ -120,7 +118,7 @@ class Track:
             self.write({"t": round(t, 6), "kind": "note", "level": level, "text": text})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self.write({"t": line.pop("t"), "kind": "device", "device": self.gpu.uuid, **line})
+        self.write({"t": line.pop("t"), "kind": "device", "device": identity(self.gpu.uuid), **line})
 
 
 @dataclass

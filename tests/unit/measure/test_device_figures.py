@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.measure.facts import disturbed, facts
 from harness.measure.fakes import ScriptedNvml
 from harness.measure.fakes.nvml import integral
-from harness.measure.nvml import NvmlError
+from harness.measure.nvml import NvmlError, identity
 from harness.measure.sampler import Sampler
 from harness.measure.summarise import summarise
 from harness.measure.summarise.spans import measured_spans
@@ -172,7 +172,7 @@ def test_a_device_of_another_rank_is_put_on_the_same_clock(tmp_path: Path) -> No
     (tmp_path / "other").mkdir()
     main = _sample(tmp_path, [{"power": 100}], 10)
     other = _sample(tmp_path / "other", [{"power": [[0, 0], [3, 0], [3, 200]]}], 10)
-    text = other.read_text().replace('"origin":100.0', '"origin":102.0').replace("GPU-0", "GPU-1")
+    text = other.read_text().replace('"origin":100.0', '"origin":102.0').replace(identity("GPU-0"), identity("GPU-1"))
     other.write_text(text)  # begun two seconds later: its third second is the main one's fifth
     found = summarise(in_order(_steps(3.0, [1.0] * 4), device_events([main, other])))
     assert found["energy"] == pytest.approx(400 + 2 * 200, rel=0.02)

@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from harness.measure.fakes import ScriptedNvml
-from harness.measure.nvml import NAMES, Gpu, NvmlError, RealGpu, RealNvml, bare, open_nvml, throttled, told, visible
+from harness.measure.nvml import (
+    NAMES,
+    Gpu,
+    NvmlError,
+    RealGpu,
+    RealNvml,
+    bare,
+    identity,
+    open_nvml,
+    throttled,
+    told,
+    visible,
+)
 
 
 class Error(Exception):
@@ -177,6 +189,13 @@ def test_a_number_means_the_only_device_and_parts_are_found_by_name() -> None:
 
 def test_uuids_of_torch_and_nvml_compare() -> None:
     assert bare("GPU-AB12") == bare("ab12") == bare("MIG-ab12")
+
+
+def test_records_call_a_device_as_the_environment_does_and_never_by_its_uuid() -> None:
+    from harness.measure.environment import _hashed
+
+    assert identity("GPU-AB12") == identity("ab12") == _hashed("GPU-AB12")
+    assert "ab12" not in identity("GPU-AB12")
 
 
 def test_a_script_that_cannot_be_read_is_an_error_and_not_the_real_device() -> None:

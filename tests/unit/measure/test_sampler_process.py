@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from harness.measure.fakes import FakeAllocator
+from harness.measure.nvml import identity
 from harness.measure.recorder import Recorder
 from harness.measure.sampling.beside import DeviceSampling
 from harness.records.device_log import device_events
@@ -192,7 +193,7 @@ def test_the_device_that_torch_names_is_the_one_that_is_written(
     events, started = _beside(tmp_path, script({}, {}), up=True, device="1")
     assert (events, started) == ([], True)
     written = [event["device"] for event in read_events(tmp_path / "device.jsonl") if event["kind"] == "device"]
-    assert set(written) == {"GPU-1"}
+    assert set(written) == {identity("GPU-1")}
 
 
 def test_a_device_that_nvml_does_not_list_is_said_once(script: Callable[..., dict[str, str]], tmp_path: Path) -> None:
