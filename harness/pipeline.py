@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import data, score, suite
 from harness import plan as planning
-from harness.errors import Problem, SuiteError, in_order
+from harness.errors import Location, Problem, SuiteError, in_order
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan
@@ -104,11 +104,21 @@ def unready(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
     for cell in cells:
         if cell.config["data"] is not None:
             uses.setdefault((json.dumps(cell.config["data"], sort_keys=True), cell.config["method"]), cell)
-    return [
-        _placed(problem, declared, cell)
-        for (_, method), cell in uses.items()
-        for problem in _for_every([method] if method else list(METHODS), cell.config["data"], declared.file.parent)
-    ]
+    told: dict[tuple[str, Location | None], dict[Problem, list[str]]] = {}
+    for (_, method), cell in uses.items():
+        for problem in _for_every([method] if method else list(METHODS), cell.config["data"], declared.file.parent):
+            placed = _placed(problem, declared, cell)
+            told.setdefault((placed.what, placed.where), {}).setdefault(placed, []).append(method or "every method")
+    return [_for_methods(same) for same in told.values()]
+
+
+def _for_methods(same: Mapping[Problem, Sequence[str]]) -> Problem:
+    """One problem for one that several methods have for reasons of their own."""
+    first, *others = same
+    if not others:
+        return first
+    why = "; ".join(f"for {' and '.join(methods)}: {problem.why}" for problem, methods in same.items())
+    return replace(first, why=why)
 
 
 def _for_every(methods: Sequence[str], wanted: Mapping[str, Any], root: Path) -> list[Problem]:
@@ -122,7 +132,10 @@ def _placed(problem: Problem, declared: Suite, cell: Cell) -> Problem:
     if problem.where and problem.where.line:
         return problem
     about = f"{problem.where.file.name}: " if problem.where else ""
-    where = planning.place_of(declared, cell, "data.path" if "path" in cell.config["data"] else "data")
+    path = "data.path" if "path" in cell.config["data"] else "data"
+    if problem.what.startswith("data.columns"):
+        path = "data.columns"
+    where = planning.place_of(declared, cell, path)
     return replace(problem, what=about + problem.what, where=where)
 
 

@@ -16,15 +16,16 @@ from harness.records.jsontypes import shown
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values that work: a test, what it says in words, and why others do not."""
+    """The values that work: a test, what it says in words, why others do not, and the same as JSON Schema."""
 
     holds: Callable[[float], bool]
     says: str
     why: str
+    schema: Mapping[str, Any]
 
 
 def _at_least(least: int, why: str) -> Range:
-    return Range(lambda value: value >= least, f"at least {least}", why)
+    return Range(lambda value: value >= least, f"at least {least}", why, {"minimum": least})
 
 
 _BATCH = _at_least(1, "torch's DataLoader refuses a smaller batch")
@@ -36,7 +37,10 @@ TRAIN: Mapping[str, Range] = {
     "per_device_eval_batch_size": _BATCH,
     # transformers.Trainer.set_initial_training_values: anything but a positive number means num_train_epochs
     "max_steps": Range(
-        lambda value: value > 0 or value == -1, "above 0, or -1", "transformers would train num_train_epochs instead"
+        lambda value: value > 0 or value == -1,
+        "above 0, or -1",
+        "transformers would train num_train_epochs instead",
+        {"minimum": -1, "not": {"const": 0}},
     ),
     # torch.optim.Optimizer subclasses: "Invalid learning rate"
     "learning_rate": _at_least(0, "torch's optimizers refuse it"),
@@ -46,13 +50,15 @@ TRAIN: Mapping[str, Range] = {
     "max_length": _LENGTH,
     "max_completion_length": _LENGTH,
     # transformers.DefaultFlowCallback takes the step's remainder by it
-    "logging_steps": Range(lambda value: value > 0, "above 0", "the trainer divides by it"),
+    "logging_steps": Range(lambda value: value > 0, "above 0", "the trainer divides by it", {"exclusiveMinimum": 0}),
 }
 LORA: Mapping[str, Range] = {
     # peft.tuners.lora.layer: "`r` should be a positive integer value"
     "r": _at_least(1, "PEFT refuses an adapter without a rank"),
     # torch.nn.Dropout: "dropout probability has to be between 0 and 1"; at 1 nothing is left to learn from
-    "lora_dropout": Range(lambda value: 0 <= value < 1, "from 0 to below 1", "it is a probability"),
+    "lora_dropout": Range(
+        lambda value: 0 <= value < 1, "from 0 to below 1", "it is a probability", {"minimum": 0, "exclusiveMaximum": 1}
+    ),
 }
 
 

@@ -85,7 +85,7 @@ def _field_axis(ctx: Context, path: str, levels: Node, place: Place) -> Axis | N
     for choice in choices:
         found.append(Level(name=choice.name, sets={path: choice.node.plain()}))
         if not check(ctx, Setting(path, choice.node, place), ctx.methods) and _points_at(ctx, place):
-            break  # the path itself is wrong; once is enough
+            return None  # the path itself is wrong; once is enough
     return Axis(name=path, field=path, named=levels.is_mapping, levels=tuple(found)) if found else None
 
 
@@ -164,11 +164,21 @@ def _set_axis(ctx: Context, name: str, levels: Node, place: Place) -> Axis | Non
         hint = did_you_mean(name, FIELDS) if close else f"name its levels: {name}: {{first: {{…}}, second: {{…}}}}"
         ctx.add(f"{name!r} is no field path, so its levels must be named", place, hint=hint)
         return None
+    if _means_a_field(name, levels):
+        what = f"{name!r} is no field path, so each of its levels must be a mapping of field paths"
+        ctx.add(what, place, hint=did_you_mean(name, FIELDS))
+        return None
     found = []
     for choice in _mapped(ctx, name, levels):
         sets = read_sets(ctx, choice.node, f"level {choice.name!r}")
         found.append(Level(name=choice.name, sets={setting.path: setting.node.plain() for setting in sets}))
     return Axis(name=name, named=True, levels=tuple(found)) if found else None
+
+
+def _means_a_field(name: str, levels: Node) -> bool:
+    """Whether an axis of values was meant: none of them is a set of overrides, or not all and the name is like one."""
+    wrong = [not level.is_mapping for level in levels.entries.values()]
+    return any(wrong) and (bool(nearest(name, FIELDS)) or (len(wrong) > 1 and all(wrong)))
 
 
 def read_sets(ctx: Context, node: Node, label: str) -> list[Setting]:

@@ -38,16 +38,17 @@ def record(ctx: Context, kind: type[Record], node: Node, label: str) -> Record |
     try:
         return kind.model_validate(node.plain())
     except ValidationError as error:
-        for details in _telling(error):
+        for details in _telling(kind, error):
             _tell(ctx, kind, node, label, details)
         return None
 
 
-def _telling(error: ValidationError) -> list[Any]:
-    """Pydantic's errors without the missing keys that a misspelled one explains."""
+def _telling(kind: type[BaseModel], error: ValidationError) -> list[Any]:
+    """Pydantic's errors without the missing keys that an unknown one explains: near to it, or to no key at all."""
     found: list[Any] = error.errors()
     unknown = [str(details["loc"][-1]) for details in found if details["type"] == "extra_forbidden"]
-    return [one for one in found if one["type"] != "missing" or not nearest(str(one["loc"][-1]), unknown)]
+    anything = any(not nearest(name, kind.model_fields) for name in unknown)
+    return [one for one in found if one["type"] != "missing" or not (anything or nearest(str(one["loc"][-1]), unknown))]
 
 
 def value(ctx: Context, kind: type[BaseModel], field: str, node: Node, label: str) -> bool:

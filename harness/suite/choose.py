@@ -14,14 +14,15 @@ from harness.suite.axes import methods_of, slug_named
 from harness.suite.context import Context, kind_of
 from harness.suite.document import Node
 from harness.suite.fields import FIELDS, MERGED, Setting, check, is_path, settings
+from harness.suite.guess import near
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
     """The suite's axes by name, with their levels' names and values at hand.
 
-    `broken` are those that could not be read, `missing` the levels of the others that could not: what chooses them is
-    not complained about again.
+    `broken` are those that could not be read, `missing` the levels of the others that could not, `unknown` says that no
+    axis could be: what chooses them is not complained about again.
     """
 
     by_name: Mapping[str, Axis]
@@ -29,9 +30,10 @@ class Axes:
     keys: Mapping[str, Mapping[str, str]]
     broken: frozenset[str] = frozenset()
     missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unknown: bool = False
 
     @classmethod
-    def of(cls, axes: Sequence[Axis], matrix: Node | None) -> Axes:
+    def of(cls, axes: Sequence[Axis], matrix: Node | None, *, unknown: bool = False) -> Axes:
         """`values`: level name → value, for field axes; `keys`: value as JSON → level name."""
         values = {a.name: {level.name: level.sets[a.field] for level in a.levels} for a in axes if a.field}
         keys = {name: {_key(value): level for level, value in levels.items()} for name, levels in values.items()}
@@ -45,7 +47,12 @@ class Axes:
             missing={
                 name: _declared(declared[name]) - {one.name for one in axis.levels} for name, axis in by_name.items()
             },
+            unknown=unknown or (matrix is not None and not matrix.is_mapping),
         )
+
+    def may_be(self, name: str) -> bool:
+        """Whether a name may be that of an axis that could not be read."""
+        return self.unknown or bool(near(name, self.broken))
 
     def named(self, name: str) -> Axis | None:
         """The axis of named override sets of this name."""
@@ -93,7 +100,7 @@ def read_selector(ctx: Context, axes: Axes, node: Node, label: str) -> Selector 
                 fields[f"{key}.{name}"] = _values(ctx, axes, Setting(f"{key}.{name}", one, inner.keys[name]))
         elif is_path(key) and key not in MERGED:
             fields[key] = _values(ctx, axes, Setting(key, inner, place))
-        elif key not in axes.broken:
+        elif not axes.may_be(key):
             known = [*axes.by_name, *FIELDS]
             hint = None if nearest(key, known) else f"axes of this suite: {', '.join(axes.by_name) or 'none'}"
             ctx.unknown("axis or field path", key, known, place, hint=hint)
@@ -130,7 +137,7 @@ def _values(ctx: Context, axes: Axes, setting: Setting) -> tuple[Any, ...]:
         level = _level_named(axes, setting.path, item)
         if level is not None:
             found.append(axes.values[setting.path][level])
-        elif item.is_scalar and item.raw in axes.missing.get(setting.path, ()):
+        elif _may_name_a_level(axes, setting.path, item):
             continue
         elif check(
             ctx, Setting(setting.path, item, setting.place), tuple(METHODS)
@@ -146,6 +153,11 @@ def _level_named(axes: Axes, path: str, node: Node) -> str | None:
     return node.raw if node.raw in axes.values.get(path, {}) else None
 
 
+def _may_name_a_level(axes: Axes, path: str, node: Node) -> bool:
+    """Whether a text may name a level that could not be read."""
+    return isinstance(node.value, str) and (axes.may_be(path) or node.raw in axes.missing.get(path, ()))
+
+
 def read_include(ctx: Context, axes: Axes, node: Node) -> tuple[Include, ...]:
     """The extra cells of `include`."""
     if not ctx.listing(node, "include", example="include: [{method: sft, train.learning_rate: 1e-4}]"):
@@ -158,7 +170,7 @@ def _extra(ctx: Context, axes: Axes, node: Node) -> Include | None:
     if not ctx.mapping(node, "a cell of include", example="{method: sft, train.learning_rate: 1e-4}"):
         return None
     levels: dict[str, str] = {}
-    besides = ["name", *axes.broken]
+    besides = ["name"]
     for key, inner in node.entries.items():
         axis = axes.named(key)
         if axis is not None:
@@ -171,17 +183,22 @@ def _extra(ctx: Context, axes: Axes, node: Node) -> Include | None:
                 levels[key] = chosen[0]
             elif ctx.again:
                 ctx.add(f"the level of {key!r} was left out", inner)
-        elif key in axes.broken and ctx.again:
-            ctx.add(f"the axis {key!r} was left out", node.keys[key])
-        elif key in axes.values:
-            level = axes.keys[key].get(_key(inner.plain())) or _level_named(axes, key, inner)
-            if level is not None:
-                besides.append(key)
-                levels[key] = level
+        elif key in axes.values and (level := _level_of(axes, key, inner)) is not None:
+            besides.append(key)
+            levels[key] = level
+        elif key != "name" and (_may_name_a_level(axes, key, inner) or (not is_path(key) and axes.may_be(key))):
+            besides.append(key)
+            if ctx.again:
+                ctx.add(f"the axis {key!r} was left out", node.keys[key])
     own = settings(ctx, node, "a cell of include", besides=besides)
     methods = methods_of(own) or _chosen_methods(axes, levels) or ctx.methods
     sets = {setting.path: setting.node.plain() for setting in own if check(ctx, setting, methods)}
     return Include(name=_name(ctx, node), levels=levels, sets=sets)
+
+
+def _level_of(axes: Axes, path: str, node: Node) -> str | None:
+    """The level of a field axis whose value or name this is."""
+    return axes.keys[path].get(_key(node.plain())) or _level_named(axes, path, node)
 
 
 def _chosen_methods(axes: Axes, levels: Mapping[str, str]) -> tuple[str, ...]:

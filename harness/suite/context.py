@@ -33,10 +33,11 @@ class Context:
     """The reading of one suite file.
 
     `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `any_method` says that
-    one of them is misspelled, so that they may be any. `stages` are the names of its stages. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of
-    the tasks that the suite scores, by the task's own name; `scored` says whether it wants to score at all.
-    `misspelled` are the sections that unknown keys at the top of the file may mean. `again`: what is wrong has been
-    told and left out, so that what now seems wrong is only left out as well.
+    one of them is misspelled, so that they may be any. `stages` are the names of its stages, None where they cannot be
+    made out. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of the
+    tasks that the suite scores, by the task's own name; `scored` says whether it wants to score at all. `misspelled`
+    are the sections that unknown keys at the top of the file may mean. `again`: what is wrong has been told and left
+    out, so that what now seems wrong is only left out as well.
     """
 
     problems: Problems
@@ -44,7 +45,7 @@ class Context:
     methods: tuple[str, ...] = ()
     all_methods: tuple[str, ...] = ()
     any_method: bool = False
-    stages: tuple[str, ...] = ()
+    stages: tuple[str, ...] | None = ()
     scoring: Scoring | None = None
     scored: bool = False
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.errors import nearest
 from harness.methods import METHODS
 from harness.methods.fields import old_name
 from harness.records.doubts import Doubts, Loss, Scope
 from harness.suite.context import Context
 from harness.suite.document import Lost, Node
 from harness.suite.fields import DOTTED, FIELDS, MERGED, RECORDS, is_path
+from harness.suite.guess import fields_meant, near, sections_meant
 from harness.suite.standing import lost_keys
 
 _ANYTHING = Loss("")
@@ -77,7 +77,7 @@ def meant(ctx: Context, lost: Lost) -> Iterator[Loss]:
     elif root in FIELDS:
         yield from _named(ctx, lost.key)
     elif lost.key != "seed":
-        roots = near(root, DOTTED if dot else FIELDS)
+        roots = near(root, DOTTED) if dot else fields_meant(root, lost.node)
         places = [*_elsewhere(ctx, root)] if not dot else []
         for name in roots:
             if name in MERGED and not dot and lost.node is not None and lost.node.is_mapping:
@@ -88,12 +88,6 @@ def meant(ctx: Context, lost: Lost) -> Iterator[Loss]:
         yield from (Loss(path) for path in places)
         if not roots and not places:
             yield Loss("", vague=True)
-
-
-def near(name: str, known: Iterable[str]) -> list[str]:
-    """The known names that a misspelled one may mean."""
-    names = list(known)
-    return [*(one for one in names if one.casefold() == name.casefold()), *nearest(name, names)]
 
 
 def _elsewhere(ctx: Context, key: str) -> Iterator[str]:
@@ -141,7 +135,8 @@ def _at_the_top(ctx: Context, root: Node) -> Iterator[Loss]:
 def _of_axes(ctx: Context, root: Node) -> Iterator[Loss]:
     """What the axes set that are missing altogether."""
     given = root.entries.get("matrix")
-    whole = [one.node for one in root.lost if "matrix" in (one.key, *near(one.key, ctx.misspelled))]
+    meant_here = [one for one in root.lost if "matrix" in sections_meant(one.key, one.node, ctx.misspelled)]
+    whole = [one.node for one in root.lost if one.key == "matrix" or one in meant_here]
     axes = [*(given.lost if given else ())]
     for node in whole:
         if node is None or not node.is_mapping:

@@ -166,8 +166,8 @@ def one_of(ctx: Context, label: str, node: Node, known: Mapping[str, object] | S
 
 
 def stage_known(ctx: Context, node: Node) -> None:
-    """Notes a stage that the suite does not have; where its `stages` are misspelled that has been said."""
-    if "stages" in ctx.misspelled and not ctx.again:
+    """Notes a stage that the suite does not have; not where its `stages` cannot be read, which has been said."""
+    if ctx.stages is None:
         return
     if isinstance(node.value, str) and node.value not in ctx.stages:
         hint = None if ctx.stages else "this suite has no `stages`"

@@ -17,8 +17,9 @@ from harness.suite.axes import read_matrix
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
 from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Lost, Node, Problems
-from harness.suite.doubts import doubts_of, near
+from harness.suite.doubts import doubts_of
 from harness.suite.fields import FIELDS, is_path
+from harness.suite.guess import fields_meant, near, sections_meant
 from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
@@ -118,8 +119,15 @@ def _empty(root: Node) -> Node:
 
 def _look_ahead(ctx: Context, root: Node) -> None:
     """Collects what later checks need: the suite's methods and stages, and what unknown keys may mean."""
+    said = {**{lost.key: lost.node for lost in root.lost}, **root.entries}
+    meant = {name for key, node in said.items() if key not in KEYS for name in sections_meant(key, node, KEYS)}
+    ctx.misspelled = frozenset(meant - set(said))
+    ctx.scored = "score" in ctx.misspelled
     stages = root.entries.get("stages")
     ctx.stages = tuple(stages.entries) if stages else ()
+    unreadable = "stages" in ctx.misspelled or (stages is not None and not stages.is_mapping)
+    if unreadable and not ctx.again:
+        ctx.stages = None
     parts = [root.entries[key] for key in ("base", "matrix", "include") if key in root.entries]
     cells = [name for part in parts for name in _methods(part)]
     of_stages = list(_methods(stages)) if stages else []
@@ -128,10 +136,6 @@ def _look_ahead(ctx: Context, root: Node) -> None:
     if ctx.any_method:  # what a misspelled one takes is not known
         ctx.methods = tuple(METHODS)
     ctx.all_methods = tuple(dict.fromkeys((*ctx.methods, *_known(of_stages))))
-    keys = [*root.entries, *lost_keys(root)]
-    unknown = [key for key in keys if key not in KEYS]
-    ctx.misspelled = frozenset(name for key in unknown for name in near(key, KEYS)) - set(keys)
-    ctx.scored = "score" in ctx.misspelled
 
 
 def _methods(node: Node) -> Iterator[str]:
@@ -139,10 +143,10 @@ def _methods(node: Node) -> Iterator[str]:
     for key, inner in node.entries.items():
         if key == "method":
             choices = list(inner.entries.values()) or inner.items or [inner]
-            yield from (choice.raw for choice in choices if choice.is_scalar)
+            yield from (choice.raw if choice.is_scalar else "" for choice in choices)
         elif key not in ("train", "lora", "model", "data", "measure", "limits"):
             yield from _methods(inner)
-            if inner.is_scalar and key not in FIELDS and near(key, ("method",)):
+            if inner.is_scalar and key not in FIELDS and "method" in fields_meant(key, inner):
                 yield ""
     for inner in node.items:
         yield from _methods(inner)
@@ -160,7 +164,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     base = read_base(ctx, given.get("base", empty))
     score = read_score(ctx, given["score"]) if "score" in given else None
     matrix = read_matrix(ctx, given.get("matrix", empty))
-    axes = Axes.of(matrix, given.get("matrix"))
+    axes = Axes.of(matrix, given.get("matrix"), unknown="matrix" in ctx.misspelled)
     return {
         "name": read_name(ctx, given["name"]) if "name" in given else "",
         "question": read_text(ctx, given["question"], "question") if "question" in given else "",
@@ -206,7 +210,8 @@ def _complete(ctx: Context, root: Node) -> None:
             continue
         base.lost += (Lost(field, None),)
         misplaced = field in root.entries
-        if not misplaced and not any(field in near(key, FIELDS) for node in places for key in node.entries):
+        meant = (fields_meant(key, inner) for node in places for key, inner in node.entries.items())
+        if not misplaced and not any(field in names for names in meant):
             hint = f"set it in base, e.g. {field}: {example}"
             ctx.problems.add(f"nothing sets `{field}`", base, hint=hint, blames=None)
 

@@ -16,13 +16,14 @@ from harness.methods import METHODS
 from harness.methods.catalog import Catalog, Field, Say, tell
 from harness.methods.catalog import load as load_catalog
 from harness.methods.fields import LORA_OWNED, owned
+from harness.methods.ranges import LORA, TRAIN, Range
 from harness.models import SHAPES
 from harness.records import suite as nouns
 from harness.records.metrics import METRICS
 from harness.suite.checked import is_mapping_field
 from harness.suite.fields import DATA, FIELDS, MERGED, MODELS
 from harness.suite.load import NEEDED
-from harness.suite.sections import MOST_SEEDS, RESERVED
+from harness.suite.sections import LARGEST_SEED, MOST_SEEDS, RESERVED
 
 Schema = dict[str, Any]
 
@@ -94,7 +95,7 @@ def _definitions(known: Catalog) -> Schema:
         "matrix": _matrix(paths, deeper),
         "include": {"type": "object", "minProperties": 1, "properties": {"name": _text("Name of the cell.")}},
         "selector": {"type": "object", "minProperties": 1, "properties": _selectable(paths)},
-        "replicates": _plain(nouns.Replicates),
+        "replicates": _replicates(),
         "score": _plain(nouns.Score),
         "decide": _decide(),
     }
@@ -140,6 +141,13 @@ def _record(kind: type[BaseModel], key: str, names: Mapping[str, object]) -> Sch
     return schema
 
 
+def _replicates() -> Schema:
+    schema = _plain(nouns.Replicates)
+    schema["properties"]["seeds"].update(items={"type": "integer", "minimum": 0, "maximum": LARGEST_SEED})
+    schema["properties"]["seeds"]["uniqueItems"] = True
+    return schema
+
+
 def _limits() -> Schema:
     schema = _plain(nouns.Limits)
     schema["properties"]["timeout"]["examples"] = ["90s", "10m", "2h"]
@@ -147,10 +155,12 @@ def _limits() -> Schema:
     return schema
 
 
-def _field(field: Field) -> Schema:
+def _field(field: Field, ranges: Mapping[str, Range]) -> Schema:
     """The schema of one field of a config class."""
     types = [kind for kind in field.types if kind != "integer" or "number" not in field.types]
     schema: Schema = {"type": types[0] if len(types) == 1 else types, "default": field.default}
+    if field.name in ranges:
+        schema.update(ranges[field.name].schema)
     if field.help:
         schema["description"] = field.help
     if field.choices and not any("[" in choice for choice in field.choices) and set(types) <= {"string", "null"}:
@@ -166,7 +176,7 @@ def _train(known: Catalog, methods: list[str]) -> Schema:
     for method in methods:
         for name, field in known.methods[method].items():
             if owned(name) is None and name not in METHODS[method].refuses:
-                _join(properties, name, _field(field))
+                _join(properties, name, _field(field, TRAIN))
         for name in METHODS[method].refuses:
             _join(properties, name, _refused(method, name))
     classes = ", ".join(METHODS[method].config_class.rpartition(":")[2] for method in methods)
@@ -196,7 +206,7 @@ def _join(properties: Schema, name: str, schema: Schema) -> None:
 
 
 def _lora(known: Catalog) -> Schema:
-    fields = {name: _field(field) for name, field in known.lora.items() if name not in LORA_OWNED}
+    fields = {name: _field(field, LORA) for name, field in known.lora.items() if name not in LORA_OWNED}
     return {
         "type": ["object", "null"],
         "description": f"Fields of PEFT {known.versions.get('peft', '?')}'s LoraConfig; null trains all weights.",

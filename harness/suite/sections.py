@@ -23,7 +23,7 @@ RESERVED = {
     "harness.duckdb": "results/harness.duckdb is the store",
 }
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_LARGEST_SEED = 2**32 - 1  # numpy's bound, which transformers' set_seed meets
+LARGEST_SEED = 2**32 - 1  # numpy's bound, which transformers' set_seed meets
 
 
 def read_text(ctx: Context, node: Node, label: str) -> str:
@@ -70,8 +70,8 @@ def read_replicates(ctx: Context, node: Node) -> Replicates:
         return one
     seeds = node.entries["seeds"].items
     for seed in seeds:
-        if isinstance(seed.value, int) and not 0 <= seed.value <= _LARGEST_SEED:
-            ctx.add(f"a seed must be from 0 to {_LARGEST_SEED}, not {seed.value}", seed)
+        if isinstance(seed.value, int) and not 0 <= seed.value <= LARGEST_SEED:
+            ctx.add(f"a seed must be from 0 to {LARGEST_SEED}, not {seed.value}", seed)
     for number, count in Counter(found.seeds).items():
         if count > 1:
             again = [seed for seed in seeds if seed.value == number][1]

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from harness.data import SOURCES
 from harness.errors import InputError
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog
+from harness.methods.ranges import LORA, TRAIN, Range
 from harness.models import SHAPES
 from harness.records import suite as nouns
 from harness.suite import TEMPLATES, json_schema, load, template
@@ -34,7 +36,7 @@ ASSERTIONS = {
     *("type", "enum", "const", "pattern", "minimum", "maximum", "minLength", "maxLength", "required", "properties"),
     *("patternProperties", "additionalProperties", "propertyNames", "minProperties", "items", "minItems", "anyOf"),
     *("oneOf", "allOf", "not", "if", "then", "$ref"),
-    *("exclusiveMinimum", "exclusiveMaximum"),
+    *("exclusiveMinimum", "exclusiveMaximum", "uniqueItems"),
 }
 NOTES = {"description", "default", "title", "examples", "$schema", "$defs"}
 
@@ -98,6 +100,10 @@ class Checker:
 
     def _minitems(self, value: Any, said: int, schema: Any, path: str) -> list[str]:
         return [f"{path}: too few"] if isinstance(value, list) and len(value) < said else []
+
+    def _uniqueitems(self, value: Any, said: bool, schema: Any, path: str) -> list[str]:
+        twice = isinstance(value, list) and any(one in value[:number] for number, one in enumerate(value))
+        return [f"{path}: twice"] if said and twice else []
 
     def _minproperties(self, value: Any, said: int, schema: Any, path: str) -> list[str]:
         return [f"{path}: too few"] if isinstance(value, dict) and len(value) < said else []
@@ -210,6 +216,49 @@ def test_train_fields_are_those_of_the_methods(catalog: Catalog) -> None:
     assert "output_dir" not in defs["train"]["properties"]
     assert {"beta", "packing"} <= set(defs["train"]["properties"])
     assert "task_type" not in defs["lora"]["properties"]
+
+
+@pytest.mark.parametrize(("root", "ranges"), [("train", TRAIN), ("lora", LORA)])
+def test_ranges_of_fields_are_the_ones_that_are_checked(
+    checker: Checker, root: str, ranges: Mapping[str, Range]
+) -> None:
+    known = checker.schema["$defs"][root]["properties"]
+    for name in ranges.keys() & known.keys():
+        for value in (-2, -1, -0.5, 0, 0.5, 1, 2, 1000):
+            typed = isinstance(value, int) or "number" in known[name]["type"]
+            assert (checker.wrong(value, known[name]) == []) == (typed and ranges[name].holds(value)), (
+                f"{name}: {value}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        *[("measure", "warmup_steps"), ("measure", "device_hz"), ("limits", "retries"), ("limits", "max_loss")],
+        *[("data-source", "rows"), ("data-source", "eval_fraction"), ("score", "limit"), ("replicates", "seeds")],
+    ],
+)
+@pytest.mark.parametrize("value", [-1, 0, 0.5, 1, 5, 10, 11, 100, 101, [-1], [0], [2**32 - 1], [2**32], [1, 1]])
+def test_numbers_of_the_records_have_their_ranges(checker: Checker, section: str, name: str, value: Any) -> None:
+    kinds: dict[str, type[BaseModel]] = {
+        "data-source": nouns.SourceData,
+        "measure": nouns.Measure,
+        "limits": nouns.Limits,
+        "score": nouns.Score,
+    }
+    schema = checker.schema["$defs"][section]["properties"][name]
+    assert (checker.wrong(value, schema) == []) == _is_taken(section, name, value, kinds.get(section))
+
+
+def _is_taken(section: str, name: str, value: Any, kind: type[BaseModel] | None) -> bool:
+    if kind is None:  # seeds: numpy's range, each once
+        return isinstance(value, list) and all(0 <= seed < 2**32 for seed in value) and len(set(value)) == len(value)
+    needed: dict[str, Any] = {"source": "arithmetic"} if section == "data-source" else {}
+    try:
+        kind.model_validate({**({"tasks": ["a"]} if section == "score" else needed), name: value}, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 @pytest.mark.slow  # the installed TRL is read where no cache holds it
