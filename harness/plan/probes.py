@@ -93,7 +93,7 @@ def axis_of(path: str) -> Axis:
 
 
 def probed(plan: Plan, axis: Axis, catalog: Catalog, *, steps: int, low: int) -> tuple[list[Probed], dict[str, str]]:
-    """The trained cells of the plan that have this axis, equal ones once, and by name why others are left out.
+    """The cells of the plan's matrix that have this axis, equal ones once, and by name why others are left out.
 
     Raises:
         InputError: no cell has it, it takes no whole numbers, or it does not take `low`, the smallest to be tried.
@@ -102,7 +102,7 @@ def probed(plan: Plan, axis: Axis, catalog: Catalog, *, steps: int, low: int) ->
     left: dict[str, str] = {}
     problems: dict[Problem, str] = {}
     for cell in plan.cells:
-        if cell.kind == "floor":
+        if cell.kind != "cell":
             continue
         problem = _refused(cell, axis, catalog, low)
         if problem is not None:
@@ -115,7 +115,7 @@ def probed(plan: Plan, axis: Axis, catalog: Catalog, *, steps: int, low: int) ->
             replace(known, alike=(*known.alike, cell.name)) if known else Probed(cell=cell, axis=axis, steps=steps)
         )
     if not found:
-        raise InputError(problems=list(problems) or [Problem(what="no chosen cell is trained")])
+        raise InputError(problems=list(problems) or [Problem(what="no cell is chosen")])
     return list(found.values()), left
 
 

@@ -64,21 +64,17 @@ def next_value(known: Mapping[int, bool], span: Span) -> int | None:
         return span.start
     if found.fails is None:
         assert found.fits is not None
-        tried = sum(value >= span.start for value in known)
-        return None if found.fits >= span.highest else _beyond(found.fits, first, tried, span)
+        return None if found.fits >= span.highest else _beyond(found.fits, first * 2 ** (len(known) - 1), span)
     if found.fits is None:
-        tried = sum(value <= span.start for value in known)
-        return None if found.fails <= span.lowest else _below(found.fails, first, tried, span)
+        return None if found.fails <= span.lowest else _below(found.fails, first * 2 ** (len(known) - 1), span)
     if found.fails - found.fits <= span.step:
         return None
     return span.nearest((found.fits + found.fails) // 2)
 
 
-def _beyond(fits: int, first: int, tried: int, span: Span) -> int:
-    further = first * 2 ** max(0, tried - 1)
+def _beyond(fits: int, further: int, span: Span) -> int:
     return max(span.nearest(fits + further), span.nearest(fits + span.step))
 
 
-def _below(fails: int, first: int, tried: int, span: Span) -> int:
-    back = first * 2 ** max(0, tried - 1)
+def _below(fails: int, back: int, span: Span) -> int:
     return min(span.nearest(fails - back), span.nearest(fails - span.step))

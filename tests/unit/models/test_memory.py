@@ -248,11 +248,15 @@ def test_adapters_sit_where_peft_puts_them(lora: dict[str, Any], modules: int, p
 def test_more_positions_never_take_less(
     batch: int, length: int, checkpointing: bool, accumulation: int, method: str, lora: Any, dtype: str, optimizer: str
 ) -> None:
-    train = {"gradient_checkpointing": checkpointing, "gradient_accumulation_steps": accumulation, "optim": optimizer}
+    train: dict[str, Any] = {
+        "gradient_checkpointing": checkpointing,
+        "gradient_accumulation_steps": accumulation,
+        "optim": optimizer,
+    }
 
     def peak(rows: int, positions: int) -> int:
         size = {"per_device_train_batch_size": rows, "max_length": positions}
-        found = _predict(method, lora=lora, dtype=dtype, **train, **size)
+        found = _predict(method, lora=lora, dtype=dtype, **{**train, **size})
         assert found.allocated is not None
         held = (found.weights or 0) + (found.gradients or 0) + (found.optimizer or 0) - found.paged
         assert found.allocated >= held

@@ -1,0 +1,129 @@
+"""Which trials fit, by which memory, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from harness.compare.frontier import Frontier, Probe, judge, peak_of
+from harness.records.outcome import Outcome, OutcomeName
+
+GIB = 2**30
+
+
+def _outcome(name: OutcomeName = "ok", **summary: float) -> Outcome:
+    return Outcome(outcome=name, attempt=1, started_at="", ended_at="", duration_s=1.0, cause="why", summary=summary)
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        ({"peak_host_memory": 5.0}, ("peak_host_memory", 5.0)),
+        ({"peak_host_memory": 9.0, "peak_allocated": 5.0, "peak_reserved": 6.0}, ("peak_reserved", 6.0)),
+        ({"peak_allocated": 5.0, "peak_reserved": 6.0, "peak_device_memory": 7.0}, ("peak_device_memory", 7.0)),
+        ({"peak_allocated": 5.0, "peak_reserved": 8.0, "peak_device_memory": 7.0}, ("peak_device_memory", 8.0)),
+        # trained on the host beside a device that NVML watched
+        ({"peak_host_memory": 5.0, "peak_device_memory": 0.0}, ("peak_host_memory", 5.0)),
+        ({"peak_host_memory": 5.0, "peak_device_memory": 3.0, "peak_allocated": 0.0}, ("peak_host_memory", 5.0)),
+        ({}, (None, None)),
+    ],
+)
+def test_the_peak_is_the_device_s_where_one_was_used(
+    summary: Mapping[str, float], expected: tuple[str | None, float | None]
+) -> None:
+    assert peak_of(summary) == expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fits"),
+    [
+        (_outcome(peak_host_memory=100.0), True),
+        (_outcome(peak_host_memory=101.0), False),
+        (_outcome("oom"), False),
+        (_outcome("oom", peak_host_memory=1.0), False),
+        (_outcome("crashed", peak_host_memory=1.0), None),
+        (_outcome("diverged", peak_host_memory=1.0), None),
+        (_outcome("timeout", peak_host_memory=101.0), None),
+        (_outcome("interrupted"), None),
+        (_outcome(), None),
+    ],
+)
+def test_only_an_end_that_tells_of_memory_decides(outcome: Outcome, fits: bool | None) -> None:
+    assert judge(8, "t", outcome, limit=100, predicted=50).fits is fits
+
+
+def test_an_unmeasured_trial_says_so() -> None:
+    assert judge(8, "t", _outcome(), limit=100, predicted=None).cause == "its memory was not measured"
+
+
+def test_what_was_predicted_of_a_device_stands_beside_a_device_alone() -> None:
+    assert judge(8, "t", _outcome(peak_host_memory=1.0), limit=2, predicted=50).predicted is None
+    assert judge(8, "t", _outcome(peak_allocated=1.0), limit=2, predicted=50).predicted == 50
+
+
+def test_positions_are_those_of_a_step() -> None:
+    outcome = _outcome(peak_host_memory=1.0, padded_tokens=4096.0, measured_steps=4.0, tokens_per_second=9.0)
+    probe = judge(8, "t", outcome, limit=2, predicted=None)
+    assert (probe.positions, probe.tokens_per_second) == (1024.0, 9.0)
+
+
+def _probe(value: int, fits: bool | None, *, outcome: str = "ok", peak: float | None = None) -> Probe:
+    return Probe(value=value, trial="t", outcome=outcome, fits=fits, peak=peak)
+
+
+@pytest.mark.parametrize(
+    ("probes", "largest", "fails", "stopped", "sentence"),
+    [
+        (
+            [_probe(48, True, peak=23.1 * GIB), _probe(49, False, outcome="oom")],
+            48,
+            49,
+            None,
+            "sft: 48 fits in 24 GiB (23.1 GiB); 49 does not (oom)",
+        ),
+        (
+            [_probe(48, True, peak=23.1 * GIB), _probe(49, False, peak=24.2 * GIB)],
+            48,
+            49,
+            None,
+            "sft: 48 fits in 24 GiB (23.1 GiB); 49 does not (24.2 GiB)",
+        ),
+        (
+            [_probe(64, True, peak=2 * GIB)],
+            64,
+            None,
+            None,
+            "sft: 64, the largest that may be tried, fits in 24 GiB (2 GiB)",
+        ),
+        (
+            [_probe(1, False, peak=25 * GIB)],
+            None,
+            1,
+            None,
+            "sft: 1, the smallest that may be tried, does not fit in 24 GiB (25 GiB)",
+        ),
+        (
+            [_probe(8, True), _probe(16, None, outcome="crashed")],
+            8,
+            None,
+            "16 ended crashed (why)",
+            "sft: not decided: 16 ended crashed (why); 8 fits",
+        ),
+    ],
+)
+def test_the_answer_in_one_line(
+    probes: list[Probe], largest: int | None, fails: int | None, stopped: str | None, sentence: str
+) -> None:
+    found = Frontier(
+        cell="sft",
+        alike=(),
+        axis="train.per_device_train_batch_size",
+        limit=24 * GIB,
+        highest=64,
+        probes=probes,
+        largest=largest,
+        fails=fails,
+        stopped=stopped,
+    )
+    assert found.sentence == sentence
