@@ -241,7 +241,7 @@ def test_an_attempt_without_them_has_nothing_there(store: Store, results: Path) 
     assert one(store, "SELECT disturbed FROM trial_summary") == []
 
 
-@pytest.mark.parametrize("odd", [{"facts": "none", "disturbed": "throttled"}, {"facts": [1], "disturbed": {"a": 1}}])
+@pytest.mark.parametrize("odd", [{"facts": "none", "disturbed": None}, {"facts": [1], "disturbed": []}, {"facts": {}}])
 def test_outcomes_of_an_odd_shape_are_stored_without_it(store: Store, results: Path, odd: dict[str, Any]) -> None:
     folder = write_folder(results, spec_of())
     file = folder.attempts()[0].outcome_file
