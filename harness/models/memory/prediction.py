@@ -124,10 +124,16 @@ def predict(config: Mapping[str, Any], *, defaults: Mapping[str, Any], root: Pat
     `defaults` are TRL's own of the fields that `train` leaves out; the model's path is relative to `root`.
     """
     said = {name: config["train"].get(name, defaults.get(name)) for name in USED}
-    shared = bool(said["precompute_ref_log_probs"])
-    own = [config.get("method"), config["model"], config.get("lora"), config.get("reference"), shared]
+    own = [config.get("method"), config["model"], config.get("lora"), config.get("reference")]
+    return _predict(json.dumps([own, said]), root)
+
+
+@functools.lru_cache(maxsize=4096)
+def _predict(asked: str, root: Path) -> Prediction:
+    """Cells of a matrix differ in much that costs no memory: those that ask for the same are worked out once."""
+    own, said = json.loads(asked)
     try:
-        training = _training(json.dumps(own), root)
+        training = _training(json.dumps([*own, bool(said["precompute_ref_log_probs"])]), root)
     except Unknown as unknown:
         return Prediction(why=str(unknown))
     found = Prediction(weights=training.weights, reference=training.reference, gradients=training.gradients)
