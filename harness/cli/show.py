@@ -106,11 +106,9 @@ def _attempt(attempt: Any) -> dict[str, Any]:
 
 def _said(attempt: Any) -> _Said:
     """What was active, the notes and the findings of one attempt; a damaged event file is itself a note."""
-    from harness.records.events import read_events
-
     said = _Said()
     try:
-        for event in read_events(attempt.events):
+        for event in attempt.all_events():
             if event.get("kind") == "active":
                 said.active.update(event.get("values", {}))
             elif event.get("kind") == "note":

@@ -31,8 +31,9 @@ def test_a_suite_whose_file_is_not_here_is_told_by_its_newest_run_folder(
     listing.list_(results=results, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == [
-        {"suite": "mine", "file": "elsewhere/mine.yaml", "trials": 2, "ok": 0, "question": "What is asked now?"},
-        {"suite": "older", "file": None, "trials": 1, "ok": 0, "question": ""},
+        {"suite": "mine", "file": "elsewhere/mine.yaml", "trials": 2, "ok": 0}
+        | {"disturbed": 0, "question": "What is asked now?"},
+        {"suite": "older", "file": None, "trials": 1, "ok": 0, "disturbed": 0, "question": ""},
     ]
 
 
