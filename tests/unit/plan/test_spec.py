@@ -153,6 +153,8 @@ def test_the_plan_as_json() -> None:
         "seed": 0,
         "state": "to run",
         "needs": None,
+        "predicted_memory": None,  # nobody asked for predictions
+        "not_predicted": None,
     }
     assert document["warnings"][0]["what"] == "exclude rule 1 matches no cell: method is orpo"
     assert document["excluded"] == []
