@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.execute import DebugEngine, status
+from harness.execute import Behaviour, DebugEngine, status
 
 Bench = Any  # tests/unit/execute/conftest.py
 
@@ -12,7 +12,7 @@ Bench = Any  # tests/unit/execute/conftest.py
 def test_only_disturbed_trials_run_again_and_only_when_asked(bench: Bench) -> None:
     bench.trial("calm")
     bench.trial("busy")
-    script = {"busy": ["disturbed", "ok"]}
+    script: dict[str, list[Behaviour]] = {"busy": ["disturbed", "ok"]}
     first = bench.run(DebugEngine(script=script))
     assert first["busy"].disturbed
     assert first["calm"].disturbed == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.records.outcome import OUTCOMES
+from harness.records.outcome import OUTCOMES, OutcomeName
 from harness.records.run_folder import RunFolder
 from harness.store import Store
 from tests.unit.store.asked import one
@@ -18,7 +18,7 @@ from tests.unit.store.made_up import OUTCOME, add_attempt, add_score, spec_of, w
 _ENDS = st.one_of(st.none(), st.tuples(st.sampled_from(OUTCOMES), st.booleans()))
 
 
-def _write(results: Path, ends: list[tuple[str, bool] | None]) -> RunFolder:
+def _write(results: Path, ends: list[tuple[OutcomeName, bool] | None]) -> RunFolder:
     folder = write_folder(results, spec_of(), events=(), outcome=None)
     for number, end in enumerate(ends, start=2):
         outcome = None
@@ -34,7 +34,7 @@ def _write(results: Path, ends: list[tuple[str, bool] | None]) -> RunFolder:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(_ENDS, max_size=6))
-def test_the_store_and_the_folder_agree(ends: list[tuple[str, bool] | None]) -> None:
+def test_the_store_and_the_folder_agree(ends: list[tuple[OutcomeName, bool] | None]) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = _write(Path(made) / "results", ends)
         store = Store(Path(made) / "results" / "harness.duckdb")
