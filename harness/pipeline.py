@@ -106,10 +106,17 @@ def unready(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
             uses.setdefault((json.dumps(cell.config["data"], sort_keys=True), cell.config["method"]), cell)
     told: dict[tuple[str, Location | None], dict[Problem, list[str]]] = {}
     for (_, method), cell in uses.items():
-        for problem in _for_every([method] if method else list(METHODS), cell.config["data"], declared.file.parent):
+        for name, problem in _of_data(cell, [method] if method else list(METHODS), declared.file.parent):
             placed = _placed(problem, declared, cell)
-            told.setdefault((placed.what, placed.where), {}).setdefault(placed, []).append(method or "every method")
+            told.setdefault((placed.what, placed.where), {}).setdefault(placed, []).append(name)
     return [_for_methods(same) for same in told.values()]
+
+
+def _of_data(cell: Cell, methods: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
+    """The problems that the cell's data has for each of the methods, every time with the method."""
+    found = {name: data.check(cell.config["data"], root=root, formats=METHODS[name].formats) for name in methods}
+    shared = set.intersection(*({(one.what, one.where) for one in problems} for problems in found.values()))
+    return [(name, one) for name, problems in found.items() for one in problems if (one.what, one.where) in shared]
 
 
 def _for_methods(same: Mapping[Problem, Sequence[str]]) -> Problem:
@@ -119,12 +126,6 @@ def _for_methods(same: Mapping[Problem, Sequence[str]]) -> Problem:
         return first
     why = "; ".join(f"for {' and '.join(methods)}: {problem.why}" for problem, methods in same.items())
     return replace(first, why=why)
-
-
-def _for_every(methods: Sequence[str], wanted: Mapping[str, Any], root: Path) -> list[Problem]:
-    """The problems that data has for each of the methods."""
-    first, *others = [data.check(wanted, root=root, formats=METHODS[method].formats) for method in methods]
-    return [problem for problem in first if all(problem in other for other in others)]
 
 
 def _placed(problem: Problem, declared: Suite, cell: Cell) -> Problem:

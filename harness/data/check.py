@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.data.files import Numbered, check_file, columns_of, located, parse_line, read_rows
+from harness.data.files import Numbered, check_file, located, parse_line, read_rows
 from harness.data.formats import KNOWN_COLUMNS, Way, choose, wrong_value
 from harness.data.identity import data_file
 from harness.data.sources import source_of
@@ -37,27 +38,29 @@ def check(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> lis
 
 
 def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -> list[Problem]:
-    """The problems of a file of rows."""
+    """The problems of a file of rows: of its columns once, of its rows the first `MOST`."""
     problem = check_file(file)
     if problem:
         return [problem]
-    try:
-        columns = columns_of(file)
-        way = mapped_way(data, columns, formats)
-        if isinstance(way, Problem):
-            return [Problem(what=way.what, where=Location(file=file), why=way.why, hint=way.hint)]
-        mapping = data.get("columns") or {}
-        found = []
-        for numbered in _sample(file):
-            wrong = wrong_value(renamed(numbered.row, mapping), way.columns)
+    mapping = data.get("columns") or {}
+    found: list[Problem] = []
+    way: Way | Problem | None = None
+    for entry in _sample(file):
+        if isinstance(entry, Problem):
+            found.append(entry)
+        else:
+            if way is None:
+                way = mapped_way(data, list(entry.row), formats)
+                found += [replace(way, where=Location(file=file))] if isinstance(way, Problem) else []
+            wrong = wrong_value(renamed(entry.row, mapping), way.columns) if isinstance(way, Way) else None
             if wrong:
                 ours, what = wrong
-                found.append(of_row(file, numbered, what, column=mapping.get(ours, ours) if ours else None))
-            if len(found) == MOST:
-                break
-        return found
-    except DataError as error:
-        return list(error.problems)
+                found.append(of_row(file, entry, what, column=mapping.get(ours, ours) if ours else None))
+        if len(found) >= MOST:
+            break
+    if way is None and not found:
+        found.append(Problem(what="the data file holds no rows", where=Location(file=file)))
+    return list(dict.fromkeys(found))  # the last line of a large file may be among the first rows
 
 
 def mapped_way(data: Mapping[str, Any], columns: Collection[str], formats: Sequence[Format]) -> Way | Problem:
@@ -111,22 +114,47 @@ def _hub_id_problem(name: str) -> Problem:
     return Problem(what=f"{name!r} is not the id of a dataset on the hub", hint="an id reads owner/name")
 
 
-def _sample(file: Path) -> list[Numbered]:
-    """The rows to look at: all of a small file; of a large one the first, after the last line proved to be whole."""
-    if file.stat().st_size <= WHOLE:
-        return list(read_rows(file))
+def _sample(file: Path) -> Iterator[Numbered | Problem]:
+    """The rows to look at, those that cannot be read as problems: all of a small file; of a large one the first.
+
+    Of a large .jsonl file the last line comes before them: it shows whether the file is whole.
+    """
+    large = file.stat().st_size > WHOLE
     if file.suffix.lower() == ".jsonl":
-        _parse_last(file)
-    return list(islice(read_rows(file), HEAD))
+        if large:
+            yield from _last_wrong(file)
+        yield from islice(_lines(file), HEAD if large else None)
+        return
+    try:
+        yield from islice(read_rows(file), HEAD if large else None)
+    except DataError as error:
+        yield from error.problems
 
 
-def _parse_last(file: Path) -> None:
-    """Raises DataError where the last line of a .jsonl file is none."""
+def _lines(file: Path) -> Iterator[Numbered | Problem]:
+    """The rows of a .jsonl file; a line that is none does not keep the others from being read."""
+    with file.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                row = parse_line(raw, file, number)
+            except DataError as error:
+                yield from error.problems
+            else:
+                if row is not None:
+                    yield Numbered(number, row)
+
+
+def _last_wrong(file: Path) -> tuple[Problem, ...]:
+    """What is wrong with the last line of a .jsonl file."""
     last = _last_line(file)
     try:
         parse_line(last, file, 2)  # any number but 1, where a byte order mark may stand
     except DataError:
-        parse_line(last, file, _count_lines(file))  # again, at its place: counting takes its time
+        try:
+            parse_line(last, file, _count_lines(file))  # again, at its place: counting takes its time
+        except DataError as error:
+            return tuple(error.problems)
+    return ()
 
 
 def _last_line(file: Path) -> bytes:

@@ -16,8 +16,11 @@ from harness.suite.standing import lost_keys
 _ANYTHING = Loss("")
 
 
-def doubts_of(ctx: Context, root: Node) -> Doubts:
-    """The doubts about a suite that was read from what is left of its file."""
+def doubts_of(ctx: Context, root: Node, *, guessed_rules: bool = False) -> Doubts:
+    """The doubts about a suite that was read from what is left of its file.
+
+    `guessed_rules`: its `exclude` was made out of something that is wrong (see `standing.adopt_exclude`).
+    """
     given, lost = root.entries, {one.key: one.node for one in root.lost}
     matrix, include, exclude = given.get("matrix"), given.get("include"), given.get("exclude")
     losses: dict[Scope, tuple[Loss, ...]] = {
@@ -35,7 +38,9 @@ def doubts_of(ctx: Context, root: Node) -> Doubts:
     missing_axes = lost_keys(matrix)
     rules = enumerate(exclude.items if exclude else ())
     opened: set[str] = {
-        name for name in ("matrix", "include", "exclude", "stages") if name in lost or name in ctx.misspelled
+        name
+        for name in ("matrix", "include", "exclude", "stages")
+        if name in ctx.misspelled or (name in lost and name not in given)
     }
     opened |= {
         name for name, node in (("matrix", matrix), ("include", include), ("exclude", exclude)) if node and node.lost
@@ -43,7 +48,7 @@ def doubts_of(ctx: Context, root: Node) -> Doubts:
     return Doubts(
         losses={scope: found for scope, found in losses.items() if found},
         levels=missing_levels,
-        wide=frozenset(number for number, rule in rules if _is_wide(rule, missing_axes)),
+        wide=frozenset(number for number, rule in rules if guessed_rules or _is_wide(rule, missing_axes)),
         open=frozenset(opened | ({"matrix"} if missing_levels else set())),
     )
 

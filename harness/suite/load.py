@@ -24,7 +24,7 @@ from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
 from harness.suite.source import read as read_file
-from harness.suite.standing import leave_out, lost_keys
+from harness.suite.standing import adopt_exclude, leave_out, lost_keys
 
 KEYS = tuple(name for name in Suite.model_fields if name != "file")
 NEEDED = ("name", "question", "base")
@@ -98,6 +98,7 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
     leave_out(root, problems.blamed)
     for section in ("name", "question", "replicates", "score", "decide"):  # they change nothing about cells
         root.entries.pop(section, None)
+    guessed = adopt_exclude(root)
     for _ in range(_ROUNDS):
         if "base" not in root.entries:
             break
@@ -107,7 +108,8 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
         parts = _read(ctx, root)
         if not problems.found:
             named = {**parts, "name": "unnamed", "question": "?"}
-            return Suite(file=problems.file, **named).placed(Tree(root, problems)), doubts_of(ctx, root)
+            suite = Suite(file=problems.file, **named).placed(Tree(root, problems))
+            return suite, doubts_of(ctx, root, guessed_rules=guessed)
         if not leave_out(root, problems.blamed):
             break
     return None, NONE

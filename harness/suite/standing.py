@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.suite.document import Blamed, Lost, Node
 from harness.suite.fields import MERGED, is_path
+from harness.suite.guess import near
 
 Path = tuple[str | int, ...]
 
@@ -71,6 +72,20 @@ def _take_out(holder: Node, step: str | int, gone: set[int]) -> None:
     items = holder.items
     holder.lost += tuple(Lost("", item) for item in items if id(item) in gone)
     holder.value = [item for item in items if id(item) not in gone]
+
+
+def adopt_exclude(root: Node) -> bool:
+    """Takes a misspelled `exclude`, or a rule in place of a list, for what is meant: which cells it may leave out.
+
+    False where there is none.
+    """
+    for lost in root.lost:
+        means_it = lost.key == "exclude" or "exclude" in near(lost.key, ("exclude", "include"))
+        if means_it and lost.node is not None and not lost.node.is_scalar and "exclude" not in root.entries:
+            root.keys["exclude"] = root.keys.get(lost.key, lost.node.place)
+            root.entries["exclude"] = lost.node if lost.node.is_list else Node([lost.node], lost.node.place)
+            return True
+    return False
 
 
 def lost_keys(node: Node | None) -> Sequence[str]:

@@ -195,7 +195,7 @@ AT_TOP: list[One] = [
     ("baseline: [a]", 11, "baseline must be a mapping, not a list", None),
     ("include: {method: sft}", 10, "include must be a list, not a mapping", None),
     ("include: [3]", 11, "a cell of include must be a mapping, not '3'", None),
-    ("include: [{name: a b}]", 18, "'a b' cannot name a cell", None),
+    ("include: [{name: a b, train.max_steps: 3}]", 18, "'a b' cannot name a cell", None),
     ("include: [{foo: 3}]", 12, "unknown key in a cell of include: 'foo'", None),
     ("replicates: [1]", 13, "replicates must be a mapping or a number, not a list", "{seeds: [0, 1, 2]}"),
     ("replicates: 0", 13, "replicates must be from 1 to 10,000, not 0", None),
