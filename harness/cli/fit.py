@@ -48,7 +48,7 @@ def fit(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find the largest value that fits in memory, by short real trials.
+    """Find the largest value that fits in memory, by short trials.
 
     Trains every chosen cell a few steps, on rows of full length, with one whole number varied: doubling it until it
     does not fit, then halving the distance. On a GPU its memory is held against the limit, on a CPU the worker's.
@@ -56,7 +56,7 @@ def fit(
 
     \b
     Example:
-      harness fit suites/memory.yaml --axis train.per_device_train_batch_size --limit 24GiB
+      harness fit suites/memory.yaml --axis train.max_length --limit 24GiB
     """
     from harness.cli import fitting
     from harness.cli.output import print_json, say
