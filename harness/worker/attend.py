@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from harness.measure.facts import disturbed, facts
+from harness.measure.summarise import summarise
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.guard import Stopped, StopRequest
@@ -77,9 +79,6 @@ class _Clock:
         self._monotonic = time.monotonic()
 
     def ended(self, attempt: Attempt, name: OutcomeName, cause: str) -> Outcome:
-        from harness.measure.facts import disturbed, facts
-        from harness.measure.summarise import summarise
-
         duration = time.monotonic() - self._monotonic
         events = attempt.readable_events()
         summary = dict(summarise(events)) if events else {}
