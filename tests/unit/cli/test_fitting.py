@@ -1,0 +1,89 @@
+"""The story of a fit without training: where it begins, what it runs on, and what it keeps of earlier ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import pipeline
+from harness.cli import fitting
+from harness.cli.fitting import Wanted, fit, machine
+from harness.execute import DebugEngine, Engine, Handle
+from harness.records.progress import Silent
+from harness.records.run_folder import Attempt, RunFolder
+from harness.records.spec import Spec
+from harness.records.units import parse_size
+
+SUITE = """\
+name: guess
+question: Where does it begin?
+base:
+  method: sft
+  model: {shape: qwen2.5-0.5b, dtype: bfloat16}
+  data: {source: arithmetic}
+  train: {max_steps: 10, max_length: 1024}
+"""
+
+
+class Elsewhere:
+    """The debug engine in the clothes of one that trains, counting how often it is closed."""
+
+    def __init__(self) -> None:
+        self.debug, self.closed = DebugEngine(), 0
+
+    def warm(self) -> None:
+        self.debug.warm()
+
+    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
+        return self.debug.start(spec, folder, attempt)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def _tried(folder: Path, engine: Engine, wanted: Wanted) -> list[int]:
+    file = folder / "guess.yaml"
+    file.write_text(SUITE, encoding="utf-8")
+    places = pipeline.Places(results=folder / "results", reports=folder / "reports")
+    found = fit(file, pipeline.Choice(), wanted, places, engine=engine, observer=Silent())
+    return [probe.value for probe in found.frontiers[0].probes]
+
+
+@pytest.mark.slow  # reads the installed TRL's fields
+def test_on_a_device_it_begins_where_the_prediction_sees_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "machine", lambda: "NVIDIA H200")
+    engine, limit = Elsewhere(), parse_size("24GiB")
+    axis = "train.per_device_train_batch_size"
+    tried = _tried(tmp_path, engine, Wanted(axis=axis, limit=limit, high=256))
+    assert tried[0] > 64  # without a guess it would begin at 1
+    assert tried[-1] == 256
+    assert engine.closed == 1  # one warm engine for all trials
+
+
+@pytest.mark.slow
+def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(axis="train.max_length", limit=parse_size("1GiB"), low=64, high=64)
+    started = []
+    for name in ("cpu", "cpu", "NVIDIA H200"):
+        monkeypatch.setattr(fitting, "machine", lambda name=name: name)
+        engine = Elsewhere()
+        assert _tried(tmp_path, engine, wanted) == [64]
+        started.append(len(engine.debug.started))
+    assert started == [1, 0, 1]
+
+
+def test_the_machine_is_told_by_its_driver_and_by_what_may_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(fitting, "_NVIDIA", tmp_path / "gpus")
+    assert machine() == "cpu"
+    device = tmp_path / "gpus" / "0000:01:00.0"
+    device.mkdir(parents=True)
+    (device / "information").write_text("Model: \t\t NVIDIA H200\nIRQ: 7\n", encoding="utf-8")
+    assert machine() == "NVIDIA H200"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine() == "cpu"
