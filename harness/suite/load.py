@@ -80,6 +80,7 @@ def read(
             f"a suite must be a mapping, not {kind_of(root)}", root, hint="begin with name: …, question: …, base: …"
         )
         problems.raise_any()
+    composed = len(problems.found)
     ctx = Context(problems=problems, catalog=catalog or load_catalog(say), scoring=scoring)
     _look_ahead(ctx, root)
     _keys(ctx, root)
@@ -88,8 +89,24 @@ def read(
         _complete(ctx, root)
     if not problems.found:
         return Reading(suite=Suite(file=path, **parts).placed(Tree(root, problems)))
+    told = _told(problems, composed)
     suite, doubts = _what_stands(ctx, root)
-    return Reading(suite=suite, problems=tuple(problems.found), doubts=doubts)
+    return Reading(suite=suite, problems=told, doubts=doubts)
+
+
+def _told(problems: Problems, composed: int) -> tuple[Problem, ...]:
+    """The problems without those of values that were no YAML (the first `composed`), and each mistake once.
+
+    What an alias repeats is wrong in the same place, and the same advice puts it right.
+    """
+    unread = {id(one) for one in problems.blamed[:composed] if isinstance(one, Node)}
+    found = [
+        problem
+        for number, (problem, blamed) in enumerate(zip(problems.found, problems.blamed, strict=True))
+        if number < composed or id(blamed) not in unread
+    ]
+    once = {(one.where, one.hint or one.what): one for one in reversed(found)}
+    return tuple(reversed(once.values()))
 
 
 def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
@@ -191,7 +208,6 @@ def _keys(ctx: Context, root: Node) -> None:
         if means_base:
             root.entries["base"] = root.entries.pop(key)
             root.keys["base"] = root.keys[key]
-            ctx.misspelled -= {"base"}
             _look_ahead(ctx, root)
     for key in NEEDED:
         if key not in root.entries and key not in ctx.misspelled:
@@ -212,7 +228,7 @@ def _complete(ctx: Context, root: Node) -> None:
             continue
         base.lost += (Lost(field, None),)
         misplaced = field in root.entries
-        meant = (fields_meant(key, inner) for node in places for key, inner in node.entries.items())
+        meant = (fields_meant(key, inner) for node in places for key, inner in node.entries.items() if "." not in key)
         if not misplaced and not any(field in names for names in meant):
             hint = f"set it in base, e.g. {field}: {example}"
             ctx.problems.add(f"nothing sets `{field}`", base, hint=hint, blames=None)

@@ -65,6 +65,45 @@ def test_a_missing_file_is_told_where_the_suite_names_it(
     assert "    6 |   data: {path: rows.jsonl}" in answer.stderr
 
 
+def test_a_wrong_row_is_shown_with_its_column(with_file: Callable[[str, bytes | None], Path], harness: Harness) -> None:
+    rows = (
+        _ROWS + b'{"id": 7, "prompt": "' + b"x" * 500 + b'", "completion": 12}\n{"prompt": "1+1=" "completion": "2"}\n'
+    )
+    answer = harness("plan", with_file("rows.jsonl", rows).name)
+    first, second = answer.stderr.rstrip().split("\n\n")
+    said, shown, caret = first.split("\n")
+    assert said == "rows.jsonl:3:525: error: 'completion' is int, expected text or a list of messages"
+    assert shown[caret.index("^") :].startswith('"completion": 12}')
+    assert len(shown) < 120
+    assert second.split("\n") == [
+        "rows.jsonl:4:19: error: not JSON: Expecting ',' delimiter",
+        '    4 | {"prompt": "1+1=" "completion": "2"}',
+        "      |                   ^",
+    ]
+
+
+def test_rows_are_told_with_what_is_wrong_with_the_suite(
+    with_file: Callable[[str, bytes | None], Path], harness: Harness
+) -> None:
+    suite = with_file("rows.jsonl", _ROWS + b'{"prompt": "3+')
+    suite.write_text(suite.read_text(encoding="utf-8").replace("max_steps", "max_stepz"), encoding="utf-8")
+    answer = harness("validate", suite.name)
+    assert answer.returncode == 2
+    assert answer.stderr.index("tiny.yaml:7:11: error: ") < answer.stderr.index("rows.jsonl:3:12: error: the last line")
+
+
+def test_columns_that_suit_no_method_are_told_once(
+    with_file: Callable[[str, bytes | None], Path], harness: Harness
+) -> None:
+    suite = with_file("rows.jsonl", b'{"question": "a", "reply": "b"}\n')
+    text = suite.read_text(encoding="utf-8").replace("train.learning_rate: [1.0e-3, 2.0e-3]", "method: [sft, dpo]")
+    suite.write_text(text, encoding="utf-8")
+    answer = harness("plan", suite.name)
+    assert answer.stderr.count("make no format") == 1
+    assert "for sft: expected prompt_completion" in answer.stderr
+    assert "for dpo: expected preference" in answer.stderr
+
+
 def test_a_good_file_runs(with_file: Callable[[str, bytes | None], Path], harness: Harness) -> None:
     answer = harness("plan", with_file("rows.jsonl", _ROWS).name)
     assert answer.returncode == 0, answer.stderr

@@ -121,6 +121,45 @@ def test_every_problem_of_a_file_is_told_at_once(suite: Path, harness: Harness) 
     _refused(harness("validate", suite.name), "tiny.yaml:3:", "tiny.yaml:7:")
 
 
+_EVERYTHING = """\
+name: tiny
+question: Which learning rate?
+base:
+  method: sft
+  model: {shape: tiny}
+  data: {path: rows.jsonl}
+  train: {max_stepz: 10}
+matrix:
+  method: [sft, dpo]
+  train.packing: [false, true]
+  train.weight_decay: {off: 0.0, zero: 0}
+baseline: {train.learning_rate: 3}
+score: {tasks: [arithmetic_mx]}
+"""
+_PLACES = ("6:16", "7:11", "10:26", "11:40", "12:33", "13:17")
+_SAYS = ("rows.jsonl does not exist", "'max_stepz'", "dpo does not take", "come out equal", "baseline matches", "_mx'")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run", "report", "score"])
+def test_what_only_the_plan_finds_is_told_with_the_rest(command: str, suite: Path, harness: Harness) -> None:
+    suite.write_text(_EVERYTHING, encoding="utf-8")
+    answer = harness(command, suite.name)
+    _refused(answer, *_SAYS)
+    heads = [line for line in answer.stderr.split("\n") if ": error: " in line]
+    assert [line.split(": error: ")[0] for line in heads if "come out equal" not in line] == [
+        f"tiny.yaml:{place}" for place in _PLACES if place != "11:40"
+    ]
+    assert all(line.startswith("tiny.yaml:11:40") for line in heads if "come out equal" in line)
+
+
+def test_what_follows_from_a_mistake_is_not_told(suite: Path, harness: Harness) -> None:
+    text = suite.read_text(encoding="utf-8").replace("max_steps: 10", "max_steps: 10, packing: true")
+    suite.write_text(text.replace("method: sft", "method: dop") + "exclude: [{metod: dpo}]\n", encoding="utf-8")
+    answer = harness("plan", suite.name)
+    _refused(answer, "unknown method 'dop'", "unknown axis or field path 'metod'")
+    assert answer.stderr.count(": error: ") == 2
+
+
 def test_unknown_tasks_and_metrics_are_told_with_the_rest(suite: Path, harness: Harness) -> None:
     text = suite.read_text(encoding="utf-8").replace("rows: 200", "rows: many").replace("arithmetic_mc", "nope", 1)
     suite.write_text(text + "decide: {maximise: tokens, keep: {foo: '<= 3'}}\n", encoding="utf-8")

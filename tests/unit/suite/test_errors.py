@@ -25,6 +25,59 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(problems_of: Pro
     assert [problem.where.line for problem in found if problem.where] == [4, 7, 7, 8, 8, 9]
 
 
+@pytest.mark.parametrize("value", [".nan", "1e999", "!!python/name:os x", '"\\ud83d"'])
+@pytest.mark.parametrize("path", ["train.max_length", "data.rows", "model.shape", "checkpoint", "train.optim"])
+def test_what_is_no_value_is_not_complained_about_twice(problems_of: ProblemsOf, path: str, value: str) -> None:
+    text = HEAD.replace("  data:", f"  {path}: {value}\n  data:") if path != "data.rows" else None
+    text = text or HEAD.replace("arithmetic}", f"arithmetic, rows: {value}}}")
+    assert len(problems_of(text)) == 1
+
+
+def test_what_an_alias_repeats_is_told_once(problems_of: ProblemsOf) -> None:
+    text = HEAD + "  train: &t {max_stepz: 1, optim: nope}\nstages: {a: {train: *t}, b: {method: dpo, train: *t}}\n"
+    assert [problem.where.column for problem in problems_of(text) if problem.where] == [14, 35]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("matix: {recipe: {a: {}}}\nbaseline: {recipe: a}\nexclude: [{recipe: b, lora: r8}]\n", "unknown key 'matix'"),
+        ("matrix: 3\nbaseline: {recipe: a}\ninclude: [{recipe: b, lora: r8}]\n", "matrix must be a mapping, not '3'"),
+        ("matrix: {recipe: {a b: {}}}\nbaseline: {recipe: a b}\n", "'a b' cannot name a level of 'recipe'"),
+        ("matrix: {lora: }\nbaseline: {lora: r8}\n", "the axis 'lora' has no levels"),
+        ("matrix: {lroa: {full: null, r8: {r: 8}}}\nbaseline: {lora: r8}\n", "'lroa' is no field path, so each"),
+        ("matrix: {tran.bf16: {on: true}}\nbaseline: {train.bf16: on}\n", "unknown field path 'tran.bf16'"),
+        ("stags: {a: {}}\nmatrix: {init: [{stage: a}]}\n", "unknown key 'stags'"),
+        ("stages: [a]\nmatrix: {init: [{stage: a}]}\n", "stages must be a mapping, not a list"),
+        ("scor: {tasks: [a]}\ndecide: {maximise: score.a.acc}\n", "unknown key 'scor'"),
+        ("stages: {a: {metod: dpo, train.beta: 1}}\n", "unknown key in stage 'a': 'metod'"),
+        ("matrix: {how: {a: {metod: dpo, train.beta: 1}}}\n", "unknown key in level 'a': 'metod'"),
+        ("matrix: {how: {a: {init: {stge: b}}}}\nstages: {b: {}}\n", "unknown key in init: 'stge'"),
+    ],
+)
+def test_what_a_mistake_brings_about_is_not_told(problems_of: ProblemsOf, text: str, says: str) -> None:
+    (problem,) = problems_of(HEAD + text)
+    assert problem.what.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("base:", "bsae:", "unknown key 'bsae'"),
+        ("name:", "nme:", "unknown key 'nme'"),
+        ("  model: {shape", "  modle: {shape", "unknown key in base: 'modle'"),
+        ("  model: {shape", "  net: {shape", "unknown key in base: 'net'"),
+        ("  method: sft\n", "method: sft\nbase:\n", "unknown key 'method'"),
+        ("method: sft", "method: sfd", "unknown method 'sfd'"),
+    ],
+)
+def test_what_is_misspelled_is_not_missing(problems_of: ProblemsOf, old: str, new: str, says: str) -> None:
+    text = HEAD.replace("base:\n", "", 1) if "\nbase:" in new else HEAD
+    assert old in text
+    (problem,) = problems_of(text.replace(old, new, 1))
+    assert problem.what == says
+
+
 def test_a_broken_axis_is_not_complained_about_twice(problems_of: ProblemsOf) -> None:
     text = HEAD + "matrix: {recipe: [a, b]}\nbaseline: {recipe: a}\nexclude: [{recipe: b}]\ninclude: [{recipe: b}]\n"
     assert [problem.what for problem in problems_of(text)] == ["'recipe' is no field path, so its levels must be named"]
