@@ -11,6 +11,7 @@ the command ends with. Nothing but the CLI turns it into one.
         · SelectionError        --only/--skip that choose nothing, an unknown trial
         · HeldError             another run holds the suite
         · FolderError           a results folder that cannot be written
+        · BuildError            a Python environment that cannot be built, or is not there
       x StoreError          2   the database: locked, damaged, or from a newer version
       x TrialsFailed        5   trials ended badly for reasons other than a regression
       x Interrupted       130
@@ -151,6 +152,10 @@ class HeldError(InputError):
 
 class FolderError(InputError):
     """A results folder cannot be written: read-only, full, or not a folder."""
+
+
+class BuildError(InputError):
+    """A Python environment cannot be built, or is not there: no uv, no network, no CUDA, no space, …"""
 
 
 @dataclass(kw_only=True)

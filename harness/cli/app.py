@@ -9,6 +9,7 @@ import typer
 from harness.cli import (
     data,
     doctor,
+    env,
     fit,
     init,
     listing,
@@ -70,5 +71,6 @@ app.command("report")(report.report)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
+app.add_typer(env.app, name="env")
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
