@@ -76,4 +76,10 @@ def contradiction(train: Mapping[str, Any]) -> tuple[str, Problem] | None:
     if train.get("bf16") is True and train.get("fp16") is True:
         what = "train.bf16 and train.fp16 are both true"
         return "train.fp16", Problem(what=what, why="a training has one precision", hint="set one of them to false")
+    # trl.SFTTrainer: "When `padding_free=True` without packing, `max_length` is not enforced"; its default is 1024
+    if train.get("padding_free") and not train.get("packing") and train.get("max_length", 1024) is not None:
+        what = "train.padding_free without packing takes no train.max_length"
+        why = "TRL cuts no row there, and refuses a length it would not keep (its default is 1024)"
+        hint = "set train.max_length: null beside it, or turn train.packing on"
+        return "train.padding_free", Problem(what=what, why=why, hint=hint)
     return None

@@ -44,7 +44,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         timeout_s=parse_duration(limits["timeout"]),
         host_memory=None if memory is None else parse_size(memory),
         retries=limits["retries"],
-        checkpoint=config["checkpoint"],
+        checkpoint=_checkpoint(config["checkpoint"], plan),
         reference=config["reference"],
         device_hz=config["measure"]["device_hz"],
         diverged=limits["diverged"],
@@ -54,6 +54,14 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         defaults=_defaults(config["method"], config["train"], catalog),
         predicted_memory=estimate(trial.cell, root, catalog).to_json() or None,
     )
+
+
+def _checkpoint(asked: str, plan: Plan) -> str:
+    """`none` where it would be written only to be deleted: gigabytes for each trial of a large model.
+
+    What other trials start from is kept, whatever the suite says, so it never asks for `drop`.
+    """
+    return "none" if asked == "drop" and plan.suite.score is None else asked
 
 
 def _placed(part: Mapping[str, Any], root: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Spec:
     `method` is null for a floor. `train` holds what the suite says plus the harness's own defaults;
     `defaults` holds the remaining fields of TRL's config class as the installed TRL defines them,
     so that the file is complete. `start` is the checkpoint to start from, relative to the run folder.
-    `timeout_s` seconds, `host_memory` bytes.
+    `timeout_s` seconds, `host_memory` bytes. `checkpoint` is keep, drop (once scored) or none (never written).
     """
 
     suite: str

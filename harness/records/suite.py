@@ -159,7 +159,7 @@ class Setup(Frozen):
     init: Init | None = Field(default=None, description="Start from a stage's checkpoint.")
     measure: Measure = Field(default_factory=Measure, description="How the trial is measured.")
     limits: Limits = Field(default_factory=Limits, description="Time limit and retries.")
-    checkpoint: Literal["keep", "drop"] = Field(default="keep", description="drop deletes it after scoring.")
+    checkpoint: Literal["keep", "drop"] = Field(default="keep", description="drop deletes it once it is scored.")
     seed: int = Field(default=0, ge=0, description="Seed of a stage's training; cells take theirs from `replicates`.")
 
 

@@ -133,7 +133,7 @@ class _Trial:
             self._environment()
         if self.spec.kind != "floor" and self.spec.method is not None:
             model = self._train(METHODS[self.spec.method], model, tokenizer, probes)
-        if self._main:
+        if self._main and self.spec.checkpoint != "none":
             with self.recorder.phase("save"):
                 self._save(model, tokenizer)
 

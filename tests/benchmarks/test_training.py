@@ -194,7 +194,7 @@ class Attachments:
     """Everything by which something can hang on a trainer: its own overrides, its callbacks, its modules' hooks."""
 
     trainer: Any
-    overrides: dict[str, Any]
+    overrides: list[tuple[Any, dict[str, Any]]]
     callbacks: list[Any]
     hooks: list[tuple[dict[Any, Any], dict[Any, Any]]]
 
@@ -206,20 +206,29 @@ class Attachments:
             for name, hooks in vars(module).items()
             if name.startswith("_") and "hooks" in name and isinstance(hooks, dict)
         ]
-        overrides = {name: value for name, value in vars(trainer).items() if callable(getattr(type(trainer), name, 0))}
-        return cls(trainer=trainer, overrides=overrides, callbacks=list(trainer.callback_handler.callbacks), hooks=kept)
+        return cls(
+            trainer=trainer,
+            overrides=[(holder, overrides(holder)) for holder in (trainer, trainer.accelerator)],
+            callbacks=list(trainer.callback_handler.callbacks),
+            hooks=kept,
+        )
 
     def restore(self) -> None:
         """Leaves on the trainer what was there, and nothing else."""
-        now = vars(self.trainer)
-        for name in [name for name in now if callable(getattr(type(self.trainer), name, 0))]:
-            del now[name]
-        now.update(self.overrides)
+        for holder, then in self.overrides:
+            for name in overrides(holder):
+                delattr(holder, name)
+            vars(holder).update(then)
         self.trainer.callback_handler.callbacks = list(self.callbacks)
-        for hooks, then in self.hooks:
-            if hooks or then:
+        for hooks, kept in self.hooks:
+            if hooks or kept:
                 hooks.clear()
-                hooks.update(then)
+                hooks.update(kept)
+
+
+def overrides(holder: Any) -> dict[str, Any]:
+    """Methods of its class that an object has replaced for itself."""
+    return {name: value for name, value in vars(holder).items() if callable(getattr(type(holder), name, None))}
 
 
 pytestmark = pytest.mark.slow

@@ -250,6 +250,17 @@ def test_a_training_has_one_precision() -> None:
     assert contradiction({"fp16": True}) is None
 
 
+@pytest.mark.parametrize("train", [{"padding_free": True}, {"padding_free": True, "max_length": 64, "packing": False}])
+def test_padding_free_without_packing_cuts_no_row(train: dict[str, Any]) -> None:
+    found = contradiction(train)
+    assert found is not None
+    assert found[0] == "train.padding_free"
+    assert "max_length: null" in str(found[1].hint)
+    assert contradiction({**train, "packing": True}) is None
+    assert contradiction({**train, "max_length": None}) is None
+    assert contradiction({**train, "padding_free": False}) is None
+
+
 @pytest.mark.parametrize(
     ("lora", "says"),
     [

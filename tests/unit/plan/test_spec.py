@@ -160,3 +160,10 @@ def test_the_plan_as_json() -> None:
     assert document["excluded"] == []
     reasons = [left["reason"] for left in to_json(PLAN, {})["excluded"]]
     assert reasons == ["exclude rule 1: method is dpo or orpo, and train.packing is true"] * 2
+
+
+@pytest.mark.parametrize(("score", "written"), [(None, "none"), (Score(tasks=["arithmetic_mc"]), "drop")])
+def test_a_checkpoint_that_is_dropped_is_written_only_to_be_scored(score: Score | None, written: str) -> None:
+    plan = expand(suite(base=setup(checkpoint="drop"), score=score), CATALOG)
+    cell = next(one for one in plan.trials if one.cell.kind == "cell")
+    assert spec_of(cell, plan, CATALOG).checkpoint == written

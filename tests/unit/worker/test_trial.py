@@ -201,6 +201,14 @@ def test_a_trial_leaves_a_checkpoint_figures_and_its_environment(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_weights_that_nobody_wants_are_not_written(tmp_path: Path) -> None:
+    outcome = _run(tmp_path, _spec(checkpoint="none"))
+    assert (outcome.outcome, outcome.cause, outcome.weights_hash) == ("ok", None, None)
+    assert outcome.summary["measured_steps"] == 3
+    assert not RunFolder(tmp_path).checkpoint.exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "dpo", "orpo"])
 def test_a_stage_hands_over_to_an_adapter_and_an_adapter_to_a_training(method: str, tmp_path: Path) -> None:
     from harness.models.load import load_checkpoint
