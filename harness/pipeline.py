@@ -5,50 +5,39 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness import data, score, suite
 from harness import plan as planning
-from harness.errors import Location, Problem, SuiteError, in_order
+from harness.errors import SuiteError, in_order
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
-from harness.records.plan import Cell, Plan
+from harness.records.plan import Plan
 from harness.records.progress import Observer
+from harness.records.request import Choice, Places
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
-from harness.records.suite import Suite
+
+__all__ = [
+    "Choice",
+    "Finished",
+    "Places",
+    "planned",
+    "preview",
+    "rebuild",
+    "report_plan",
+    "run",
+    "score_suite",
+    "states",
+    "status",
+]
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
     from harness.records.results import Answer
-    from harness.store import Ingested, Store
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Places:
-    """Where things lie. `results` holds run folders and harness.duckdb, `reports` the rendered reports."""
-
-    results: Path = Path("results")
-    reports: Path = Path("reports")
-
-    @property
-    def store(self) -> Store:
-        from harness.store import Store
-
-        return Store(self.results / "harness.duckdb")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """Which trials of a suite, and what to do with those that were tried before."""
-
-    only: Sequence[str] = ()
-    skip: Sequence[str] = ()
-    retry: Literal["none", "failed", "disturbed"] = "none"
-    force: bool = False
+    from harness.store import Ingested
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,55 +78,10 @@ def planned(file: Path, choice: Choice) -> Plan:
     attempt = planning.Attempt(plan=None)
     if reading.suite is not None:
         attempt = planning.attempt(reading.suite, known, reading.doubts)
-        found += [*attempt.problems, *unready(reading.suite, attempt.cells)]
+        found += [*attempt.problems, *planning.unready(reading.suite, attempt.cells)]
     if attempt.plan is None or found:
         raise SuiteError(problems=in_order(found, file))
     return planning.select(attempt.plan, choice.only, choice.skip)
-
-
-def unready(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
-    """What would stop the cells' data later, found now without loading any of it.
-
-    A cell without a method may have any: only what is wrong for each of them is told.
-    """
-    uses: dict[tuple[str, str | None], Cell] = {}
-    for cell in cells:
-        if cell.config["data"] is not None:
-            uses.setdefault((json.dumps(cell.config["data"], sort_keys=True), cell.config["method"]), cell)
-    told: dict[tuple[str, Location | None], dict[Problem, list[str]]] = {}
-    for (_, method), cell in uses.items():
-        for name, problem in _of_data(cell, [method] if method else list(METHODS), declared.file.parent):
-            placed = _placed(problem, declared, cell)
-            told.setdefault((placed.what, placed.where), {}).setdefault(placed, []).append(name)
-    return [_for_methods(same) for same in told.values()]
-
-
-def _of_data(cell: Cell, methods: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
-    """The problems that the cell's data has for each of the methods, every time with the method."""
-    found = {name: data.check(cell.config["data"], root=root, formats=METHODS[name].formats) for name in methods}
-    shared = set.intersection(*({(one.what, one.where) for one in problems} for problems in found.values()))
-    return [(name, one) for name, problems in found.items() for one in problems if (one.what, one.where) in shared]
-
-
-def _for_methods(same: Mapping[Problem, Sequence[str]]) -> Problem:
-    """One problem for one that several methods have for reasons of their own."""
-    first, *others = same
-    if not others:
-        return first
-    why = "; ".join(f"for {' and '.join(methods)}: {problem.why}" for problem, methods in same.items())
-    return replace(first, why=why)
-
-
-def _placed(problem: Problem, declared: Suite, cell: Cell) -> Problem:
-    """The problem at its line of the data file; else where the suite names the data."""
-    if problem.where and problem.where.line:
-        return problem
-    about = f"{problem.where.file.name}: " if problem.where else ""
-    path = "data.path" if "path" in cell.config["data"] else "data"
-    if problem.what.startswith("data.columns"):
-        path = "data.columns"
-    where = planning.place_of(declared, cell, path)
-    return replace(problem, what=about + problem.what, where=where)
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
@@ -166,12 +110,12 @@ def run(
         StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
     """
     from harness import execute
-    from harness.store import Ingesting
+    from harness.store import Ingesting, Store
 
     whole = planned(file, Choice())
     plan = planning.select(whole, choice.only, choice.skip)
     specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
-    ingest = Ingesting(places.store, observer)
+    ingest = Ingesting(Store(places.database), observer)
     with execute.session(places.results, plan.suite.name) as session:
         ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
         outcomes = execute.execute(
@@ -204,14 +148,14 @@ def run(
 def score_suite(file: Path, choice: Choice, places: Places, observer: Observer) -> score.ScoreReport | None:
     """Scores what lacks a score and stores it; None where the suite asks for no scores. Raises as `run` does."""
     from harness import execute
-    from harness.store import Ingesting
+    from harness.store import Ingesting, Store
 
     plan = planned(file, choice)
     if plan.suite.score is None:
         return None
     with execute.session(places.results, plan.suite.name) as session:
         scores = _score(plan, places, observer, session, force=choice.force)
-        Ingesting(places.store, observer).now(*run_folders(places.results, plan.suite.name))
+        Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     return scores
 
 
@@ -243,10 +187,10 @@ def _drop_checkpoints(plan: Plan, places: Places, scores: score.ScoreReport | No
 def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer, Path]:
     """Brings the store up to date with the run folders, computes the answer, and renders it."""
     from harness import compare, report
-    from harness.store import Ingesting
+    from harness.store import Ingesting, Store
 
-    Ingesting(places.store, observer).now(*run_folders(places.results, plan.suite.name))
-    answer = compare.answer(places.store.results(plan.suite.name), plan, folder=str(places.results))
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
     return answer, report.render(answer, places.reports / plan.suite.name)
 
 
@@ -273,4 +217,6 @@ def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None)
 
 def rebuild(places: Places) -> Ingested:
     """The store made anew from the run folders alone."""
-    return places.store.rebuild(places.results)
+    from harness.store import Store
+
+    return Store(places.database).rebuild(places.results)

@@ -12,8 +12,8 @@ from harness.cli import options
 from harness.cli.run import EngineName
 
 if TYPE_CHECKING:
-    from harness.cli.fitting import Fit
     from harness.compare.frontier import Frontier, Probe
+    from harness.fitting import Fit
     from harness.records.outcome import Outcome
     from harness.records.plan import Trial
     from harness.records.progress import Live
@@ -58,7 +58,7 @@ def fit(
     Example:
       harness fit suites/memory.yaml --axis train.max_length --limit 24GiB
     """
-    from harness.cli import fitting
+    from harness import fitting
     from harness.cli.output import print_json, say
     from harness.cli.run import engine_of, pretended
     from harness.records.progress import Silent

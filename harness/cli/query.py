@@ -32,13 +32,14 @@ def query(
     """
     from harness.cli.output import print_json, table
     from harness.errors import InputError
+    from harness.store import Store
 
     if as_csv and as_json:
         raise InputError.of("--csv and --json exclude each other", hint="give one of them")
     asked = sys.stdin.read() if sql == "-" else sql
     if not asked.strip():
         raise InputError.of("the query is empty", hint='harness query "show tables"')
-    answer = options.places(results).store.query(asked)
+    answer = Store(options.places(results).database).query(asked)
     if as_csv:
         _print_csv(answer)
     elif as_json:

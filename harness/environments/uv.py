@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,10 @@ if os.getppid() != int(sys.argv[1]): sys.exit(137)
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
-_TOLD = ("Resolved ", "Prepared ", "Installed ", "Downloading ", "Building ", "Built ", "warning: ")
+# Milestones, and what takes long: downloads from 10 MiB, builds from source.
+_TOLD = re.compile(
+    r"Resolved |Prepared |Installed |Building |warning: |Downloading .*\((\d{2,}(\.\d+)?MiB|[\d.]+GiB)\)"
+)
 _ENDS_S = 5.0  # from SIGTERM to SIGKILL
 
 
@@ -110,7 +114,7 @@ def run(
                 lines.append(said)
                 file.write(said + "\n")
                 file.flush()
-                if said.strip().startswith(_TOLD):
+                if _TOLD.match(said.strip()):
                     tell(said.strip())
             code = process.wait()
         finally:

@@ -7,6 +7,7 @@ from harness.plan.places import place_of
 from harness.plan.selection import select
 from harness.plan.spec import spec_of
 from harness.plan.table import Row, counts, rows, state_of, to_json
+from harness.plan.unready import unready
 
 __all__ = [
     "Attempt",
@@ -23,4 +24,5 @@ __all__ = [
     "state_of",
     "to_json",
     "trial_id",
+    "unready",
 ]

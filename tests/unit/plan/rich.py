@@ -10,8 +10,7 @@ from typing import Any
 
 from harness.errors import Problem, in_order
 from harness.methods.catalog import Catalog
-from harness.pipeline import unready
-from harness.plan import attempt
+from harness.plan import attempt, unready
 from harness.suite import read
 
 RICH: Mapping[str, Any] = {

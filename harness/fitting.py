@@ -72,7 +72,7 @@ def fit(
         InputError: the axis or its bounds make no sense for the chosen cells; nothing was tried.
         Interrupted: the user stopped it; what was tried is kept, and the same command goes on.
     """
-    from harness.store import Ingesting
+    from harness.store import Ingesting, Store
 
     axis, span = axis_of(wanted.axis), _span(wanted)
     plan = pipeline.planned(file, choice)
@@ -92,7 +92,7 @@ def fit(
             machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
         )
         frontiers = [search.cell(one) for one in cells]
-        Ingesting(places.store, observer).now(*run_folders(places.results, name))
+        Ingesting(Store(places.database), observer).now(*run_folders(places.results, name))
     return Fit(
         suite=plan.suite.name,
         question=wanted,

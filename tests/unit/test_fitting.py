@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import pipeline
-from harness.cli import fitting
-from harness.cli.fitting import Wanted, fit, machine
+from harness import fitting, pipeline
 from harness.execute import DebugEngine, Engine, Handle
+from harness.fitting import Wanted, fit, machine
 from harness.records.progress import Silent
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
