@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as for unit tests: they run side by side, one on each core
+
 SUITE = """\
 name: tiny
 question: Which learning rate?
