@@ -70,16 +70,25 @@ def out_of_range(root: str, name: str, value: Any) -> Problem | None:
     return Problem(what=f"{root}.{name} must be {allowed.says}, not {shown(value)}", why=allowed.why)
 
 
-def contradiction(train: Mapping[str, Any]) -> tuple[str, Problem] | None:
-    """The field path and the problem of two values that do not go together; None where there is none."""
+BESIDE: Mapping[str, tuple[str, ...]] = {
+    "train.fp16": ("train.bf16",),
+    "train.padding_free": ("train.packing", "train.max_length"),
+}
+"""The field paths of `contradictions` and the others that each is about."""
+
+
+def contradictions(train: Mapping[str, Any]) -> list[tuple[str, Problem]]:
+    """Field path and problem of values that do not go together."""
+    found = []
     # transformers.TrainingArguments.__post_init__: "At most one of fp16 and bf16 can be True"
     if train.get("bf16") is True and train.get("fp16") is True:
         what = "train.bf16 and train.fp16 are both true"
-        return "train.fp16", Problem(what=what, why="a training has one precision", hint="set one of them to false")
+        why, hint = "a training has one precision", "set one of them to false"
+        found.append(("train.fp16", Problem(what=what, why=why, hint=hint)))
     # trl.SFTTrainer: "When `padding_free=True` without packing, `max_length` is not enforced"; its default is 1024
     if train.get("padding_free") and not train.get("packing") and train.get("max_length", 1024) is not None:
         what = "train.padding_free without packing takes no train.max_length"
         why = "TRL cuts no row there, and refuses a length it would not keep (its default is 1024)"
         hint = "set train.max_length: null beside it, or turn train.packing on"
-        return "train.padding_free", Problem(what=what, why=why, hint=hint)
-    return None
+        found.append(("train.padding_free", Problem(what=what, why=why, hint=hint)))
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import Problem, did_you_mean
 from harness.methods import METHODS
+from harness.methods.ranges import BESIDE
 from harness.plan.canonical import canonical
 from harness.plan.doubtful import doubtful, may_be_set
 from harness.plan.draft import Draft
@@ -16,7 +17,7 @@ from harness.plan.training import Training
 from harness.records.suite import Suite
 
 _NEEDED = {"method": "method: sft", "model": "model: {shape: tiny}", "data": "data: {source: arithmetic}"}
-_BESIDE = {"train.fp16": ("train.bf16",), "reference": ("lora", "train.precompute_ref_log_probs")}
+_BESIDE = {**BESIDE, "reference": ("lora", "train.precompute_ref_log_probs")}
 """Field paths that something may be refused beside."""
 
 

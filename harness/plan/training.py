@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import Problem
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog
-from harness.methods.ranges import contradiction
+from harness.methods.ranges import contradictions
 from harness.plan.canonical import canonical
 from harness.plan.draft import Config
 
@@ -48,8 +48,7 @@ class Training:
             for name, value in config["train"].items()
         ]
         found += [(f"lora.{name}", self._check("", name, value, True)) for name, value in (lora or {}).items()]
-        found.append(contradiction(config["train"]) or ("train", None))
-        return [(path, problem) for path, problem in found if problem is not None]
+        return [(path, one) for path, one in found if one is not None] + contradictions(config["train"])
 
     def beyond_defaults(self, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """`train` and `lora` without what TRL and PEFT would set anyway: equal for cells that do the same."""

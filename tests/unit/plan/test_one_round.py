@@ -175,6 +175,10 @@ ONE_CAUSE = {
         "stags: {x: {}}\nmatrix: {init: [null, {stage: x}]}\n",
         ["8:1 unknown key 'stags'"],
     ),
+    "the other of two precisions": (
+        "matrix: {train.bf16: [true], how: {a: {train.fp16: true, train.bf61: false}, b: {}}}\n",
+        ["8:58 SFTConfig has no field 'bf61'"],
+    ),
     "a field that is there twice": (
         "matrix: {how: {a: {train.packing: true, train.packing: false}, b: {}}}\n",
         ["8:41 duplicate key 'train.packing'"],
