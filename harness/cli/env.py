@@ -101,8 +101,9 @@ def show(name: Name, file: File = None, as_json: options.Json = False) -> None:
     from harness import environments
     from harness.cli.output import print_json
 
-    declaration = _declared(name, file)
-    built = environments.find(declaration)
+    built = environments.cached(name) if file is None and name not in environments.BUILT_IN else None
+    declaration = built.declaration if built else _declared(name, file)
+    built = built or environments.find(declaration)
     if as_json:
         print_json(_shown(declaration, built))
         return
@@ -215,17 +216,16 @@ def _is_built_in(declaration: Declaration) -> bool:
 
 def _shown(declaration: Declaration, built: Environment | None) -> Mapping[str, Any]:
     from harness import environments
-    from harness.environments.environment import place_of
 
-    place = place_of(declaration)
+    place, why_not = built.place if built else environments.place_of(declaration), environments.buildable(declaration)
     return {
         "name": declaration.name,
         "state": "ready" if built else environments.state_of(place, declaration).condition,
         "declaration": declaration.shown(),
-        "spec": declaration.spec(),
-        "spec_hash": declaration.spec_hash(),
-        "buildable": environments.buildable(declaration) is None,
-        "why_not": environments.buildable(declaration),
+        "spec": built.lock.spec if built else declaration.spec(),
+        "spec_hash": built.lock.spec_hash if built else declaration.spec_hash(),
+        "buildable": why_not is None,
+        "why_not": why_not,
         "folder": place.folder,
         "python": built.python if built else None,
         "log": place.log,
@@ -239,9 +239,9 @@ def _shown(declaration: Declaration, built: Environment | None) -> Mapping[str, 
 def _described(declaration: Declaration, built: Environment | None) -> list[str]:
     from harness import environments
     from harness.cli.output import many
-    from harness.environments.environment import place_of
 
-    place, spec, shown = place_of(declaration), declaration.spec(), declaration.shown()
+    place, shown = built.place if built else environments.place_of(declaration), declaration.shown()
+    spec = built.lock.spec if built else declaration.spec()
     own = sorted(set(spec["requirements"]) - set(shown["requirements"]))
     lines = [
         f"{declaration.name}{': ' + declaration.about if declaration.about else ''}",
@@ -249,7 +249,7 @@ def _described(declaration: Declaration, built: Environment | None) -> list[str]
         *([f"  harness    {', '.join(own)}"] if own else []),
         *([f"  overrides  {', '.join(shown['overrides'])}"] if shown["overrides"] else []),
         f"  python     {built.lock.python if built else declaration.wanted_python}",
-        f"  spec       {declaration.spec_hash()}",
+        f"  spec       {built.lock.spec_hash if built else declaration.spec_hash()}",
     ]
     if built is None:
         state = environments.state_of(place, declaration)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from harness.environments.build import build, buildable
 from harness.environments.builtin import BUILT_IN
 from harness.environments.declaration import Declaration, declare
-from harness.environments.environment import Environment, find, known
+from harness.environments.environment import Environment, cached, find, known, place_of
 from harness.environments.files import read_file
 from harness.environments.remove import Found, removable, remove
 from harness.environments.state import State, overview, state_of
@@ -26,10 +26,12 @@ __all__ = [
     "State",
     "build",
     "buildable",
+    "cached",
     "declare",
     "find",
     "known",
     "overview",
+    "place_of",
     "read_file",
     "removable",
     "remove",

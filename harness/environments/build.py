@@ -169,7 +169,7 @@ class _Build:
 
     def _place(self, beside: Path) -> None:
         """Gives the finished environment its name; what lay there is deleted."""
-        with locks.alone(self.place.use_lock) as taken:
+        with locks.alone(self.place.use_lock, patience_s=locks.MOMENT_S) as taken:
             if not taken:
                 raise used(self.place)
             gone = set_aside(self.place)

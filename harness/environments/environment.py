@@ -13,7 +13,7 @@ from harness.environments import lockfile, locks, own
 from harness.environments.builtin import BUILT_IN
 from harness.environments.declaration import Declaration, normalised
 from harness.environments.lockfile import Lock
-from harness.environments.places import Place
+from harness.environments.places import Place, all_places
 from harness.errors import BuildError, did_you_mean
 
 _EXCHANGED_IN_S = 10.0
@@ -114,6 +114,26 @@ def known(wanted: str | Declaration) -> Declaration:
         return BUILT_IN[wanted]
     except KeyError:
         raise BuildError.of(f"there is no environment {wanted!r}", hint=did_you_mean(wanted, BUILT_IN)) from None
+
+
+def cached(wanted: str) -> Environment | None:
+    """A whole environment that lies in the cache by this name or `<name>-<hash>`, whatever declares it; the latest.
+
+    For looking at: what runs in an environment asks for it by its declaration.
+    """
+    found = [one for place in all_places() if wanted in (place.name, place.key) and (one := _of_place(place))]
+    return max(found, key=lambda one: one.lock.built_at, default=None)
+
+
+def _of_place(place: Place) -> Environment | None:
+    lock = lockfile.read(place.folder)
+    if lock is None or lockfile.why_broken(place.folder, lock):
+        return None
+    try:
+        declaration = Declaration.model_validate(dict(lock.declaration))
+    except ValueError:  # written by a version that declared other things
+        return None
+    return Environment(declaration=declaration, place=place, lock=lock)
 
 
 def place_of(declaration: Declaration) -> Place:

@@ -15,6 +15,12 @@ from pathlib import Path
 from typing import Any
 
 _LOOK_EVERY_S = 0.1
+_TELL_AFTER_S = 0.3
+"""Whoever only looks holds a lock for an instant; that is nothing to tell."""
+
+MOMENT_S = 0.5
+"""Patience with those who only look."""
+
 _KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -55,13 +61,22 @@ def shared(path: Path, *, patience_s: float) -> Iterator[bool]:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock, shared or alone, at this moment."""
+    """Whether nobody holds the lock, shared or alone."""
+    return _could_be_taken(path, fcntl.LOCK_EX)
+
+
+def is_held_alone(path: Path) -> bool:
+    """Whether somebody holds the lock alone."""
+    return not _could_be_taken(path, fcntl.LOCK_SH)
+
+
+def _could_be_taken(path: Path, kind: int) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
-        return _take(descriptor, fcntl.LOCK_EX, 0.0, lambda: None)
+        return _take(descriptor, kind, MOMENT_S if kind == fcntl.LOCK_EX else 0.0, lambda: None)
     finally:
         os.close(descriptor)
 
@@ -101,14 +116,15 @@ def _readable(path: Path) -> int | None:
 
 
 def _take(descriptor: int, kind: int, patience_s: float, waiting: Callable[[], object]) -> bool:
-    deadline, told = time.monotonic() + patience_s, False
+    began, told = time.monotonic(), False
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - began
+            if waited >= patience_s:
                 return False
-            if not told:
+            if not told and waited >= _TELL_AFTER_S:
                 told = True
                 waiting()
             time.sleep(_LOOK_EVERY_S)

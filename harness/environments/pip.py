@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _SECTIONS = ("global", "install")
+_MACHINE = Path("/etc/pip.conf")
 _NO_OPTIONS = ("version", "help", "config-file")
 
 
@@ -47,7 +48,7 @@ def _files(given: Mapping[str, str], prefix: Path) -> Iterator[Path]:
     else:
         for folder in reversed((given.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)):
             yield Path(folder) / "pip" / "pip.conf"
-        yield Path("/etc/pip.conf")
+        yield _MACHINE
     if not (named and Path(named).exists()):
         yield home / ".pip" / "pip.conf"
         yield from _of_user(home, given)

@@ -32,7 +32,7 @@ def removable(names: Sequence[str] = (), *, everything: bool = False, stale: boo
     Raises:
         SelectionError: a name that nothing in the cache goes by.
     """
-    states = [state for state in overview() if state.size_bytes or state.place.folder.exists()]
+    states = [state for state in overview() if _is_there(state)]
     for name in names:
         if not any(name in (state.name, state.place.key) for state in states):
             known = sorted({state.name for state in states})
@@ -65,12 +65,12 @@ def remove(found: Sequence[Found]) -> tuple[list[Found], list[HeldError]]:
 
 
 def _remove(place: Place) -> None:
-    with writing(place), locks.alone(place.build_lock) as building:
+    with writing(place), locks.alone(place.build_lock, patience_s=locks.MOMENT_S) as building:
         if not building:
             raise HeldError.of(
                 f"environment {place.key!r} is being built", why=locks.holder(place.build_lock), hint="try again later"
             )
-        with locks.alone(place.use_lock) as taken:
+        with locks.alone(place.use_lock, patience_s=locks.MOMENT_S) as taken:
             if not taken:
                 raise used(place)
             set_aside(place)
@@ -79,8 +79,12 @@ def _remove(place: Place) -> None:
             shutil.rmtree(place.leftovers()[0])  # says what stands in the way
 
 
+def _is_there(state: State) -> bool:
+    return state.place.folder.exists() or bool(state.place.leftovers())
+
+
 def _is_stale(state: State) -> bool:
-    return state.condition in ("broken", "outdated") or bool(state.condition == "not built" and state.size_bytes)
+    return state.condition in ("broken", "outdated") or (state.condition == "not built" and _is_there(state))
 
 
 def _found(state: State) -> Found:

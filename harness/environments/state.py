@@ -80,9 +80,8 @@ def state_of(place: Place, declaration: Declaration | None, declared_otherwise: 
 
 
 def _condition(place: Place, lock: lockfile.Lock | None) -> tuple[Condition, str | None]:
-    if not locks.is_free(place.build_lock):
-        who = locks.holder(place.build_lock)
-        return "building", who
+    if locks.is_held_alone(place.build_lock):
+        return "building", locks.holder(place.build_lock)
     if lock is not None:
         why = lockfile.why_broken(place.folder, lock)
         return ("broken", why) if why else ("ready", None)
