@@ -118,7 +118,8 @@ def _reproduce(answer: Answer) -> str:
     if not answer.cells:
         return ""
     commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in tried(answer)]
-    one = next((trial for trial in answer.trials if trial.kind == "cell"), answer.trials[0] if answer.trials else None)
+    attempted = [trial for trial in answer.trials if trial.attempts] or answer.trials  # others have no folder yet
+    one = next((trial for trial in attempted if trial.kind == "cell"), attempted[0] if attempted else None)
     alone = (
         "\n\nEach run folder holds `command.sh`, which replays its trial alone, e.g. "
         f"`sh {word(f'{shown_path(answer.results)}/{answer.suite}/{one.trial_id}/command.sh')}` ({text(one.name)})."

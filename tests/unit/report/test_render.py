@@ -217,3 +217,15 @@ def test_a_folder_that_cannot_be_written_keeps_the_old_report(tmp_path: Path) ->
 
     assert (tmp_path / "report.md").read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_the_folder_that_replays_a_trial_is_one_that_is_there(tmp_path: Path) -> None:
+    """A trial that was never attempted has no folder, so no command can be run in it."""
+    made, found = whole()
+    first = next(trial for trial in found.trials if trial.kind == "cell")
+    waiting = dataclasses.replace(first, outcome=None, attempts=0, metrics={})
+    trials = tuple(waiting if trial is first else trial for trial in found.trials)
+    shown = answer(dataclasses.replace(found, trials=trials), made)
+    said = render(shown, tmp_path).read_text(encoding="utf-8")
+    (line,) = [line for line in said.splitlines() if "replays its trial alone" in line]
+    assert f"({first.name})" not in line
