@@ -77,7 +77,7 @@ def build(
     import time
 
     from harness import environments
-    from harness.cli.output import print_json, say
+    from harness.cli.output import many, print_json, say
     from harness.records.units import format_duration
 
     began = time.monotonic()
@@ -86,7 +86,9 @@ def build(
         print_json(_shown(built.declaration, built))
         return
     took = format_duration(time.monotonic() - began)
-    print(f"{built.name} ready in {took}: {len(built.lock.packages)} packages, lock {built.lock.lock_hash[:12]}")
+    print(
+        f"{built.name} ready in {took}: {many(len(built.lock.packages), 'package')}, lock {built.lock.lock_hash[:12]}"
+    )
     print(f"  {built.folder}")
 
 

@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ class _Build:
             timeout_s=self.timeout_s,
         )
         try:
-            with _files(self.declaration) as (within, required):
+            with _files(self.declaration, beside.with_name(f"{beside.name}_files")) as (within, required):
                 self._tried(lambda: run(["venv", *_VENV, "--python", self._python(), beside], within=within))
                 install = ["pip", "install", *settings.arguments, "--python", lockfile.python_of(beside), *required]
                 self._tried(lambda: run(install, within=within))
@@ -229,16 +228,18 @@ def writing(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _files(declaration: Declaration) -> Iterator[tuple[Path, list[str | Path]]]:
+def _files(declaration: Declaration, folder: Path) -> Iterator[tuple[Path, list[str | Path]]]:
     """A folder for uv to work in, and its arguments; private, since addresses of packages may hold passwords."""
-    with tempfile.TemporaryDirectory(prefix="harness-env-") as name:
-        folder = Path(name)
+    folder.mkdir(mode=0o700)
+    try:
         arguments: list[str | Path] = ["--requirements", folder / "requirements.txt"]
         _write(folder / "requirements.txt", declaration.all_requirements())
         if declaration.overrides:
             _write(folder / "overrides.txt", declaration.overrides)
             arguments += ["--override", folder / "overrides.txt"]
         yield folder, arguments
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(file: Path, lines: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
@@ -59,7 +60,7 @@ _HINTS = {
     Kind.CERTIFICATE: "name the file of your certificates: SSL_CERT_FILE=…, or pip's `cert`",
     Kind.REFUSED: "check the user and password of the index in pip's settings, UV_DEFAULT_INDEX or ~/.netrc",
     Kind.NETWORK: "build it again when the network is back; another index is set by index-url of pip",
-    Kind.PYTHON: "install that Python, or let uv fetch it: `uv python install VERSION`",
+    Kind.PYTHON: "install that Python, declare one that is here, or let uv fetch it: `uv python install VERSION`",
     Kind.UNSOLVABLE: "see which requirement rules the others out; `overrides` in the declaration replace or drop one",
     Kind.KILLED: "most likely the machine ran out of memory; build it again with less running beside",
     Kind.LATE: "see the log for what it waited for, and build it again",
@@ -74,8 +75,13 @@ def kind_of(done: Finished) -> Kind:
     text = "\n".join(done.lines)
     for kind, sign in _SIGNS:
         if re.search(sign, text, re.IGNORECASE):
-            return kind
+            return Kind.OFFLINE if kind is Kind.UNSOLVABLE and _offline() else kind
     return Kind.KILLED if done.code in (-9, 137) else Kind.OTHER
+
+
+def _offline() -> bool:
+    """uv set to work offline says no more than that it knows of no such version."""
+    return os.environ.get("UV_OFFLINE", "").lower() in ("1", "true", "yes", "on", "t", "y")
 
 
 def error(name: str, done: Finished, *, log: Path, tries: int, timeout_s: float) -> BuildError:
@@ -86,9 +92,11 @@ def error(name: str, done: Finished, *, log: Path, tries: int, timeout_s: float)
         cause = f"{cause} ({format_duration(timeout_s)})"
     if tries > 1:
         cause = f"{cause}, tried {tries} times"
-    said = _end_of(done.lines)
+    said, hint = _end_of(done.lines), _HINTS[kind]
+    if kind is Kind.NETWORK and any("cpython-" in line for line in said):
+        hint = _HINTS[Kind.PYTHON]
     why = "\n".join([cause, *(f"       | {line}" for line in said), f"       all that uv said is in {log}"])
-    return BuildError(problems=(Problem(what=f"environment {name!r} could not be built", why=why, hint=_HINTS[kind]),))
+    return BuildError(problems=(Problem(what=f"environment {name!r} could not be built", why=why, hint=hint),))
 
 
 def _end_of(lines: Sequence[str]) -> Sequence[str]:
