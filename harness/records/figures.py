@@ -86,7 +86,9 @@ def decimals(value: float) -> int:
         return 0
     if size >= 9.995:
         return 1
-    return 2 if size >= 0.9995 or size == 0 else 3
+    if size >= 0.9995 or size == 0:
+        return 2
+    return 3 if size >= 0.09995 else 4 if size >= 0.009995 else 5
 
 
 def number(value: float, how: Scale, *, places: int | None = None) -> str:

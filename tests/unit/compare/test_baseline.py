@@ -130,7 +130,7 @@ def test_scores_beyond_one_are_in_their_own_unit() -> None:
         (ACC, "points", -0.004, "0.0 points"),
         ("tokens_per_second", "ratio", 1.0, "1.00×"),
         ("tokens_per_second", "ratio", 0.934, "0.93×"),
-        ("tokens_per_second", "ratio", 0.0123, "0.012×"),
+        ("tokens_per_second", "ratio", 0.0123, "0.0123×"),
         ("tokens_per_second", "ratio", 12.34, "12.3×"),
         ("final_loss", "difference", -0.25, "−0.250"),
         ("final_loss", "difference", 2.5, "+2.50"),
