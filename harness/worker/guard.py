@@ -18,6 +18,7 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # torch asks NVML whether there is a device: CUDA itself survives no fork
     "TQDM_DISABLE": "1",  # progress comes from events.jsonl; bars would fill worker.log
 }
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import faulthandler
 import fcntl
 import gc
 import importlib
@@ -27,12 +26,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.records.run_folder import Attempt, RunFolder
-from harness.worker.attend import DEFAULT_TRAIN, Train, attend, find_train
+from harness.worker.attempt import become, make
+from harness.worker.attend import DEFAULT_TRAIN, find_train
 from harness.worker.guard import die_with_parent, kill_group, native_threads, quiet_environment
 
 # Beyond the packages: what they load lazily, at a trial's first use, and what a trial needs of the harness itself.
@@ -57,16 +57,21 @@ PRELOAD = (
     "harness.models.load",
 )
 
-EXIT_UNWRITTEN = 74
-"""A worker's exit code when its outcome.json could not be written (sysexits' EX_IOERR)."""
+ASK_CUDA = ("bitsandbytes",)
+"""Packages that ask the device for its capability when they are imported, as PEFT does: that initialises CUDA."""
+
+_REMEMBER = ("transformers.utils.import_utils", "accelerate.utils.imports", "peft.import_utils", "trl.import_utils")
+"""Modules whose cached functions remember which packages are installed."""
 
 
 class Nursery:
     """The loop that reads commands, forks workers and reports their ends. Single-threaded, so that forks are safe."""
 
-    def __init__(self, train: Train, replies: int) -> None:
-        self._train = train
+    def __init__(self, train: str, replies: int, unsafe: str | None = None) -> None:
+        """`unsafe` says what makes a fork unsafe: then workers begin anew, at the price of their imports."""
+        self._train, self._train_name = find_train(train), train
         self._replies = replies
+        self._unsafe = unsafe
         self._workers: dict[int, str] = {}
         self._pending = b""
         self._wake_read, self._wake_write = os.pipe()
@@ -121,7 +126,6 @@ class Nursery:
 
     def _become_worker(self, nursery: int, folder: RunFolder, attempt: Attempt) -> None:
         """In the child; never returns."""
-        code = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -130,21 +134,15 @@ class Nursery:
             os.setsid()
             die_with_parent(signal.SIGKILL, nursery)
             _redirect(attempt.log)
-            faulthandler.enable(2)  # a fault in native code leaves its Python stack in the log
             for descriptor in (self._replies, self._wake_read, self._wake_write):
                 os.close(descriptor)
-            attend(folder, attempt, self._train, signal.SIGTERM)
-            code = 0
-        except OSError as error:
-            print(f"the outcome could not be written: {error}", file=sys.stderr)
-            code = EXIT_UNWRITTEN
+            if self._unsafe:
+                become(folder, attempt, self._train_name, self._unsafe)
+            make(folder, attempt, self._train)
         except BaseException as error:  # nothing may unwind into the nursery's loop
-            print(f"the worker failed: {error!r}", file=sys.stderr)
+            print(f"the worker could not begin: {error!r}", file=sys.stderr, flush=True)
         finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+            os._exit(1)
 
     def _reap(self) -> None:
         for pid, name in list(self._workers.items()):
@@ -191,8 +189,35 @@ def preload(names: Sequence[str]) -> float:
     """Imports the modules; returns the seconds it took."""
     began = time.monotonic()
     for name in names:
-        importlib.import_module(name)
+        with hidden(ASK_CUDA) if _has_device() else contextlib.nullcontext():
+            importlib.import_module(name)
     return time.monotonic() - began
+
+
+def _has_device() -> bool:
+    """Whether torch, once it is imported, sees a CUDA device; asked of NVML (see `guard`), so CUDA stays untouched."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_available())
+
+
+@contextlib.contextmanager
+def hidden(names: Sequence[str]) -> Iterator[None]:
+    """Lets packages look as if they were not installed; afterwards whoever remembers that looks again.
+
+    What is in use already stays visible.
+    """
+    missing = [name for name in names if name not in sys.modules]
+    for name in missing:
+        sys.modules[name] = None  # type: ignore[assignment]  # importing fails now, and find_spec finds nothing
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]
+        for module in (sys.modules[name] for name in _REMEMBER if name in sys.modules):
+            for known in list(vars(module).values()):
+                if callable(getattr(known, "cache_clear", None)):
+                    known.cache_clear()
 
 
 def fork_warning() -> str | None:
@@ -227,10 +252,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     quiet_environment()
     names = {"default": PRELOAD, "none": ()}.get(options.preload, tuple(options.preload.split(",")))
     import_s = preload(names)
-    nursery = Nursery(find_train(options.train), options.reply_fd)
+    unsafe = fork_warning()
+    nursery = Nursery(options.train, options.reply_fd, unsafe)
     gc.collect()
     gc.freeze()  # what is imported is never collected, so that a worker's collections leave these pages shared
-    ready = {"ready": True, "import_s": import_s, "threads": native_threads(), "warning": fork_warning()}
+    ready = {"ready": True, "import_s": import_s, "threads": native_threads(), "warning": unsafe}
     nursery.reply(ready)
     nursery.serve()
     os._exit(0)  # no atexit handlers of libraries: there is nothing of theirs to finish

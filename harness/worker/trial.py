@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import traceback
@@ -22,6 +23,7 @@ from harness.records.events import last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
+from harness.worker.attempt import COLD_START
 from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.ranks import own_device
@@ -124,6 +126,8 @@ class _Trial:
     def run(self) -> None:
         probes = [*start_probes(self.recorder), self._sampling]
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
+        if cold := os.environ.get(COLD_START):
+            self.recorder.note("warning", f"started in a fresh process, imports and all: {cold}")
         try:
             with self.recorder.phase("import"):
                 self._import()

@@ -101,6 +101,67 @@ def test_a_thread_before_the_fork_is_warned_of(tmp_path: Path, monkeypatch: pyte
     spoken.process.communicate()
 
 
+def test_where_a_fork_is_not_safe_workers_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='poll', daemon=True).start()"
+    (tmp_path / "starts_a_thread.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    spoken = begin("--preload=starts_a_thread")
+    spoken.reply()
+    folder = make_folder(tmp_path / "t", behaviour="hang")
+    spoken.run(folder)
+    pid = spoken.reply()["started"]
+    attempt = folder.attempts()[0]
+    wait_until(attempt.events.exists)
+    worker = psutil.Process(pid)
+    assert "harness.worker.attempt" in worker.cmdline()
+    assert worker.environ()["HARNESS_COLD_START"] == "threads run in the nursery before the fork: poll"
+    assert os.getsid(pid) == pid
+    assert worker.num_threads() == 1
+    worker.terminate()
+    ended = spoken.reply()
+    assert (ended["exited"], ended["status"]) == (pid, 0)
+    assert folder.outcome() is not None
+    assert str(folder.outcome()).count("interrupted")
+    spoken.process.communicate()
+
+
+def test_a_fresh_worker_dies_with_its_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='poll', daemon=True).start()"
+    (tmp_path / "starts_a_thread.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    spoken = begin("--preload=starts_a_thread")
+    spoken.reply()
+    folder = make_folder(tmp_path / "t", behaviour="hang")
+    spoken.run(folder)
+    pid = spoken.reply()["started"]
+    wait_until(folder.attempts()[0].events.exists)
+    spoken.process.kill()
+    spoken.process.wait()
+    assert gone(pid)
+
+
+@pytest.mark.slow
+def test_a_package_that_asks_the_device_is_hidden_from_imports_only() -> None:
+    """PEFT imports bitsandbytes where it is installed, and that initialises CUDA: afterwards no fork could use it."""
+    code = """
+import importlib.util, json, sys
+import torch
+torch.cuda.is_available = lambda: True
+from harness.worker.nursery import preload
+import importlib
+preload(["peft", "peft.tuners.lora", "transformers"])
+from transformers.utils import is_bitsandbytes_available
+torch.cuda.is_available = lambda: False
+print(json.dumps({
+    "imported": "bitsandbytes" in sys.modules,
+    "found": importlib.util.find_spec("bitsandbytes") is not None,
+    "transformers": is_bitsandbytes_available(),
+}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout.splitlines()[-1]) == {"imported": False, "found": True, "transformers": True}
+
+
 def test_a_worker_leads_its_own_session_and_prints_into_its_log(nursery: Spoken, tmp_path: Path) -> None:
     nursery.reply()
     folder = make_folder(tmp_path / "t", behaviour="hang")
