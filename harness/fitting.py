@@ -46,13 +46,17 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """What came of it, by cell; `left_out` are cells without the axis, and why; `own_rows` those without a bound."""
+    """What came of it, by cell; `left_out` are cells without the axis, and why; `own_rows` those without a bound.
+
+    `made_up`: the debug engine trained nothing, so the figures mean nothing.
+    """
 
     suite: str
     question: Wanted
     frontiers: Sequence[Frontier]
     left_out: Mapping[str, str]
     own_rows: Sequence[str] = ()
+    made_up: bool = False
 
 
 def fit(
@@ -98,6 +102,7 @@ def fit(
         question=wanted,
         frontiers=frontiers,
         left_out=left,
+        made_up=isinstance(engine, execute.DebugEngine),
         own_rows=[one.name for one in cells if bounded(one.config(span.lowest), catalog.load()) is None],
     )
 

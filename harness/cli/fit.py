@@ -136,7 +136,7 @@ def _print(found: Fit) -> None:
     for name, why in found.left_out.items():
         print(wrapped(f"left out: {name}: {why}", indent=2))
     for frontier in found.frontiers:
-        print(wrapped(frontier.sentence, indent=2))
+        print(wrapped(f"{'MADE UP, not measured: ' if found.made_up else ''}{frontier.sentence}", indent=2))
     metrics = {probe.metric for frontier in found.frontiers for probe in frontier.probes if probe.metric}
     if metrics:
         print(f"memory: {' and '.join(sorted(metrics))}; what fits is taken to fit with every smaller value too")
@@ -173,6 +173,7 @@ def _document(found: Fit) -> dict[str, Any]:
         "cells": [{**asdict(frontier), "sentence": frontier.sentence} for frontier in found.frontiers],
         "left_out": dict(found.left_out),
         "own_rows": list(found.own_rows),
+        "made_up": found.made_up,
     }
 
 

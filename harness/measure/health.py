@@ -293,16 +293,6 @@ def _grew(first: float, last: float, noise: float) -> bool:
     return last > first + FLAT * abs(first) and (last - first > noise or abs(first) > noise)
 
 
-def _masked_steps(training: Training) -> Iterator[Finding]:
-    """Steps that forwarded tokens of which none carried loss; those without any token are told while training."""
-    masked = [
-        step for step in training.steps if _figure(step.get("loss_tokens")) == 0 and _figure(step.get("real_tokens"))
-    ]
-    if masked:
-        text = f"in {len(masked)} of {len(training.steps)} steps no token carried loss: perhaps every label is masked"
-        yield _finding("no_loss_tokens", int(masked[0]["step"]), "warning", text)
-
-
 def _finding(name: str, step: int, level: Literal["info", "warning"], text: str) -> Finding:
     return Finding(name=name, step=step, level=level, text=text)
 
@@ -315,6 +305,5 @@ CHECKS: tuple[Callable[[Training], Iterator[Finding]], ...] = (
     _gradients,
     _evaluation,
     _rewards,
-    _masked_steps,
 )
 """Every check, the gravest first. A new one is a function and an entry here."""

@@ -80,9 +80,11 @@ def parse_size(value: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as people read them, two parts at most: 0.25 s, 7.5 s, 1m 30s, 2h 5m, 3d 4h."""
+    """Seconds as people read them, two parts at most: 34 ms, 0.25 s, 7.5 s, 1m 30s, 2h 5m, 3d 4h."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.2g} ms"
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     whole, minutes, hours = round(seconds), round(seconds / 60), round(seconds / 3600)

@@ -203,16 +203,6 @@ def test_margins_that_do_not_grow_and_accuracies_of_chance_are_told() -> None:
     assert shrinking["reward_margin"].level == "warning"
 
 
-def test_steps_without_a_token_that_carries_loss_are_told() -> None:
-    events: list[Event] = [
-        {"kind": "step", "step": step, "measured": True, "real_tokens": 10, "loss_tokens": 0 if step == 4 else 3}
-        for step in range(1, 9)
-    ]
-    (found,) = findings(events)
-    assert (found.name, found.step) == ("no_loss_tokens", 4)
-    assert "1 of 8 steps" in found.text
-
-
 # Divergence
 
 

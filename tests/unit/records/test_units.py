@@ -70,6 +70,8 @@ def test_what_is_no_size_says_so(text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (0.0004, "0.4 ms"),
+        (0.0342, "34 ms"),
         (0.25, "0.25 s"),
         (0.999, "1.0 s"),
         (7.5, "7.5 s"),
