@@ -1,4 +1,4 @@
-"""What is recorded of the environment, and what is not."""
+"""What is recorded of the environment: the machine, its device, and a hash of what decides."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from typing import Any
 import pytest
 
 from harness.measure import environment, host
-from harness.measure.active import sanitised
 from harness.measure.fakes.pynvml import FakePynvml
 from harness.measure.gpu import gpu
-from harness.measure.packages import git, installed
-from harness.measure.secrets import MASK, clean, names_a_secret, plain
 
 
 def test_packages_python_and_machine_are_recorded() -> None:
@@ -83,170 +80,6 @@ def test_a_part_that_cannot_be_read_is_named_and_ends_nothing(monkeypatch: pytes
     found = environment.capture()
     assert found["limits"] is None
     assert found["not_read"] == {"limits": "PermissionError: /proc is closed"}
-
-
-# Secrets
-
-
-def test_a_resolved_config_loses_places_and_tokens() -> None:
-    config = {
-        "output_dir": "/somewhere",
-        "hub_token": "x",
-        "push_to_hub_token": "<T>",
-        "other_token": "y",
-        "eos_token": "</s>",
-    }
-    kept = sanitised({**config, "learning_rate": 1e-3, "optim": _Odd(), "nested": {"a": (1, 2)}})
-    assert kept == {"eos_token": "</s>", "learning_rate": 1e-3, "optim": "odd", "nested": {"a": [1, 2]}}
-
-
-def test_secrets_deep_in_a_config_are_masked() -> None:
-    config = {
-        "model_init_kwargs": {"token": "hf_plantedplanted", "dtype": "bfloat16"},
-        "report_to": ["https://me:plantedplanted@tracker.example/x?api_key=plantedplanted&run=3"],
-        "deepspeed": {"auth": {"password": {"of": "plantedplanted"}}, "stage": 2},
-        "max_tokens": 5,
-    }
-    kept = sanitised(config)
-    assert "plantedplanted" not in json.dumps(kept)
-    assert kept["model_init_kwargs"] == {"token": MASK, "dtype": "bfloat16"}
-    assert kept["report_to"] == [f"https://tracker.example/x?api_key={MASK}&run=3"]
-    assert kept["max_tokens"] == 5
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://user:planted-secret@host/x.git",
-        "git+https://planted-secret@host/x.git@main",
-        "https://host/x?token=planted-secret#a",
-        "https://host/x?X-Amz-Signature=planted-secret&y=1",
-        "hf_plantedsecretplanted",
-        "see ghp_plantedsecretplantedsecretplanted for more",
-        "sk-plantedsecretplanted1",
-    ],
-)
-def test_what_looks_like_a_secret_is_cleaned_from_texts(text: str) -> None:
-    assert "planted" not in clean(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["adamw_torch", "a@b.example", "hf_transfer", "sk-learn", "x" * 64, "3e-5", "file:///a/b"]
-)
-def test_ordinary_texts_stay(text: str) -> None:
-    assert clean(text) == text
-
-
-@pytest.mark.parametrize(
-    ("name", "secret"),
-    [
-        ("hub_token", True),
-        ("token", True),
-        ("HF_TOKEN", True),
-        ("wandb_api_key", True),
-        ("password", True),
-        ("aws_secret_access_key", True),
-        ("eos_token", False),
-        ("pad_token", False),
-        ("max_tokens_per_batch", False),
-        ("tokenizer", False),
-        ("key", False),
-    ],
-)
-def test_names_of_secrets(name: str, secret: bool) -> None:
-    assert names_a_secret(name) is secret
-
-
-def test_names_are_no_matter_where_keys_are_no_options() -> None:
-    assert plain({"api-key": "1.0"}, by_name=False) == {"api-key": "1.0"}
-    assert plain({"b": {2, 1}, "token": None, "num_token": 4}) == {"b": [1, 2], "token": None, "num_token": 4}
-
-
-class _Odd:
-    def __str__(self) -> str:
-        return "odd"
-
-
-# Packages
-
-
-class _Distribution(metadata.Distribution):
-    """A made-up installed package."""
-
-    def __init__(self, name: str, direct: Mapping[str, Any] | str | None = None, version: str = "1.0") -> None:
-        self._files = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
-        if direct is not None:
-            self._files["direct_url.json"] = direct if isinstance(direct, str) else json.dumps(direct)
-
-    def read_text(self, filename: str) -> str | None:
-        return self._files.get(filename)
-
-    def locate_file(self, path: Any) -> Any:
-        return Path(path)
-
-
-def test_direct_installs_are_told_by_commit_or_hash_and_never_by_address() -> None:
-    direct = "https://user:plantedplanted@host/x"
-    versions, editable, origins = installed(
-        [
-            _Distribution("Some_Package", {"url": direct, "vcs_info": {"vcs": "git", "commit_id": "abc"}}),
-            _Distribution("an.archive", {"url": direct, "archive_info": {"hashes": {"sha256": "ff"}}}),
-            _Distribution("older", {"url": direct, "archive_info": {"hash": "sha256=ee"}}),
-            _Distribution("bare", {"url": direct, "archive_info": {}}),
-            _Distribution("copied", {"url": "file:///home/somebody/x", "dir_info": {}}),
-            _Distribution("from-index"),
-            _Distribution("damaged", "{"),
-            _Distribution("from-index", version="0.1"),
-        ]
-    )
-    assert list(versions) == ["an-archive", "bare", "copied", "damaged", "from-index", "older", "some-package"]
-    assert versions["from-index"] == "1.0"  # the one that Python would import
-    assert editable == {}
-    assert origins == {
-        "an-archive": {"archive": "sha256=ff"},
-        "bare": {"archive": "without a hash"},
-        "copied": {"folder": "copied"},
-        "older": {"archive": "sha256=ee"},
-        "some-package": {"vcs": "git", "commit_id": "abc"},
-    }
-    assert "planted" not in json.dumps([versions, editable, origins])
-
-
-def _repository(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "a.py").write_text("one\n")
-    for command in (["init", "-q"], ["add", "a.py"], ["commit", "-q", "-m", "x"]):
-        identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", "-C", str(folder), *identity, *command], check=True)
-    return folder
-
-
-def test_a_working_copy_is_told_by_its_commit_and_a_hash_of_its_changes(tmp_path: Path) -> None:
-    folder = _repository(tmp_path / "a repository")
-    clean_state = git(folder)
-    assert (len(clean_state["commit"]), clean_state["dirty"]) == (40, False)
-    assert "diff" not in clean_state
-    (folder / "a.py").write_text("two\n")
-    changed = git(folder)
-    assert (changed["commit"], changed["dirty"], len(changed["diff"])) == (clean_state["commit"], True, 64)
-    assert git(folder) == changed
-    (folder / "a.py").write_text("three\n")
-    assert git(folder)["diff"] != changed["diff"]
-    found = installed(
-        [_Distribution("mine", {"url": f"file://{folder}".replace(" ", "%20"), "dir_info": {"editable": True}})]
-    )
-    assert found[1]["mine"] == git(folder)
-
-
-def test_a_folder_without_a_repository_and_one_that_is_gone_tell_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git(tmp_path / "gone") == {}
-    elsewhere = _repository(tmp_path / "elsewhere")
-    monkeypatch.setenv("GIT_DIR", str(elsewhere / ".git"))  # as inside a hook of another repository
-    (tmp_path / "plain").mkdir()
-    assert git(tmp_path / "plain") == {}
 
 
 # The machine
