@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+_GAP = 2  # characters between columns
 _RICH_ROWS = 500  # above this rich takes longer to lay a table out than a reader to read it
 
 
@@ -22,6 +23,25 @@ def say(text: str) -> None:
 def width() -> int:
     """Columns of the terminal, or of `COLUMNS`; 80 where neither is known."""
     return shutil.get_terminal_size().columns
+
+
+def room(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    """Characters that a table leaves for its first column on the terminal, or in 100 columns where there is none."""
+    others = (max(len(_cell(value)) for value in cells) for cells in list(zip(columns, *rows, strict=True))[1:])
+    return shutil.get_terminal_size(fallback=(100, 24)).columns - sum(_GAP + wide for wide in others)
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether a table is no wider than the terminal, or than 100 columns where there is none."""
+    return max(len(columns[0]), *(len(_cell(row[0])) for row in rows), 0) <= room(columns, rows)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the middle left out: the ends of names tell more."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
 def wrapped(text: str, *, indent: int = 0) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,16 +11,21 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.plan import Row
-    from harness.records.plan import Plan
+    from harness.records.plan import Cell, Plan
 
-_MOST = 200
+_MOST = 200  # trials
+_MOST_REASONS = 10
+_MOST_NAMES = 3  # of cells that one reason excludes; above that they are counted
+_SHORTEST = 24  # characters of a trial's name: with fewer it tells nothing
 
 
 def plan(
     suite: options.SuiteFile,
     only: options.Only = None,
     skip: options.Skip = None,
-    everything: Annotated[bool, typer.Option("--all", help=f"Every row, also past {_MOST}.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Every trial and reason, also past {_MOST} and {_MOST_REASONS}.")
+    ] = False,
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
@@ -49,32 +54,76 @@ def plan(
         return
     failure.print_problems(planned.warnings, "warning")
     print(wrapped(f"{planned.suite.name}: {planned.suite.question}") + "\n")
-    _print_trials(rows(planned, known, predicted), most)
-    _print_excluded(planned, most)
+    _print_trials(planned, rows(planned, known, predicted), most)
+    _print_excluded(planned, None if everything else _MOST_REASONS)
     print("\n" + _totals(counts(planned, known)))
 
 
-def _print_trials(all_rows: Sequence[Row], most: int | None) -> None:
-    from harness.cli.output import table
+def _print_trials(planned: Plan, all_rows: Sequence[Row], most: int | None) -> None:
+    from harness.cli.output import fits, table
 
     shown = all_rows[:most]
-    axes = list(dict.fromkeys(axis for row in shown for axis in row.levels))
-    starts = ["starts from"] if any(row.needs for row in shown) else []
-    memory = ["memory"] if any(_device(row) is not None for row in shown) else []
-    cells = [
-        [
-            row.name,
-            *(row.levels.get(axis, "") for axis in axes),
-            row.seed,
-            *(row.needs or "" for _ in starts),
-            *(_memory(row) for _ in memory),
-            row.state,
-        ]
-        for row in shown
-    ]
-    table(["trial", *axes, "seed", *starts, *memory, "state"], cells, right=["seed", *memory])
+    for columns in _layouts(planned, shown):
+        cells = [list(cell) for cell in zip(*columns.values(), strict=True)]
+        if fits(list(columns), cells):
+            break
+    else:  # not even the narrowest does
+        _cut_names(list(columns), cells)
+    table(list(columns), cells, right=["seed", "memory"])
     _print_rest(len(all_rows), most, "trials")
-    _print_about_memory(shown, told=bool(memory))
+    _print_about_memory(shown, told="memory" in columns)
+
+
+def _layouts(planned: Plan, shown: Sequence[Row]) -> Iterator[dict[str, list[Any]]]:
+    """Tables by column, the widest first: with what is worth a column, with what differs, with what nothing else tells.
+
+    A trial's name ends with its seed, and the last line of the plan counts the states.
+    """
+    names = {"trial": [row.name for row in shown]}
+    levels = {axis: [row.levels.get(axis, "") for row in shown] for axis in _untold(planned)}
+    seed = {"seed": [row.seed for row in shown]}
+    starts = {"starts from": [row.needs or "" for row in shown]}
+    memory = {"memory": [_memory(row) for row in shown]} if any(_device(row) is not None for row in shown) else {}
+    state = {"state": [row.state for row in shown]}
+    yield {**names, **levels, **seed, **(starts if any(row.needs for row in shown) else {}), **memory, **state}
+    yield {**names, **_differing(seed), **_differing(starts), **memory, **state}
+    yield {**names, **_differing(starts), **memory, **_differing(state)}
+
+
+def _differing(column: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: values for name, values in column.items() if len(set(values)) > 1}
+
+
+def _untold(planned: Plan) -> list[str]:
+    """Axes whose levels do not show in the names of the matrix's cells, as where names were cut.
+
+    What an included cell sets beyond the axes is never a column: its own name says what it is there for.
+    """
+    from harness.plan.naming import level_tokens
+
+    tokens = level_tokens(planned.suite)
+    matrix = [cell for cell in planned.cells if cell.kind == "cell" and not cell.origin]
+
+    def tells(cell: Cell, axis: str) -> bool:
+        told = tokens[axis].get(cell.levels[axis], ()) if axis in cell.levels else ("",)
+        return any(not token or f"-{token}-" in f"-{cell.name}-" for token in told)  # what is off has an empty token
+
+    return [axis.name for axis in planned.suite.matrix if not all(tells(cell, axis.name) for cell in matrix)]
+
+
+def _cut_names(columns: Sequence[str], cells: list[list[Any]]) -> None:
+    """Takes the middle out of long names, unless two of them would look alike or somebody collects the output."""
+    import os
+    import sys
+
+    from harness.cli.output import room, shortened
+
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return
+    names = [shortened(row[0], max(room(columns, cells), _SHORTEST)) for row in cells]
+    if len(set(names)) == len({row[0] for row in cells}):
+        for row, name in zip(cells, names, strict=True):
+            row[0] = name
 
 
 def _device(row: Row) -> int | None:
@@ -103,14 +152,26 @@ def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
 
 
 def _print_excluded(planned: Plan, most: int | None) -> None:
-    from harness.cli.output import wrapped
+    """What does not run, the cells of one reason together, as the report has it."""
+    from harness.cli.output import many, wrapped
 
-    if not planned.excluded:
+    by_reason: dict[str, list[str]] = {}
+    for excluded in planned.excluded:
+        by_reason.setdefault(excluded.reason, []).append(excluded.name)
+    if not by_reason:
         return
     print("\nexcluded:")
-    for excluded in planned.excluded[:most]:
-        print(wrapped(f"  {excluded.name}: {excluded.reason}", indent=4))
-    _print_rest(len(planned.excluded), most, "excluded")
+    for reason, names in list(by_reason.items())[:most]:
+        print(wrapped(f"  {_several(names)}: {reason}", indent=4))
+    rest = list(by_reason.values())[most:] if most is not None else []
+    if rest:
+        cells = many(sum(map(len, rest)), "cell")
+        print(f"… and {cells} more for {many(len(rest), 'other reason')}; see them with --all or --json")
+
+
+def _several(names: Sequence[str]) -> str:
+    """A few names, or how many there are and the first of them."""
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names):,} cells, {names[0]} the first"
 
 
 def _print_rest(count: int, most: int | None, what: str) -> None:
