@@ -46,12 +46,12 @@ def _several_devices(answer: Answer) -> bool:
 
 def steps(answer: Answer) -> str:
     """How long steps take and what they wait for; empty where the table of costs tells as much."""
-    names = [name for name in _STEPS if _measured(answer, name)]
-    rows = _rows(answer, [name for name in names if name != "data_share"])
+    times = [name for name in _STEPS if name != "data_share"]
+    rows = _rows(answer, times)
     if not rows:
         return ""
-    how = _of_seconds(cell.metrics[name].mean for cell in rows for name in names if name in cell.metrics)
-    columns = [_column(name, rows, how) for name in names]
+    how = _of_seconds(cell.metrics[name].mean for cell in rows for name in times if name in cell.metrics)
+    columns = [_column(name, rows, how) for name in _STEPS if any(name in cell.metrics for cell in rows)]
     legend = f"Wall time of optimizer steps in {how.unit}, means over seeds, of the measured window."
     return f"## Steps\n\n{_table(answer, rows, columns)}\n\n{legend}"
 

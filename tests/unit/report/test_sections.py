@@ -77,6 +77,13 @@ def test_steps_are_in_the_unit_that_shows_the_shortest() -> None:
     assert "steps in s," in section(said_of(slow), "Steps")
 
 
+def test_a_share_of_waiting_says_nothing_of_the_unit_and_makes_no_column_of_its_own() -> None:
+    slow = section(said_of({"step_seconds_p50": 2.5, "data_share": 0.004}), "Steps")
+    assert "steps in s," in slow
+    assert "data wait" in slow
+    assert "data wait" not in section(said_of({"data_share": 0.0}, {"step_seconds_p50": 2.5}), "Steps")
+
+
 def test_the_hosts_peak_stands_for_the_devices_where_there_is_none() -> None:
     text = said_of({"weight_memory": GIB, "peak_host_memory": 3 * GIB}, facts={"peak_phase": "save"})
 
