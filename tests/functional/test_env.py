@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.environments import fakes, uv
+from harness.environments import fakes
 
 Answer = subprocess.CompletedProcess[str]
 Env = Callable[..., Answer]
@@ -163,7 +163,6 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(
     assert not [name for name in kept if "tiny" in name]
 
 
-@pytest.mark.skipif(uv.where() is None, reason="uv is not installed")
 def test_the_real_uv_builds_the_smallest_environment(harness: Env, file: Path, tmp_path: Path) -> None:
     variables = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     built = harness("env", "build", "tiny", "--file", file, "--json", env=variables)

@@ -135,8 +135,7 @@ def test_the_files_say_what_pip_reads_in_them(home: dict[str, str], tmp_path: Pa
     write(tmp_path)
     asked = [sys.executable, "-m", "pip", "config", "list"]
     done = subprocess.run(asked, env={**home, "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip("pip is not installed here")
+    assert done.returncode == 0, done.stderr
     theirs = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("global.index-url"))
     assert theirs["global.index-url"].strip("'") == pip.settings(home, prefix=tmp_path / "prefix")["index-url"]
 

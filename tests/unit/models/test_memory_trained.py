@@ -178,8 +178,6 @@ def test_what_is_held_is_predicted_to_the_byte(
 ) -> None:
     from harness.measure.breakdown import summed
 
-    if "8bit" in str(train) or "lion" in str(train):
-        pytest.importorskip("bitsandbytes")
     run = Run(method, tmp_path, lora=lora, model=model, max_steps=1, **train)
     predicted = predict(run.config, defaults=DEFAULTS, root=HERE)
     held, _ = summed(run.trainer, next(run.trainer.model.parameters()).device)
