@@ -15,34 +15,13 @@ from harness.measure.optimizing import kernel, paged, state_dtypes, state_elemen
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
-from harness.records.spec import Spec
+from tests.unit.worker.made import spec_of
 
 pytestmark = pytest.mark.slow
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}}
 TRAIN = {"max_steps": 2, "per_device_train_batch_size": 4, "max_length": 32, "logging_steps": 1}
-SPEC = Spec(
-    suite="s",
-    suite_file="/nowhere/s.yaml",
-    trial_id="t-0",
-    cell_id="t",
-    name="t",
-    cell_name="t",
-    kind="cell",
-    levels={},
-    seed=0,
-    method="sft",
-    model=TINY,
-    data={"source": "arithmetic", "rows": 60},
-    train=TRAIN,
-    lora=None,
-    start=None,
-    warmup_steps=1,
-    timeout_s=60.0,
-    host_memory=None,
-    retries=0,
-    checkpoint="keep",
-)
+SPEC = spec_of(TINY, TRAIN, {"source": "arithmetic", "rows": 60})
 
 
 def _run(folder: Path, **changes: Any) -> tuple[Outcome, dict[str, Any], list[dict[str, Any]]]:

@@ -19,6 +19,7 @@ from harness.records.run_folder import RunFolder, write_json
 from harness.records.spec import Spec
 from harness.worker.config import HARNESS_DEFAULTS, resolve
 from harness.worker.redact import redact_file, redactor
+from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}
 TRAIN = {
@@ -32,28 +33,7 @@ TRAIN = {
 
 
 def _spec(**changes: Any) -> Spec:
-    plain = Spec(
-        suite="s",
-        suite_file="/nowhere/s.yaml",
-        trial_id="t-0",
-        cell_id="t",
-        name="t",
-        cell_name="t",
-        kind="cell",
-        levels={},
-        seed=3,
-        method="sft",
-        model=TINY,
-        data={"source": "arithmetic", "rows": 40, "eval_fraction": 0.25},
-        train=TRAIN,
-        lora=None,
-        start=None,
-        warmup_steps=1,
-        timeout_s=60.0,
-        host_memory=None,
-        retries=0,
-        checkpoint="keep",
-    )
+    plain = spec_of(TINY, TRAIN, {"source": "arithmetic", "rows": 40, "eval_fraction": 0.25}, seed=3)
     return replace(plain, **changes)
 
 

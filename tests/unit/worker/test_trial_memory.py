@@ -12,7 +12,7 @@ import pytest
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
-from harness.records.spec import Spec
+from tests.unit.worker.made import spec_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,28 +31,7 @@ TOO_MUCH = 2**52
 def _run(folder: Path, **changes: Any) -> Outcome:
     from harness.worker.trial import run_trial
 
-    spec = Spec(
-        suite="s",
-        suite_file="/nowhere/s.yaml",
-        trial_id="t-0",
-        cell_id="t",
-        name="t",
-        cell_name="t",
-        kind="cell",
-        levels={},
-        seed=3,
-        method="sft",
-        model=TINY,
-        data={"source": "arithmetic", "rows": 40, "eval_fraction": 0.25},
-        train=TRAIN,
-        lora=None,
-        start=None,
-        warmup_steps=1,
-        timeout_s=60.0,
-        host_memory=None,
-        retries=0,
-        checkpoint="keep",
-    )
+    spec = spec_of(TINY, TRAIN, {"source": "arithmetic", "rows": 40, "eval_fraction": 0.25}, seed=3)
     run = RunFolder(folder)
     write_json(run.spec_file, replace(spec, **changes).to_json())
     attempt = run.new_attempt()
