@@ -44,3 +44,8 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Uv:
 def tiny() -> Declaration:
     """A declaration that costs nothing."""
     return environments.declare("tiny", {"requirements": ["six==1.16.0", "idna==3.7"]})
+
+
+def visible(cache: Path) -> list[str]:
+    """Environments and what builds have left, without locks, logs and links."""
+    return sorted(path.name for path in cache.iterdir() if path.name not in (".locks", ".logs", ".harness"))
