@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 # Tests run side by side, one on each core. Threads of one tiny training that wait for those of another make both take
 # many times as long; a user's own setting stays.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_overrides_of_an_earlier_optimizer() -> Iterator[None]:
+    """transformers tells bitsandbytes to keep an embedding's state in 32 bits, and bitsandbytes keeps that for the whole
+    process by the parameter's place: the next test's model would get 32 bits at that place. A trial is a process."""
+    yield
+    if "bitsandbytes" in sys.modules:
+        sys.modules["bitsandbytes"].optim.GlobalOptimManager.get_instance().initialize()
