@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Served = Literal["loaded", "base", "adapter", "merged", "reloaded"]
+"""How a backend came to the weights: loaded for themselves; the engine's own; a LoRA request beside its base; an adapter
+merged into its base, then given to the engine; or a full checkpoint given to an engine that runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,12 +27,18 @@ class Score:
     task_hash: str
     task_version: str
     weights_hash: str | None
-    flags: Mapping[str, Any]  # limit, num_fewshot, apply_chat_template, batch_size
+    flags: Mapping[str, Any]  # limit, num_fewshot, apply_chat_template, system_instruction, batch_size, …
     versions: Mapping[str, str]  # lm_eval, transformers, torch, vllm
     scored_at: str
     duration_s: float
     notes: Sequence[str] = ()  # what a reader of the score should know, e.g. log-probabilities that are no numbers
-    schema: int = 1
+    template_hash: str | None = None  # of the chat template as text and the system prompt; None where none is applied
+    step: int | None = None  # the optimizer step whose weights these are; None for those that training ended with
+    served: Served = "loaded"
+    canary: Mapping[str, Any] | None = None  # what proves that these weights answered: see `harness.score.canary`
+    parity: Mapping[str, Any] | None = None  # the same documents by transformers: see `harness.score.parity`
+    environment: Mapping[str, Any] | None = None  # name, spec_hash and lock_hash of the environment that scored
+    schema: int = 2
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of score.json."""

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(autouse=True)
 def _no_overrides_of_an_earlier_optimizer() -> Iterator[None]:
     """transformers tells bitsandbytes to keep an embedding's state in 32 bits, and bitsandbytes keeps that for all
-    the process by the parameter's place: the next test's model would get 32 bits at that place. A trial is a process."""
+    the process by the parameter's place: the next test's model would get it at that place. A trial is a process."""
     yield
     if "bitsandbytes" in sys.modules:
         sys.modules["bitsandbytes"].optim.GlobalOptimManager.get_instance().initialize()
