@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Served = Literal["loaded", "base", "adapter", "merged", "reloaded"]
-"""How a backend came to the weights: loaded for themselves; the engine's own; a LoRA request beside its base; an adapter
-merged into its base, then given to the engine; or a full checkpoint given to an engine that runs."""
+"""How a backend came to the weights: loaded for themselves; the engine's own; a LoRA request beside its base; an
+adapter merged into its base, then given to the engine; or a full checkpoint given to an engine that runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
