@@ -27,6 +27,7 @@ class Outcome:
     cause: str | None = None
     summary: Mapping[str, float] = field(default_factory=dict)
     weights_hash: str | None = None  # of the checkpoint the attempt left behind
+    step_hashes: Mapping[str, str] = field(default_factory=dict)  # of those it saved on the way, by optimizer step
     data_fingerprint: str | None = None  # of the rows it trained on
     environment: str | None = None  # hash of environment.json
     facts: Mapping[str, Any] = field(default_factory=dict)  # in words: peak_phase, oom, kernels, …; see docs/measuring

@@ -4,6 +4,7 @@ results/<suite>/<trial-id>/
   spec.json  environment.json  command.sh
   attempts/<n>/  events.jsonl  outcome.json  worker.log
   checkpoint/
+  checkpoints/<step>/   weights on the way, each as checkpoint/ is; checkpoint.tmp, checkpoints.tmp: not yet whole
   scores/<task>.<backend>/  score.json  documents.jsonl
 """
 
@@ -178,9 +179,29 @@ class RunFolder:
     def scores(self) -> Path:
         return self.path / "scores"
 
+    def checkpoint_at(self, step: int) -> Path:
+        """Where the weights after that optimizer step lie, if it was one of those saved on the way."""
+        return self.path / "checkpoints" / str(step)
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """Optimizer step and folder of the weights saved on the way, first to last; those of the end are `checkpoint`.
+
+        They are of the same attempt as `checkpoint`, and each is whole: they appear when training has ended well.
+        """
+        folder = self.path / "checkpoints"
+        if not folder.is_dir():
+            return []
+        steps = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isascii() and entry.name.isdigit())
+        return [(step, self.checkpoint_at(step)) for step in steps]
+
+    def unpublished(self) -> Unpublished:
+        """Where an attempt writes its weights until all of them are whole."""
+        return Unpublished(self)
+
     def drop_checkpoint(self) -> None:
-        """Deletes the checkpoint; outcome and scores keep the hash of its weights."""
+        """Deletes the checkpoint and those on the way; outcome and scores keep the hashes of their weights."""
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def spec(self) -> dict[str, Any] | None:
         """The resolved trial, or None when the folder holds none."""
@@ -240,8 +261,57 @@ class RunFolder:
 
     def weights_hash(self) -> str | None:
         """Of the weights that the last `ok` attempt left, which need not be the attempt that counts; None without."""
+        left = self._left()
+        return left.weights_hash if left else None
+
+    def step_hashes(self) -> dict[int, str]:
+        """Of the weights that the same attempt saved on the way, by optimizer step; also of those dropped since."""
+        left = self._left()
+        return {int(step): found for step, found in left.step_hashes.items()} if left else {}
+
+    def _left(self) -> Outcome | None:
+        """The outcome of the last attempt that ended `ok` and left weights."""
         outcomes = [outcome for attempt in self.attempts() if (outcome := attempt.outcome())]
-        return next((one.weights_hash for one in reversed(outcomes) if one.outcome == "ok" and one.weights_hash), None)
+        return next((one for one in reversed(outcomes) if one.outcome == "ok" and one.weights_hash), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """Weights beside their places: `publish` moves them there together, so what lies there is whole and of one attempt.
+
+    What a killed attempt left here is deleted by the next one, and by whoever records that it was killed.
+    """
+
+    folder: RunFolder
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder.path / "checkpoint.tmp"
+
+    def checkpoint_at(self, step: int) -> Path:
+        return self._on_the_way / str(step)
+
+    @property
+    def _on_the_way(self) -> Path:
+        return self.folder.path / "checkpoints.tmp"
+
+    def clear(self) -> None:
+        """Deletes what lies here."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        shutil.rmtree(self._on_the_way, ignore_errors=True)
+
+    def publish(self) -> None:
+        """Puts the checkpoint, and those on the way, in the place of an earlier attempt's.
+
+        Killed between two moves it leaves no weights on the way rather than another attempt's.
+
+        Raises:
+            OSError: they could not be moved.
+        """
+        self.folder.drop_checkpoint()
+        self.checkpoint.rename(self.folder.checkpoint)
+        if self._on_the_way.is_dir():
+            self._on_the_way.rename(self.folder.path / "checkpoints")
 
 
 def suite_folder(results: Path, suite: str) -> Path:

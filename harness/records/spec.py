@@ -17,6 +17,7 @@ class Spec:
     `defaults` holds the remaining fields of TRL's config class as the installed TRL defines them,
     so that the file is complete. `start` is the checkpoint to start from, relative to the run folder.
     `timeout_s` seconds, `host_memory` bytes. `checkpoint` is keep, drop (once scored) or none (never written).
+    `save_every`: optimizer steps between checkpoints during training, below 1 a share of all steps, or "epoch".
     """
 
     suite: str
@@ -39,6 +40,7 @@ class Spec:
     host_memory: int | None
     retries: int
     checkpoint: str
+    save_every: float | str | None = None  # None: only the weights that training ends with are saved
     reference: str | None = None  # where the method's reference comes from: explicit, shared; None as TRL does
     device_hz: float = 10.0  # samples per second of the device
     diverged: str = "stop"  # what a loss that is no longer finite does: stop or report

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr
 
 from harness.errors import Location
 
@@ -169,6 +169,13 @@ class Replicates(Frozen):
     seeds: list[int] = Field(min_length=1, description="One trial per seed and cell.")
 
 
+def _when_scored(value: Any) -> Any:
+    """One verdict on the whole value, where pydantic would give one for each form it may have."""
+    if value in ("end", "checkpoint") or (type(value) is int and value > 0):
+        return value
+    raise ValueError("must be end, checkpoint or a number of optimizer steps above 0")
+
+
 class Score(Frozen):
     """How checkpoints are scored by lm-eval."""
 
@@ -179,6 +186,11 @@ class Score(Frozen):
     apply_chat_template: bool = Field(default=False, description="Render prompts with the tokenizer's chat template.")
     batch_size: int = Field(default=64, ge=1, description="Documents per forward of the hf backend.")
     floor: bool = Field(default=True, description="Score the untrained model too, as the floor.")
+    every: Annotated[Literal["end", "checkpoint"] | Annotated[int, Field(ge=1)], BeforeValidator(_when_scored)] = Field(
+        default="end",
+        description="Which weights are scored: those training ends with; checkpoint: those of train.save_steps (or "
+        "save_strategy: epoch) too; a number: those of every so many optimizer steps too.",
+    )
 
 
 class Decide(Frozen):
