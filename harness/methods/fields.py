@@ -19,7 +19,10 @@ _SECRET: Advice = (
 )
 _TRACKER: Advice = ("the harness records what TRL logs itself and reports to no service", "see `harness query`")
 _HUB: Advice = ("trials stay on this machine", None)
-_SAVING: Advice = ("the harness saves the trained weights once, at the end", "set `checkpoint: keep` or `drop`")
+_SAVING: Advice = (
+    "the harness saves weights itself: at the end, and on the way where they are scored",
+    "set `checkpoint: keep` or `drop`; `score: {every: checkpoint}` takes train.save_steps",
+)
 _CALLS: Advice = ("the harness calls the trainer itself", None)
 _ONE_DEVICE: Advice = ("a trial is one process on one device", None)
 
@@ -40,8 +43,6 @@ _OWNED: Mapping[str, Advice] = {
     "project": _TRACKER,
     "logging_dir": _TRACKER,
     "disable_tqdm": ("the harness shows progress itself", "use `harness run --quiet`"),
-    "save_strategy": _SAVING,
-    "save_steps": _SAVING,
     "save_total_limit": _SAVING,
     "save_only_model": _SAVING,
     "save_on_each_node": _SAVING,

@@ -19,7 +19,6 @@ OWNED: Mapping[str, str] = {
     "output_dir": "the harness keeps what a trial writes in its run folder",
     "seed": "seeds come from `replicates.seeds` (or a stage's `seed`), one trial each",
     "model_init_kwargs": "the harness loads the model itself: use `model.dtype`, `model.attn_implementation`",
-    "save_strategy": "the harness saves the trained weights once, at the end; intermediate checkpoints would be timed",
     "report_to": "the run folder is where a trial reports to; a tracker's calls would be timed",
     "push_to_hub": "trials stay on this machine",
     "hub_token": "a suite holds no secrets",

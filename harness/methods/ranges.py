@@ -49,6 +49,13 @@ TRAIN: Mapping[str, Range] = {
     # SFTConfig, DPOConfig, ORPOConfig: sequences are cut to it; null does not cut
     "max_length": _LENGTH,
     "max_completion_length": _LENGTH,
+    # transformers.TrainingArguments: "--save_steps must be an integer if bigger than 1"; below 1 it is a share
+    "save_steps": Range(
+        lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0),
+        "a whole number, or a share of all steps between 0 and 1",
+        "transformers counts in whole steps",
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]},
+    ),
     # transformers.DefaultFlowCallback takes the step's remainder by it
     "logging_steps": Range(lambda value: value > 0, "above 0", "the trainer divides by it", {"exclusiveMinimum": 0}),
 }

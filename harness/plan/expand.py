@@ -23,6 +23,7 @@ from harness.plan.order import in_order as in_order_of_running
 from harness.plan.parts import Parts
 from harness.plan.places import place_of
 from harness.plan.resolve import base_config
+from harness.plan.saving import check_saving, saves_none
 from harness.plan.stages import Stages, check_stages
 from harness.plan.training import Training
 from harness.records.doubts import NONE, Doubts, Loss
@@ -88,6 +89,8 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
         stages.attach(draft)
         draft.names = draft.names or candidates(draft)
     checks.report()
+    if "score" not in doubts.unread:
+        check_saving(suite, [*drafts, *stages.made.values()], catalog, findings)
 
     identities = Identities(suite.file.parent, findings)
     equals = Equals(training, findings)
@@ -109,7 +112,7 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
         cells=planned,
         trials=trials,
         excluded=tuple(cells.excluded),
-        warnings=(*cells.warnings, *_said_otherwise(suite), *kept),
+        warnings=(*cells.warnings, *_said_otherwise(suite), *kept, *saves_none(suite, drafts, catalog)),
         baseline=ids_of_baseline(suite, drafts, checks),
     )
     return Attempt(plan=plan, cells=planned)

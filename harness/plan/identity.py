@@ -1,9 +1,9 @@
 """What a cell is, as a short hash of what decides its result.
 
 In it: method, model identity, data identity, `train`, `lora`, `reference`, the stage trial it starts from, the measured
-window. Not in it: sampling rates, limits, checkpoint, names, levels, order, kind. What is null is left out, and the
-harness's own defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new TRL field moves
-nothing.
+window. Not in it: sampling rates, limits, what is saved and when, names, levels, order, kind. What is null is left
+out, and the harness's own defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new
+TRL field moves nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.plan.doubtful import doubtful
 from harness.plan.draft import Draft
 from harness.plan.findings import Findings
 from harness.plan.places import place_of
+from harness.plan.saving import deciding
 from harness.plan.train_files import file_identity, file_problem, names_files
 
 _KINDS = ("path", "hub", "shape", "source")  # the key that says which model or data
@@ -58,7 +59,7 @@ class Identities:
 
     def train(self, draft: Draft) -> str:
         """The draft's `train` as canonical JSON, the files that it names by their content."""
-        train = draft.config["train"]
+        train = deciding(draft.config["train"])
         named = names_files(train)
         if not named:
             return canonical(train or None)

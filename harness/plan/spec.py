@@ -10,6 +10,7 @@ from typing import Any
 from harness.methods.catalog import Catalog
 from harness.methods.fields import owned
 from harness.plan.estimates import estimate
+from harness.plan.saving import FIELDS, save_every
 from harness.plan.train_files import absolute
 from harness.records.plan import Plan, Trial
 from harness.records.spec import Spec
@@ -45,6 +46,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         host_memory=None if memory is None else parse_size(memory),
         retries=limits["retries"],
         checkpoint=_checkpoint(config["checkpoint"], plan),
+        save_every=save_every(config, plan.suite.score, catalog),
         reference=config["reference"],
         device_hz=config["measure"]["device_hz"],
         diverged=limits["diverged"],
@@ -76,4 +78,5 @@ def _defaults(method: str | None, train: Mapping[str, Any], catalog: Catalog | N
     if catalog is None or method is None:
         return {}
     fields = catalog.methods[method]
-    return {name: known.default for name, known in fields.items() if name not in train and owned(name) is None}
+    ours = {name for name in fields if name in FIELDS or owned(name) is not None}  # saving is in `save_every`
+    return {name: known.default for name, known in fields.items() if name not in train and name not in ours}

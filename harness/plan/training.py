@@ -12,6 +12,7 @@ from harness.methods.catalog import Catalog
 from harness.methods.ranges import contradictions
 from harness.plan.canonical import canonical
 from harness.plan.draft import Config
+from harness.plan.saving import deciding
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Training:
 
     def beyond_defaults(self, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """`train` and `lora` without what TRL and PEFT would set anyway: equal for cells that do the same."""
-        train = self._beyond(config["method"], config["train"])
+        train = self._beyond(config["method"], deciding(config["train"]))
         lora = config["lora"]
         return train, None if lora is None else self._beyond("", lora)
 

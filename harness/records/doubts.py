@@ -33,13 +33,15 @@ class Doubts:
 
     `levels`: how many levels of an axis are missing. `wide`: numbers (from 0) of the exclude rules that choose more
     cells than was meant, since an entry is missing. `open`: sections of which a whole entry is missing, so that there
-    may be more axes, levels, included cells or rules than are known.
+    may be more axes, levels, included cells or rules than are known. `unread`: sections that nobody looked at, since
+    they change nothing about cells: what they ask for beside them is not known.
     """
 
     losses: Mapping[Scope, tuple[Loss, ...]] = field(default_factory=dict)
     levels: Mapping[str, int] = field(default_factory=dict)
     wide: frozenset[int] = frozenset()
     open: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.losses or self.levels or self.wide or self.open)

@@ -50,6 +50,7 @@ def doubts_of(ctx: Context, root: Node, *, guessed_rules: bool = False) -> Doubt
         levels=missing_levels,
         wide=frozenset(number for number, rule in rules if guessed_rules or _is_wide(rule, missing_axes)),
         open=frozenset(opened | ({"matrix"} if missing_levels else set())),
+        unread=frozenset({"score"}),
     )
 
 

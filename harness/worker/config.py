@@ -13,7 +13,7 @@ from harness.records.spec import Spec
 
 HARNESS_DEFAULTS: Mapping[str, Any] = {
     "report_to": "none",  # the run folder is where a trial reports to
-    "save_strategy": "no",  # the weights are saved once, after training, untimed
+    "save_strategy": "no",  # the weights are saved after training; on the way where `save_every` says so
     "disable_tqdm": True,  # progress comes from events.jsonl
     "logging_nan_inf_filter": False,  # Hugging Face would log the last finite loss in place of NaN
 }
@@ -42,7 +42,7 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
         )
     given = method.accepted(spec.train)
     kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}
-    kwargs.update(output_dir=str(scratch), seed=spec.seed)
+    kwargs.update(output_dir=str(scratch), seed=spec.seed, **_saving(spec.save_every))
     notes: list[str] = []
     if not cuda:
         notes += _without_cuda(kwargs, given)
@@ -50,6 +50,13 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
         notes.append("evaluation during training is off: the data has no rows for it (data.eval_fraction)")
         kwargs["eval_strategy"] = "no"
     return Resolved(kwargs=kwargs, notes=tuple(notes))
+
+
+def _saving(every: float | str | None) -> dict[str, Any]:
+    """When the trainer asks for its weights to be saved; `harness.worker.saving` is who saves them."""
+    if every is None or every == "epoch":
+        return {"save_strategy": every or "no"}
+    return {"save_strategy": "steps", "save_steps": every}
 
 
 def _without_cuda(kwargs: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
