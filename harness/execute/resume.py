@@ -38,6 +38,8 @@ def close_abandoned(folder: RunFolder) -> bool:
             raise _being_trained(folder, attempt)
         with disk.writing(attempt.outcome_file):
             attempt.close(abandoned(attempt, damaged=attempt.set_damaged_aside()))
+    if found:
+        folder.unpublished().clear()
     return bool(found)
 
 

@@ -138,6 +138,8 @@ class _Run:
             with contextlib.suppress(HarnessError):  # a full disk is the store's too: the first error is to be told
                 self.changed(folder)
             raise
+        finally:
+            folder.unpublished().clear()  # a worker that was killed could not
 
     def _obstacle(self, trial: Trial) -> str | None:
         """Why the trial cannot start: the stage it starts from did not end well, or left no checkpoint."""

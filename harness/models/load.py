@@ -42,6 +42,7 @@ def save(model: Any, tokenizer: Any, folder: Path, base: Mapping[str, Any] | Non
     `base` says how an adapter's base is rebuilt, and is not needed for a whole model: `model` (the mapping it was
     loaded from), `root` (the folder its paths are relative to), `start` (the checkpoint the training started from,
     or None). It is kept in base.json beside the adapter, `start` relative to it, so that results can be moved.
+    `identity` and `start_weights`, of the model and the start, are looked up where they are not given.
 
     Raises:
         ModelError: an adapter without `base`, which nobody could load again.
@@ -115,13 +116,14 @@ def _tokenizer_in(folder: Path) -> Any:
 def _base_record(base: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     root = Path(str(base.get("root") or ".")).resolve()
     model = dict(base["model"])
-    record: dict[str, Any] = {"identity": identity(model, root), "start": None, "start_weights": None}
+    known = base.get("identity") or identity(model, root)
+    record: dict[str, Any] = {"identity": known, "start": None, "start_weights": None}
     if "path" in model:
         model["path"] = str((root / Path(str(model["path"])).expanduser()).resolve())
     if base.get("start"):
         start = Path(str(base["start"])).resolve()
         record["start"] = os.path.relpath(start, folder.resolve())
-        record["start_weights"] = weights_hash(start)
+        record["start_weights"] = base.get("start_weights") or weights_hash(start)
     return {"model": model, **record}
 
 

@@ -138,7 +138,8 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
         config=config,
     )
     trial = Trial(id=trial_id(cell.id, 0), name=f"{of.name}@{value}", cell=cell, seed=0)
-    suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{SUITE_ENDS}"})
+    score = plan.suite.score and plan.suite.score.model_copy(update={"every": "end"})
+    suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{SUITE_ENDS}", "score": score})
     return Plan(suite=suite, cells=(cell,), trials=(trial,))
 
 

@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.ranks import own_device
 from harness.worker.redact import redact_file, redacted, redactor
+from harness.worker.saving import Saving
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
 environment.warm()
@@ -69,6 +70,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if attempt.rank == 0:
+            folder.unpublished().clear()
             redact_file(attempt.log, redact)
     events = attempt.all_events()
     return Outcome(
@@ -83,6 +85,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
         facts=facts(events),
         disturbed=disturbed(events),
         weights_hash=trial.left.weights_hash,
+        step_hashes=trial.left.step_hashes,
         data_fingerprint=trial.left.data_fingerprint,
         environment=trial.left.environment,
     )
@@ -103,6 +106,7 @@ class _Left:
     """What an attempt leaves behind so far."""
 
     weights_hash: str | None = None
+    step_hashes: Mapping[str, str] = field(default_factory=dict)
     data_fingerprint: str | None = None
     environment: str | None = None
 
@@ -135,11 +139,16 @@ class _Trial:
                 model, tokenizer = self._model()
         finally:
             self._environment()
+        base = {"model": self.spec.model, "root": self._root, "start": self._start}
+        saving = Saving(self.folder, tokenizer, base)
+        if self._main:
+            self.folder.unpublished().clear()  # of an attempt that was killed
         if self.spec.kind != "floor" and self.spec.method is not None:
-            model = self._train(METHODS[self.spec.method], model, tokenizer, probes)
+            model = self._train(METHODS[self.spec.method], model, tokenizer, probes, saving)
         if self._main and self.spec.checkpoint != "none":
             with self.recorder.phase("save"):
-                self._save(model, tokenizer)
+                saving.at_end(model)
+            self.left.weights_hash, self.left.step_hashes = saving.weights_hash, saving.step_hashes
 
     def examine(self, attempt: Attempt) -> None:
         """Records what the curves show of the training's health."""
@@ -172,7 +181,7 @@ class _Trial:
         if self._main:
             self.folder.write_environment(captured)
 
-    def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe]) -> Any:
+    def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe], saving: Saving) -> Any:
         """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
         with self.recorder.phase("data"):
             prepared = self._data(method)
@@ -190,6 +199,7 @@ class _Trial:
                 lora=lora,
                 reference=self.spec.reference,
             )
+            saving.on_the_way(trainer, main=self._main)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()
@@ -207,17 +217,6 @@ class _Trial:
         for note in prepared.notes:
             self.recorder.note("info", note)
         return prepared
-
-    def _save(self, model: Any, tokenizer: Any) -> None:
-        """Writes the checkpoint beside its place, then moves it there: it is whole or absent."""
-        from harness.models import save, weights_hash
-
-        final, made = self.folder.checkpoint, self.folder.path / "checkpoint.tmp"
-        shutil.rmtree(made, ignore_errors=True)
-        save(model, tokenizer, made, {"model": self.spec.model, "root": self._root, "start": self._start})
-        shutil.rmtree(final, ignore_errors=True)
-        made.rename(final)
-        self.left.weights_hash = weights_hash(final)
 
 
 def _lora(fields: Mapping[str, Any] | None) -> Any:
