@@ -11,7 +11,7 @@ from harness.errors import ModelError, did_you_mean
 from harness.models.shapes import SHAPES, Shape
 from harness.records.fingerprint import of_file, of_value
 
-INIT_VERSION = 1
+INIT_VERSION = 2
 """Moves when random weights or the built-in tokenizer come out differently for the same seed."""
 
 BASE_FILE = "base.json"
@@ -118,6 +118,11 @@ def tokenizer_hash(folder: Path) -> str:
     files = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
     files += sorted(path for path in folder.glob("*.model") if path.is_file())
     return of_value([[path.name, of_file(path)] for path in files])
+
+
+def meaning(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config.json says of a model, without where it came from and who wrote the file."""
+    return _meaning(config, "config.json")
 
 
 def _meaning(config: dict[str, Any], name: str) -> dict[str, Any]:

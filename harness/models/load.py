@@ -71,14 +71,25 @@ def load_checkpoint(
         ModelError: no checkpoint there, or an adapter whose base is gone or has changed since.
     """
     if (folder / "adapter_config.json").is_file():
-        return _merged(folder, device, dtype, attn_implementation)
+        adapted, tokenizer = _adapted(folder, device, dtype, attn_implementation, foreign_dtype="float32")
+        return adapted.merge_and_unload().requires_grad_(True), tokenizer  # PEFT leaves the base frozen
     model_folder({"path": str(folder)}, Path())
     return _from_folder(folder, device, dtype or "auto", attn_implementation)
 
 
 def open_checkpoint(folder: Path, *, device: str = "cpu") -> tuple[Any, Any]:
-    """`load_checkpoint` as it was trained, ready to be scored."""
-    model, tokenizer = load_checkpoint(folder, device=device)
+    """A checkpoint as it was trained, ready to be scored, and its tokenizer.
+
+    An adapter stays beside its base, as PEFT runs it and as it was trained: merging rounds (up to 1e-4 nats on the
+    `tiny` shape in float32). A base that the harness did not choose itself has the dtype it was saved in.
+
+    Raises:
+        ModelError: as `load_checkpoint`.
+    """
+    if (folder / "adapter_config.json").is_file():
+        model, tokenizer = _adapted(folder, device, None, None, foreign_dtype="auto")
+    else:
+        model, tokenizer = load_checkpoint(folder, device=device)
     return model.eval(), tokenizer
 
 
@@ -127,19 +138,23 @@ def _base_record(base: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {"model": model, **record}
 
 
-def _merged(folder: Path, device: str, dtype: str | None, kernel: str | None) -> tuple[Any, Any]:
+def _adapted(
+    folder: Path, device: str, dtype: str | None, kernel: str | None, *, foreign_dtype: str
+) -> tuple[Any, Any]:
+    """An adapter on its base, unmerged, and the tokenizer."""
     from peft import PeftModel
 
-    base, tokenizer = _adapter_base(folder, device, dtype, kernel)
+    base, tokenizer = _adapter_base(folder, device, dtype, kernel, foreign_dtype)
     try:
         adapted = PeftModel.from_pretrained(base, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError.of(f"the adapter in {folder} does not fit its base", why=_beginning(error)) from error
-    merged = adapted.merge_and_unload().requires_grad_(True)  # PEFT leaves the base frozen
-    return merged, _own_tokenizer(folder) or tokenizer
+    return adapted, _own_tokenizer(folder) or tokenizer
 
 
-def _adapter_base(folder: Path, device: str, dtype: str | None, kernel: str | None) -> tuple[Any, Any]:
+def _adapter_base(
+    folder: Path, device: str, dtype: str | None, kernel: str | None, foreign_dtype: str
+) -> tuple[Any, Any]:
     """The model under an adapter. Adapters written elsewhere have no base.json: there PEFT's own field counts."""
     record = _read(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else None
     if record is None:
@@ -147,9 +162,10 @@ def _adapter_base(folder: Path, device: str, dtype: str | None, kernel: str | No
         if not name:
             raise ModelError.of(f"the adapter in {folder} does not say which model it is for", hint="merge it first")
         foreign = {"path": name} if Path(str(name)).is_dir() else {"hub": name}
-        return load({**foreign, "dtype": dtype or "float32", "attn_implementation": kernel}, root=folder, device=device)
-    wanted = {"dtype": dtype, "attn_implementation": kernel}
-    model = {**record["model"], **{key: value for key, value in wanted.items() if value is not None}}
+        wanted = {"dtype": dtype or foreign_dtype, "attn_implementation": kernel}
+        return load({**foreign, **wanted}, root=folder, device=device)
+    asked = {"dtype": dtype, "attn_implementation": kernel}
+    model = {**record["model"], **{key: value for key, value in asked.items() if value is not None}}
     if record.get("start") is None:
         return load(model, root=folder, device=device)
     start = folder / record["start"]
@@ -231,10 +247,9 @@ def _from_folder(folder: Path, device: str, dtype: str, kernel: str | None) -> t
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     local = {"local_files_only": True}
-    wanted = "auto" if dtype == "auto" else _dtype(dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), **local)
-        loaded = AutoModelForCausalLM.from_pretrained(str(folder), dtype=wanted, **_kernel(kernel), **local)
+        loaded = AutoModelForCausalLM.from_pretrained(str(folder), dtype=_dtype(dtype), **_kernel(kernel), **local)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError.of(
             f"the model in {folder} cannot be loaded",
@@ -253,9 +268,10 @@ def _kernel(name: Any) -> dict[str, Any]:
 
 
 def _dtype(name: Any) -> Any:
+    """torch's dtype by name; `auto`, the one that the weights were saved in, is transformers' own word."""
     import torch
 
-    return getattr(torch, str(name))
+    return name if name == "auto" else getattr(torch, str(name))
 
 
 def _read(path: Path) -> dict[str, Any]:

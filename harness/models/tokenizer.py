@@ -1,7 +1,9 @@
 """The tokenizer of every shape: byte-level BPE, the same everywhere, made in place without a download.
 
-1,024 entries: three special tokens, the 256 bytes, and 765 merges learned once from this project's `pydoc` rows
-(`merges.txt`). Digits never merge, so that numbers have one token per digit. Real shapes keep their published
+1,024 entries: three special tokens, the 256 bytes, and 765 merges (`merges.txt`), learned once from this project's
+`pydoc` rows under Python 3.11 with `tokenizers`' trainer. Digits never merge, so that numbers have one token per digit.
+No merge joins a line's end to what stands before it: lm-eval counts the tokens of a prompt without its last newline,
+and with a token such as "?\\n" that newline would be in neither prompt nor answer. Real shapes keep their published
 vocabulary size for the sake of speed and memory; the ids above ours are never used.
 """
 
@@ -41,8 +43,9 @@ def merges() -> tuple[tuple[str, str], ...]:
 def build() -> Any:
     """A `Qwen2Tokenizer`: end of sequence is the end-of-turn token, padding is another one.
 
-    It is that class, with its way of splitting text, because `AutoTokenizer` of transformers 5 rebuilds the splitting
-    from the class when it opens a checkpoint: of any other class, scoring would get other tokens than training.
+    It is that class, with its way of splitting text, because `AutoTokenizer` of transformers 5 opens a checkpoint of the
+    `qwen2` type as that class whatever class its files name, and rebuilds the splitting from the class, not the files:
+    of any other class, or with another splitting, scoring would get other tokens than training.
     """
     from tokenizers import pre_tokenizers
     from transformers import Qwen2Tokenizer

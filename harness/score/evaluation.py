@@ -22,6 +22,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
 from harness.records.score import Document
+from harness.score.encoding import notes_on_prompts
 from harness.score.jobs import JobTask
 
 SEED = 1234
@@ -69,7 +70,8 @@ class Evaluator:
                 apply_chat_template=self._flags["apply_chat_template"],
                 fewshot_as_multiturn=True,
             )
-        return _evaluated(answer, name, [*self.notes(task), *cuts.notes()])
+        prompts = notes_on_prompts(lm, _prompts(answer["samples"][name]))
+        return _evaluated(answer, name, [*self.notes(task), *cuts.notes(), *prompts])
 
     def task(self, name: str) -> Any:
         """lm-eval's task object, loaded when first asked for, with the number of examples that was asked for."""
@@ -201,6 +203,14 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool | int | float | np.number | np.bool_):
         return float(value)
     return None
+
+
+def _prompts(samples: Sequence[Mapping[str, Any]]) -> list[set[str]]:
+    """What the model was given before each continuation, by document; most tasks have one for all."""
+    return [
+        {str(arguments[0]) for sample in some for arguments in _arguments(sample)}
+        for some in _by_document(samples).values()
+    ]
 
 
 def _continuations(sample: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,9 @@
-"""The hf backend: transformers under lm-eval's own `HFLM`. Imported by the scoring child alone."""
+"""The hf backend: transformers under lm-eval's own `HFLM`. Imported by the scoring child alone.
+
+Its figures are those of `lm_eval --model hf` with the same batch size, to the last digit: the same weights in the same
+dtype (lm-eval's `dtype=auto`), adapters beside their base as with `peft=`. The number of threads moves no digit of small
+models; another batch size pads otherwise and moves log-probabilities by some 1e-5 nats.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from harness import models
-from harness.score.encoding import WholePrompts
+from harness.score.encoding import Watched
 from harness.score.jobs import Job
 
 _SMALL = 20_000_000
@@ -20,8 +25,8 @@ _SMALL = 20_000_000
 small model: 1.0 s of CPU for two tasks became 12 s of it and 39 s of wall time on a machine with other work to do."""
 
 
-class _Model(WholePrompts, HFLM):
-    """lm-eval's own transformers model, asked with whole prompts."""
+class _Model(Watched, HFLM):
+    """lm-eval's own transformers model, and nothing of its figures changed."""
 
 
 class HfOpener:
@@ -34,10 +39,9 @@ class HfOpener:
 
     @contextmanager
     def lm(self, checkpoint: Path) -> Iterator[Any]:
-        """lm-eval's model object over the checkpoint, adapters merged; float32 where there is no GPU."""
+        """lm-eval's model object over the checkpoint."""
         model, tokenizer = models.open_checkpoint(checkpoint, device=self._device)
         if self._device == "cpu":
-            model = model.float()  # half precision is slower there, and rounds
             torch.set_num_threads(1 if model.num_parameters() < _SMALL else self._threads)
         lm = _Model(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
         try:

@@ -1,5 +1,6 @@
 """The built-in tokenizer: lossless, digits apart, and the same tokens from whoever opens a checkpoint."""
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ def test_no_merge_holds_a_digit_beside_another_character() -> None:
     assert not [pair for pair in merges() if any(character.isdigit() for character in "".join(pair))]
 
 
+def test_no_merge_joins_a_line_end_to_what_stands_before_it() -> None:
+    ends = re.compile("[^Ċč][Ċč]")  # newline and carriage return in byte-level BPE's alphabet
+    assert not [pair for pair in merges() if ends.search("".join(pair))]
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     return build()
@@ -39,6 +45,28 @@ def tokenizer() -> Any:
 def test_any_text_comes_back(tokenizer: Any, text: str) -> None:
     text = unicodedata.normalize("NFC", text)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("a b?.,:;`')]}\n\r\t 7"))
+
+
+@pytest.mark.slow
+@given(prompt=TEXT, spaces=st.text("\n\r\t \u00a0\u3000", min_size=1), answer=TEXT)
+@settings(deadline=None)
+def test_a_prompt_without_its_last_spaces_is_the_beginning_of_the_whole(
+    tokenizer: Any, prompt: str, spaces: str, answer: str
+) -> None:
+    """lm-eval cuts the whole's tokens by the count of the shortened prompt's; see `harness.score.encoding`."""
+    short = tokenizer(prompt.rstrip())["input_ids"]
+    assert tokenizer(prompt + spaces + answer)["input_ids"][: len(short)] == short
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", ["What is `Path`?\n", "print(f'{x}')\n\n", "Answer: ", "a:\r\n", "done.\t"])
+def test_lm_eval_loses_nothing_of_a_prompt(tokenizer: Any, prompt: str) -> None:
+    pieces = [tokenizer.decode([number]) for number in tokenizer(prompt + "Yes")["input_ids"]]
+    ends = {len("".join(pieces[:count])) for count in range(len(pieces))}
+    assert len(prompt.rstrip()) in ends
 
 
 @pytest.mark.slow
