@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Literal
 
 from harness.execute.engine import Exit
@@ -70,6 +71,7 @@ class DebugHandle:
     _work: Iterator[float] | None = None
     _end: Exit | None = None
     _stopped: bool = False
+    _saved: list[int] = field(default_factory=list)  # optimizer steps
 
     @property
     def pid(self) -> int | None:
@@ -110,10 +112,16 @@ class DebugHandle:
             yield from self._train(made_up)
             if self._end is not None:
                 return
-        self._write([made_up.phase("save", "start")])
-        write_json(self.folder.checkpoint / "debug.json", {"made_up": True, "trial_id": self.spec.trial_id})
-        self._write([made_up.phase("save", "end", 0.05)])
+        left = self.folder.unpublished()
+        self._save(made_up, left.checkpoint)
+        left.publish()
         self._close("ok", None, phase=None)
+
+    def _save(self, made_up: MadeUp, checkpoint: Path, step: int | None = None) -> None:
+        self._write([made_up.phase("save", "start")])
+        at = {} if step is None else {"step": step}
+        write_json(checkpoint / "debug.json", {"made_up": True, "trial_id": self.spec.trial_id, **at})
+        self._write([made_up.phase("save", "end", 0.05)])
 
     def _train(self, made_up: MadeUp) -> Iterator[float]:
         self._write([made_up.phase("train", "start")])
@@ -123,6 +131,9 @@ class DebugHandle:
                 yield from self._break(made_up, number)
                 return
             self._write(made_up.step(number))
+            if made_up.saves_at(number):
+                self._save(made_up, self.folder.unpublished().checkpoint_at(number), number)
+                self._saved.append(number)
             yield self.step_s if self.behaviour == "slow" else 0.0
         self._write([made_up.phase("train", "end")])
 
@@ -164,6 +175,9 @@ class DebugHandle:
                 summary=summarise(events),
                 disturbed=("made up: another process was on the device",) if self.behaviour == "disturbed" else (),
                 weights_hash=of_value(["debug", self.spec.trial_id]) if name == "ok" else None,
+                step_hashes={str(at): of_value(["debug", self.spec.trial_id, at]) for at in self._saved}
+                if name == "ok"
+                else {},
                 data_fingerprint=of_value(["debug", self.spec.data]),
                 environment=str(_environment()["hash"]),
             )

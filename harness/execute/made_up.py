@@ -17,6 +17,7 @@ from harness.records.spec import Spec
 NOTE = "made up by the debug engine: nothing was trained, and no figure here means anything"
 
 _DEFAULT_STEPS = 20
+_EPOCHS = 4
 _TOKENS_PER_SECOND = 40_000.0
 _PARAMETERS = 1_000_000
 _MIB = 2**20
@@ -79,6 +80,14 @@ class MadeUp:
         yield self._event(0.0, kind="log", step=number, values=self._log(number, loss))
         held = (300 if self._spec.lora else 400) * _MIB + self._random.randrange(8 * _MIB)
         yield self._event(0.0, kind="memory", step=number, values={"host_uss": held, "host_uss_peak": held})
+
+    def saves_at(self, number: int) -> bool:
+        """Whether weights are saved after optimizer step `number`, which is not the last; there are four epochs."""
+        every = self._spec.save_every
+        if every is None or number >= self.steps:
+            return False
+        steps = self.steps / _EPOCHS if isinstance(every, str) else self.steps * every if every < 1 else every
+        return number % max(1, math.ceil(steps)) == 0
 
     def _log(self, number: int, loss: float | None) -> dict[str, float]:
         done = number / max(1, self.steps)

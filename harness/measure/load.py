@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,34 @@ class Reading:
     own: float
     waits: dict[str, float] | None  # ready and not running, by thread; None where the kernel does not tell
 
+    def later(self, since: Reading, until: Reading) -> Reading:
+        """This reading as if what went on from `since` to `until` had been before it."""
+        waits, before, after = self.waits, since.waits, until.waits
+        if waits is not None and before is not None and after is not None:
+            passed = {thread: wait - before.get(thread, 0.0) for thread, wait in after.items()}
+            waits = {thread: waits.get(thread, 0.0) + passed.get(thread, 0.0) for thread in {**waits, **passed}}
+        return replace(
+            self,
+            at=self.at + until.at - since.at,
+            busy=self.busy + until.busy - since.busy,
+            idle=self.idle + until.idle - since.idle,
+            stolen=self.stolen + until.stolen - since.stolen,
+            own=self.own + until.own - since.own,
+            waits=waits,
+        )
+
 
 class HostLoad(Probe):
-    """Records one `host` event, of the time from the last step of the warm-up to the end of training."""
+    """Records one `host` event, of the time from the last step of the warm-up to the end of training.
+
+    Saving within training is left out: the kernel writes for it, which would pass for others that took the cores.
+    """
 
     def __init__(self, recorder: Recorder, proc: Path = _PROC, groups: Path = _GROUPS) -> None:
         super().__init__(recorder)
         self._proc, self._groups = proc, groups
         self._begin: Reading | None = None
+        self._pause: Reading | None = None
         self._helpers: tuple[int, ...] | None = None
 
     def train_begin(self) -> None:
@@ -55,8 +75,20 @@ class HostLoad(Probe):
             self._helpers = tuple(family(self._proc))
         self._begin = self._read(self._helpers)
 
+    def phase_begin(self, name: str) -> None:
+        if name == "save" and self._begin is not None:
+            self._pause = self._read(self._helpers or ())
+
+    def phase_end(self, name: str) -> None:
+        begin, since = self._begin, self._pause
+        if name != "save" or begin is None or since is None:
+            return
+        self._pause, until = None, self._read(self._helpers or ())
+        self._begin = begin if until is None else begin.later(since, until)
+
     def train_end(self) -> None:
         begin, end = self._begin, self._read(tuple(family(self._proc)))
+        self._begin = None
         if begin is None or end is None or end.at <= begin.at:
             return
         values: dict[str, Any] = {

@@ -43,7 +43,7 @@ _ALL = (
     Metric(name="padded_tokens", unit="tokens", better="none", says="padded tokens of the measured window"),
     Metric(name="loss_tokens", unit="tokens", better="none", says="tokens that carried loss"),
     Metric(name="reference_tokens", unit="tokens", better="none", says="tokens forwarded through a reference model"),
-    Metric(name="train_seconds", unit="s", better="lower", says="wall time of trainer.train()"),
+    Metric(name="train_seconds", unit="s", better="lower", says="wall time of trainer.train(), saving left out"),
     Metric(name="startup_seconds", unit="s", better="lower", says="from the attempt's start to the first step"),
     Metric(name="import_seconds", unit="s", better="lower", says="start-up: importing the training stack"),
     Metric(name="model_seconds", unit="s", better="lower", says="start-up: making or loading model and tokenizer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.measure.phases import durations, start_of
+from harness.measure.phases import durations, start_of, within
 from harness.measure.summarise.numbers import number
 from harness.records.events import Event
 
@@ -21,6 +21,8 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
         found["trial_seconds"] = max(number(event.get("t", 0)) for event in events)
     took = durations(events)
     found |= {f"{name}_seconds": took[name] for name in _PHASES if name in took}
+    if "train" in took:
+        found["train_seconds"] -= within(events, "save", "train")  # for scores on the way: no part of training
     first = next((event for event in events if event.get("kind") == "step"), None)
     if first is not None and number(first.get("wall_s")) >= 0:
         found["first_step_seconds"] = number(first["wall_s"])
