@@ -67,21 +67,31 @@ def load(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, toke
             "these rows are conversational, and the model's tokenizer has no chat template",
             hint="use a model with a chat template, or rows of plain text",
         )
-    held = _held(rows, raw.way, float(data.get("eval_fraction", 0.0)), int(data.get("seed", 0)))
-    train, evaluation = (
-        [r for r, h in zip(turned, held, strict=True) if not h],
-        [r for r, h in zip(turned, held, strict=True) if h],
-    )
-    notes = [*raw.notes, *_split_notes(data, train, evaluation)]
+    training, evaluation = _split(data, raw, rows, turned)
+    train, held = [numbered.row for numbered in training], [numbered.row for numbered in evaluation]
+    notes = [*raw.notes, *_split_notes(data, train, held)]
     return Prepared(
         train=_dataset(train),
-        eval=_dataset(evaluation) if evaluation else None,
-        fingerprint=fingerprint(train, evaluation),
+        eval=_dataset(held) if held else None,
+        fingerprint=fingerprint(train, held),
         rows=len(turned),
         format=raw.way.target,
         conversational=conversational,
         notes=tuple(notes),
     )
+
+
+def training_rows(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path) -> tuple[list[Numbered], str]:
+    """The rows that `load` gives a trainer to train on, with their numbers in the data, and its fingerprint of them.
+
+    Raises:
+        DataError: see `load`.
+    """
+    raw = _read(data, formats, root)
+    rows = _chosen(raw.rows, data.get("rows"), int(data.get("seed", 0)))
+    turned = _turn(rows, raw, conversational=bool(data.get("conversational", False)))
+    training, evaluation = _split(data, raw, rows, turned)
+    return training, fingerprint([numbered.row for numbered in training], [numbered.row for numbered in evaluation])
 
 
 def fingerprint(train: Sequence[AnyRow], evaluation: Sequence[AnyRow]) -> str:
@@ -176,6 +186,18 @@ def _turn(rows: list[Numbered], raw: _Raw, *, conversational: bool) -> list[AnyR
         what = "some rows are text and others lists of messages"
         raise DataError(problems=(Problem(what=what, where=where, hint="set data.conversational: true"),))
     return turned
+
+
+def _split(
+    data: Mapping[str, Any], raw: _Raw, rows: list[Numbered], turned: list[AnyRow]
+) -> tuple[list[Numbered], list[Numbered]]:
+    """The turned rows for training, and those kept for evaluation."""
+    held = _held(rows, raw.way, float(data.get("eval_fraction", 0.0)), int(data.get("seed", 0)))
+    numbered = [Numbered(row.number, turned_row) for row, turned_row in zip(rows, turned, strict=True)]
+    return (
+        [row for row, kept in zip(numbered, held, strict=True) if not kept],
+        [row for row, kept in zip(numbered, held, strict=True) if kept],
+    )
 
 
 def _held(rows: list[Numbered], way: Way, fraction: float, seed: int) -> list[bool]:
