@@ -176,14 +176,38 @@ def _when_scored(value: Any) -> Any:
     raise ValueError("must be end, checkpoint or a number of optimizer steps above 0")
 
 
+def _template(value: Any) -> Any:
+    """One verdict on the whole value, as above."""
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError("must be true, false or the name of one of the tokenizer's chat templates")
+
+
 class Score(Frozen):
     """How checkpoints are scored by lm-eval."""
 
-    tasks: list[str] = Field(min_length=1, description="Shipped tasks, or paths of lm-eval task YAML files.")
+    tasks: list[str] = Field(
+        min_length=1,
+        description="Shipped tasks; lm-eval's tasks, groups and tags; or paths of task YAML files and folders of them.",
+    )
     backend: Literal["auto", "hf", "vllm"] = Field(default="auto", description="What runs the model.")
+    engine: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Settings of vLLM's engine: max_model_len, tensor_parallel_size, …."
+    )
+    parity: int | None = Field(
+        default=None, ge=1, description="Ask so many documents of each score again with transformers, and compare."
+    )
     limit: int | None = Field(default=None, ge=1, description="Score at most so many documents of each task.")
     num_fewshot: int | None = Field(default=None, ge=0, description="Few-shot examples; null takes the task's own.")
-    apply_chat_template: bool = Field(default=False, description="Render prompts with the tokenizer's chat template.")
+    apply_chat_template: Annotated[bool | str, BeforeValidator(_template)] = Field(
+        default=False,
+        description="Render prompts with the tokenizer's chat template, or with its template of this name.",
+    )
+    system_instruction: str | None = Field(default=None, description="System prompt, before each task's description.")
+    fewshot_as_multiturn: bool | None = Field(
+        default=None, description="Few-shot examples as turns of a chat; null: where the chat template is applied."
+    )
+    confirm_run_unsafe_code: bool = Field(default=False, description="Run tasks that execute what the model writes.")
     batch_size: int = Field(default=64, ge=1, description="Documents per forward of the hf backend.")
     floor: bool = Field(default=True, description="Score the untrained model too, as the floor.")
     every: Annotated[Literal["end", "checkpoint"] | Annotated[int, Field(ge=1)], BeforeValidator(_when_scored)] = Field(

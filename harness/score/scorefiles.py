@@ -1,34 +1,59 @@
-"""scores/<task>.<backend>/ of a run folder: reading what is there, writing what is new."""
+"""scores/<task>.<backend>[@<step>]/ of a run folder: reading what is there, writing what is new."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from harness.records.events import encode
 from harness.records.run_folder import RunFolder, read_json, write_atomic, write_json
 from harness.records.score import Document, Score
 from harness.records.suite import Score as Wanted
 
-DECIDES = ("limit", "num_fewshot", "apply_chat_template")
-"""Flags that change what is asked. The batch size only changes how fast, so another one keeps a score."""
+DECIDES: Mapping[str, Any] = {
+    "limit": None,
+    "num_fewshot": None,
+    "apply_chat_template": False,
+    "system_instruction": None,
+    "fewshot_as_multiturn": False,
+}
+"""Flags that change what is asked, and what they are in a score that does not name them. The others change nothing but
+how fast it goes, or what may run, so other values keep a score."""
+
+_LONGEST = 120  # bytes of a task's name in a folder's; file systems take 255
 
 
 def flags_of(wanted: Wanted) -> dict[str, Any]:
-    """The flags of a score record."""
-    return {name: getattr(wanted, name) for name in (*DECIDES, "batch_size")}
+    """The flags of a score record: all that was asked of lm-eval, as it is in force."""
+    flags = {name: getattr(wanted, name) for name in (*DECIDES, "batch_size", "confirm_run_unsafe_code")}
+    # As lm-eval's own command line has it: turns where there is a chat. Plain text has none.
+    turns = True if wanted.fewshot_as_multiturn is None else wanted.fewshot_as_multiturn
+    return {**flags, "fewshot_as_multiturn": turns and wanted.apply_chat_template is not False}
 
 
-def folder_of(folder: RunFolder, task: str, backend: str) -> Path:
-    """Where one task's score lies."""
-    return folder.scores / f"{task}.{backend}"
+def folder_of(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Path:
+    """Where one task's score lies; `step` is that of weights which training went on from."""
+    name = f"{_as_name(task)}.{backend}"
+    return folder.scores / (name if step is None else f"{name}@{step}")
 
 
-def read_score(folder: RunFolder, task: str, backend: str) -> Score | None:
+def _as_name(task: str) -> str:
+    """A task's name as part of a folder's: it may hold anything, a slash, a dot in front, hundreds of letters."""
+    name = quote(task, safe="()")
+    name = f"%2E{name[1:]}" if name.startswith(".") else name
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.sha256(task.encode()).hexdigest()[:16]}"
+
+
+def read_score(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Score | None:
     """The score that is there; None when it is missing, damaged or cut off before its documents."""
-    place = folder_of(folder, task, backend)
+    place = folder_of(folder, task, backend, step)
     value = read_json(place / "score.json")
     if value is None or not (place / "documents.jsonl").is_file():
         return None
@@ -38,10 +63,34 @@ def read_score(folder: RunFolder, task: str, backend: str) -> Score | None:
         return None
 
 
-def matches(score: Score, *, task_hash: str, weights_hash: str | None, flags: Mapping[str, Any]) -> bool:
-    """Whether the score is of these weights, this task and these flags."""
-    same = all(score.flags.get(name) == flags.get(name) for name in DECIDES)
+def matches(
+    score: Score,
+    *,
+    task_hash: str,
+    weights_hash: str | None,
+    flags: Mapping[str, Any],
+    template_hash: str | None = None,
+) -> bool:
+    """Whether the score is of these weights, this task, this template and these flags.
+
+    `template_hash` is that of `harness.score.tasktemplate`; None, which leaves it to the flags, where it cannot be told
+    beforehand.
+    """
+    same = all(score.flags.get(name, absent) == flags.get(name, absent) for name, absent in DECIDES.items())
+    same = same and (template_hash is None or score.template_hash == template_hash)
     return same and score.task_hash == task_hash and weights_hash is not None and score.weights_hash == weights_hash
+
+
+def read_documents(folder: RunFolder, task: str, backend: str, step: int | None = None) -> list[Document]:
+    """The documents of a score, in the order they were asked.
+
+    Raises:
+        OSError, ValueError: they cannot be read.
+    """
+    lines = (folder_of(folder, task, backend, step) / "documents.jsonl").read_text("utf-8").splitlines()
+    known = Document.__dataclass_fields__
+    found = [{key: value for key, value in json.loads(line).items() if key in known} for line in lines]
+    return [Document(**{**one, "logprobs": [float(value) for value in one.get("logprobs") or []]}) for one in found]
 
 
 def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) -> None:
@@ -50,9 +99,22 @@ def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) 
     Raises:
         OSError: the folder cannot be written.
     """
-    place = folder_of(folder, score.task, score.backend)
+    place = folder_of(folder, score.task, score.backend, score.step)
     (place / "score.json").unlink(missing_ok=True)
     for torn in place.glob(".*.tmp"):  # of a child that was killed while writing
         torn.unlink(missing_ok=True)
     write_atomic(place / "documents.jsonl", "".join(encode(asdict(document)) for document in documents))
     write_json(place / "score.json", score.to_json())
+
+
+def update_score(
+    folder: RunFolder, task: str, backend: str, step: int | None, change: Callable[[Score], Score]
+) -> None:
+    """Writes what became known of a score after it was written; nothing where there is none.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    score = read_score(folder, task, backend, step)
+    if score is not None:
+        write_json(folder_of(folder, task, backend, step) / "score.json", change(score).to_json())

@@ -28,18 +28,18 @@ _NEEDED = (
     (("doc_to_text", "use_prompt"), "what the model is shown"),
     (("doc_to_target", "use_prompt"), "what the right answer is"),
 )
-_HINT = "a task of lm-eval's own is used through its YAML: copy it beside the suite, or `include:` it"
+_HINT = "add it, or `include:` the YAML of a whole task; a task of lm-eval's own is named as it is, without a file"
 
 
-def wrong_with(config: Config, given: str, path: Path) -> Problem | None:
+def wrong_with(config: Config, given: str, path: Path | None) -> Problem | None:
     """What a task lacks to be scored; `given` is how the suite names it. What a task's own class does is not known."""
     if config.get("class") is not None:
         return None
-    where = Location(file=path)
-    kind = config.get("output_type", "generate_until")
+    where = Location(file=path) if path else None
+    kind = str(config.get("output_type", "generate_until"))
     if kind not in _DEFAULTS:
-        hint = did_you_mean(str(kind), _DEFAULTS)
-        return Problem(what=f"{given!r} has an unknown output_type {str(kind)!r}", where=where, hint=hint)
+        hint = did_you_mean(kind, _DEFAULTS)
+        return Problem(what=f"{given!r} has an unknown output_type {kind!r}", where=where, hint=hint)
     lacking = [(keys, says) for keys, says in _needed(kind) if all(config.get(key) is None for key in keys)]
     if lacking:
         said = ", ".join(f"{' or '.join(keys)} ({says})" for keys, says in lacking)
@@ -65,22 +65,24 @@ def _wrong_metrics(listed: Any) -> str | None:
 
 
 def metrics_of(config: Config) -> tuple[str, ...] | None:
-    """The metrics of a task that nothing is wrong with, as scores name them: `acc`, or `acc@filter` for filters' own.
+    """The metrics of a task, as scores name them: `acc`, or `acc@filter` for filters' own.
 
-    None where code decides them.
+    None where code decides them, or where they cannot be made out.
     """
     if config.get("class") is not None:
         return None
     listed = config.get("metric_list")
     if listed is None:
-        names: list[Any] = list(_DEFAULTS[config.get("output_type", "generate_until")])
+        names: list[Any] = list(_DEFAULTS.get(config.get("output_type", "generate_until"), (None,)))
+    elif isinstance(listed, list):
+        names = [_named(entry, "metric") for entry in listed]
     else:
-        names = [entry["metric"] for entry in listed]
-    filters = [_name(entry) for entry in config.get("filter_list") or [{"name": "none"}]]
+        return None
+    filters = [_named(entry, "name") for entry in config.get("filter_list") or [{"name": "none"}]]
     if not all(isinstance(name, str) for name in (*names, *filters)):
         return None
     return tuple(name if choice == "none" else f"{name}@{choice}" for choice in filters for name in names)
 
 
-def _name(entry: Any) -> Any:
-    return entry.get("name") if isinstance(entry, Mapping) else None
+def _named(entry: Any, key: str) -> Any:
+    return entry.get(key) if isinstance(entry, Mapping) else None

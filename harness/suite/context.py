@@ -24,8 +24,11 @@ class Scoring(Protocol):
     def check_backend(self, name: str) -> Problem | None:
         """What is wrong with asking for a backend."""
 
-    def task_metrics(self, name: str, root: Path) -> tuple[str, tuple[str, ...]] | None:
-        """A task's own name and its metrics; None where they are not known."""
+    def task_metrics(self, name: str, root: Path) -> Mapping[str, tuple[str, ...] | None]:
+        """What a name stands for (one task, or a group's and the groups themselves), each with its metrics.
+
+        None where those are not known; nothing where something is wrong with the name.
+        """
 
 
 @dataclass(slots=True)
@@ -35,9 +38,10 @@ class Context:
     `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `any_method` says that
     one of them is misspelled, so that they may be any. `stages` are the names of its stages, None where they cannot be
     made out. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of the
-    tasks that the suite scores, by the task's own name; `scored` says whether it wants to score at all. `misspelled`
-    are the sections that unknown keys at the top of the file may mean. `again`: what is wrong has been told and left
-    out, so that what now seems wrong is only left out as well.
+    tasks that the suite scores, by the task's own name (None: not known); `every_task` says that no further ones are
+    scored; `scored` says whether it wants to score at all. `misspelled` are the sections that unknown keys at the top
+    of the file may mean. `again`: what is wrong has been told and left out, so that what now seems wrong is only left
+    out as well.
     """
 
     problems: Problems
@@ -48,7 +52,8 @@ class Context:
     stages: tuple[str, ...] | None = ()
     scoring: Scoring | None = None
     scored: bool = False
-    metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    every_task: bool = False
     misspelled: frozenset[str] = frozenset()
     again: bool = False
     reported: set[int] = field(default_factory=set)

@@ -90,6 +90,13 @@ def read_score(ctx: Context, node: Node) -> Score | None:
     ctx.scored = True
     found = record(ctx, Score, node, "score")
     _check_scoring(ctx, node)
+    if found and found.fewshot_as_multiturn and not found.apply_chat_template:
+        ctx.add(
+            "fewshot_as_multiturn needs the chat template",
+            node.entries["fewshot_as_multiturn"],
+            why="without it prompts are plain text, which has no turns",
+            hint="add apply_chat_template: true",
+        )
     if found is None:
         return None
     tasks = node.entries["tasks"].items
@@ -114,7 +121,8 @@ def _check_scoring(ctx: Context, node: Node) -> None:
         if unusable is not None:
             ctx.problems.place(unusable, backend)
     known = [ctx.scoring.task_metrics(name, root) for name in tasks]
-    ctx.metrics = dict(one for one in known if one is not None)
+    ctx.metrics = {task: marks for one in known for task, marks in one.items()}
+    ctx.every_task = bool(known) and all(known)
 
 
 def read_decide(ctx: Context, node: Node, score: Score | None) -> Decide | None:
@@ -167,9 +175,12 @@ def _metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> N
             hint="add score: {tasks: [" + name.split(".")[1] + "]}",
         )
         return
-    tasks = list(ctx.metrics) if len(ctx.metrics) == len(score.tasks) else score.tasks
-    if task not in tasks and not any(_is_path(other) for other in tasks):
-        ctx.add(f"{name} is never measured: {task!r} is not among score.tasks", at, hint=did_you_mean(task, tasks))
+    if task in ctx.metrics or task in score.tasks or (ctx.scoring is not None and not ctx.every_task):
+        return
+    if ctx.scoring is None and any(_is_path(other) for other in score.tasks):
+        return
+    tasks = list(ctx.metrics) or score.tasks
+    ctx.add(f"{name} is never measured: {task!r} is not among score.tasks", at, hint=did_you_mean(task, tasks))
 
 
 def _is_path(task: str) -> bool:

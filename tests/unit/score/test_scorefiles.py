@@ -17,7 +17,15 @@ from harness.records.run_folder import RunFolder
 from harness.records.score import Document, Score
 from harness.score.scorefiles import DECIDES, flags_of, folder_of, matches, read_score, write_score
 
-FLAGS = {"limit": None, "num_fewshot": None, "apply_chat_template": False, "batch_size": 64}
+FLAGS = {
+    "limit": None,
+    "num_fewshot": None,
+    "apply_chat_template": False,
+    "system_instruction": None,
+    "fewshot_as_multiturn": False,
+    "batch_size": 64,
+    "confirm_run_unsafe_code": False,
+}
 SCORE = Score(
     task="t",
     backend="hf",
@@ -93,6 +101,54 @@ def test_what_a_killed_child_left_half_written_goes(tmp_path: Path) -> None:
 
 def test_flags_are_those_of_the_suite() -> None:
     assert flags_of(suite.Score(tasks=["t"], limit=3)) == {**FLAGS, "limit": 3}
+    wanted = suite.Score(tasks=["t"], system_instruction="Be brief.", confirm_run_unsafe_code=True, batch_size=2)
+    more = {"system_instruction": "Be brief.", "confirm_run_unsafe_code": True, "batch_size": 2}
+    assert flags_of(wanted) == {**FLAGS, **more}
+
+
+@pytest.mark.parametrize(
+    ("template", "asked", "turns"),
+    [(False, None, False), (False, False, False), (True, None, True), ("rag", None, True), (True, False, False)],
+)
+def test_examples_are_turns_where_there_is_a_chat(template: bool | str, asked: bool | None, turns: bool) -> None:
+    wanted = suite.Score(tasks=["t"], apply_chat_template=template, fewshot_as_multiturn=asked)
+    assert flags_of(wanted)["fewshot_as_multiturn"] is turns
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["a/b", "../up", ".hidden", "a b", "ü" * 90, "x" * 300, "mmlu_(general)", "v1.1", "group::task", "a@3", "%41", "A"],
+)
+def test_any_name_has_a_folder_of_its_own(tmp_path: Path, task: str) -> None:
+    folder = RunFolder(tmp_path)
+    place = folder_of(folder, task, "hf")
+    assert place.parent == folder.scores
+    write_score(folder, replace(SCORE, task=task), [_document()])
+    read = read_score(folder, task, "hf")
+    assert read is not None
+    assert read.task == task
+    assert [path.parent for path in folder.scores.glob("*/score.json")] == [place]
+    others = {folder_of(folder, other, "hf", step) for other in ("a", "b", "x" * 299, "A.hf") for step in (None, 3)}
+    assert place not in others
+
+
+def test_steps_are_told_from_names() -> None:
+    folder = RunFolder(Path("run"))
+    assert folder_of(folder, "t", "hf", 3).name == "t.hf@3"
+    assert folder_of(folder, "t.hf@3", "hf").name == "t.hf%403.hf"
+
+
+def test_a_score_that_says_less_is_one_of_plain_prompts() -> None:
+    old = replace(SCORE, flags={"limit": None, "num_fewshot": None, "apply_chat_template": False, "batch_size": 64})
+    plain = flags_of(suite.Score(tasks=["t"]))
+    assert matches(old, task_hash="task", weights_hash="weights", flags=plain)
+    assert not matches(old, task_hash="task", weights_hash="weights", flags={**plain, "system_instruction": "x"})
+
+
+@pytest.mark.parametrize(("known", "same"), [(None, True), ("template", True), ("other", False)])
+def test_a_score_is_of_one_template(known: str | None, same: bool) -> None:
+    score = replace(SCORE, template_hash="template")
+    assert matches(score, task_hash="task", weights_hash="weights", flags=FLAGS, template_hash=known) is same
 
 
 @given(
@@ -100,7 +156,10 @@ def test_flags_are_those_of_the_suite() -> None:
         {
             "limit": st.sampled_from([None, 1, 2]),
             "num_fewshot": st.sampled_from([None, 0, 5]),
-            "apply_chat_template": st.booleans(),
+            "apply_chat_template": st.sampled_from([False, True, "rag"]),
+            "system_instruction": st.sampled_from([None, "", "Be brief."]),
+            "fewshot_as_multiturn": st.booleans(),
+            "confirm_run_unsafe_code": st.booleans(),
             "batch_size": st.integers(1, 128),
         }
     ),

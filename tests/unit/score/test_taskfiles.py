@@ -55,9 +55,15 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     assert ".yaml" in str(problem.hint)
 
 
-def test_a_far_name_gets_them_all() -> None:
-    (problem,) = check_tasks(["gsm8k"], Path())
+def test_a_far_name_gets_the_shipped_ones() -> None:
+    (problem,) = check_tasks(["qqqqqqqqqqqqqqqqqqqqqq"], Path())
     assert all(name in str(problem.hint) for name in TASKS)
+    assert "14,683" in str(problem.why)
+
+
+def test_lm_evals_tasks_are_near_too() -> None:
+    (problem,) = check_tasks(["gsm8kk"], Path())
+    assert "'gsm8k'" in str(problem.hint)
 
 
 def test_every_problem_at_once(tmp_path: Path) -> None:
@@ -76,10 +82,17 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ("", "must be a mapping"),
         ("- a\n- b\n", "must be a mapping"),
         ("output_type: generate_until\n", "names no task"),
-        ("group: many\ntask: [a, b]\n", "group of tasks"),
-        ("task: [a, b]\n", "group of tasks"),
-        ("task: a/b\n", "task name 'a/b' cannot be used"),
-        ("task: a.b\n", "task name 'a.b' cannot be used"),
+        ("group: many\ntask: [a, b]\n", "the group 'many' names 'a', which is no task, group or tag"),
+        ("task: [a, b]\n", "a list of tasks without a name"),
+        ('task: "a\\nb"\n', "task name 'a\\nb' cannot be used"),
+        ("task: ' a'\n", "task name ' a' cannot be used"),
+        (f"task: {'a' * 201}\n", "cannot be used"),
+        ("group: many\n", "the group 'many' names no tasks"),
+        ("group: many\ntask: one\n", "the group 'many' names no tasks"),
+        ("group: many\ntask: [many]\n", "the group 'many' is inside itself"),
+        ("group: many\ntask: [3]\n", "has a member that names nothing"),
+        ("group: many\ntask: [arithmetic_mc]\naggregate_metric_list: [{weight_by_size: true}]\n", "names no metric"),
+        ("group: arithmetic_mc\ntask: [arithmetic_mc]\n", "the group 'arithmetic_mc' is inside itself"),
         ("task: pydoc_mc\n", "task name 'pydoc_mc' cannot be used"),
         ("task: mmlu\n", "no whole task: it lacks custom_dataset or dataset_path"),
         (WHOLE.replace("doc_to_text: q\n", ""), "it lacks doc_to_text or use_prompt (what the model is shown)"),
@@ -122,7 +135,7 @@ def test_two_tasks_of_one_name(tmp_path: Path) -> None:
 def test_a_task_of_python_code_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("task: mine\nclass: !function code.Mine\n")
     assert check_tasks(["mine.yaml"], tmp_path) == []
-    assert task_metrics("mine.yaml", tmp_path) is None
+    assert task_metrics("mine.yaml", tmp_path) == {"mine": None}
 
 
 @pytest.mark.parametrize(
@@ -137,19 +150,18 @@ def test_a_task_of_python_code_is_taken_as_it_is(tmp_path: Path) -> None:
 )
 def test_metrics_are_read_from_the_task(tmp_path: Path, more: str, metrics: tuple[str, ...] | None) -> None:
     (tmp_path / "mine.yaml").write_text(WHOLE + more)
-    assert task_metrics("mine.yaml", tmp_path) == (None if metrics is None else ("mine", metrics))
+    assert task_metrics("mine.yaml", tmp_path) == {"mine": metrics}
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_shipped_tasks_main_metric_is_among_its_metrics(name: str) -> None:
-    found = task_metrics(name, Path())
-    assert found is not None
+    (found,) = task_metrics(name, Path()).items()
     assert found[0] == name
-    assert TASKS[name].metric in found[1]
+    assert TASKS[name].metric in (found[1] or ())
 
 
 def test_a_task_that_is_not_there_has_no_metrics(tmp_path: Path) -> None:
-    assert task_metrics("nope", tmp_path) is None
+    assert task_metrics("nope", tmp_path) == {}
 
 
 def test_a_task_named_twice_is_one_task() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,14 +25,17 @@ class Known:
 
     def wrong_tasks(self, names: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
         broken = Problem(what="not YAML", where=Location(file=root / "broken.yaml", line=3))
-        unknown = [(name, Problem(what=f"unknown task {name!r}")) for name in names if name not in self.metrics]
+        known = {*self.metrics, "group"}
+        unknown = [(name, Problem(what=f"unknown task {name!r}")) for name in names if name not in known]
         return [(name, broken if name == "broken.yaml" else problem) for name, problem in unknown]
 
     def check_backend(self, name: str) -> Problem | None:
         return Problem(what=f"no {name}") if name == "vllm" else None
 
-    def task_metrics(self, name: str, root: Path) -> tuple[str, tuple[str, ...]] | None:
-        return (name.removesuffix(".yaml"), self.metrics[name]) if name in self.metrics else None
+    def task_metrics(self, name: str, root: Path) -> Mapping[str, tuple[str, ...] | None]:
+        if name == "group":
+            return {"one": ("acc",), "code": None, "group": ("acc",)}
+        return {name.removesuffix(".yaml"): self.metrics[name]} if name in self.metrics else {}
 
 
 def told(tmp_path: Path, catalog: Catalog, text: str) -> list[str]:
@@ -70,6 +73,30 @@ def told(tmp_path: Path, catalog: Catalog, text: str) -> list[str]:
         (
             "score: {tasks: [one, mine.yaml]}\ndecide: {maximise: score.other.acc}",
             ["5:20 score.other.acc is never measured: 'other' is not among score.tasks"],
+        ),
+        (
+            "score: {tasks: [one], fewshot_as_multiturn: true, floor: 1}",
+            ["4:58 score.floor wants true or false, not the number 1"],
+        ),
+        (
+            "score: {tasks: [one], fewshot_as_multiturn: true}",
+            ["4:45 fewshot_as_multiturn needs the chat template"],
+        ),
+        (
+            "score: {tasks: [one], apply_chat_template: '', system_instruction: 3}",
+            [
+                "4:44 score.apply_chat_template must be true, false or the name of one of the tokenizer's chat "
+                'templates, not the text ""',
+                "4:68 score.system_instruction wants text, or null, not the number 3",
+            ],
+        ),
+        (
+            "score: {tasks: [group]}\n"
+            "decide: {maximise: score.group.f1, keep: {score.two.acc: '> 0', score.code.x: '> 0'}}",
+            [
+                "5:20 unknown metric of group: 'f1'",
+                "5:43 score.two.acc is never measured: 'two' is not among score.tasks",
+            ],
         ),
         (
             "decide: {keep: {foo: '<= 3', train_seconds: '< 3 GiB'}, maximise: final_loss}",
