@@ -35,6 +35,8 @@ COMMON = _fields(
     _field("lr_scheduler_kwargs", "null object", None),
     _field("optim", "string", "adamw_torch"),
     _field("output_dir", "null string", None),
+    _field("save_strategy", "string", "steps"),
+    _field("save_steps", "integer number", 500),
 )
 
 CATALOG = Catalog(

@@ -20,7 +20,7 @@ RICH: Mapping[str, Any] = {
         "method": "sft",
         "model": {"shape": "tiny", "seed": 1},
         "data": {"source": "arithmetic", "rows": 20},
-        "train": {"max_steps": 10, "learning_rate": 1e-4, "packing_strategy": None},
+        "train": {"max_steps": 10, "learning_rate": 1e-4, "packing_strategy": None, "save_steps": 4},
         "measure": {"warmup_steps": 2},
         "limits": {"timeout": "5m", "retries": 0},
         "checkpoint": "keep",
@@ -54,7 +54,7 @@ RICH: Mapping[str, Any] = {
     ],
     "baseline": {"recipe": "dpo", "lora": "r8", "train.weight_decay": "much"},
     "replicates": {"seeds": [0, 1]},
-    "score": {"tasks": ["arithmetic_mc"], "limit": 5},
+    "score": {"tasks": ["arithmetic_mc"], "limit": 5, "every": "checkpoint"},
     "decide": {"maximise": "score.arithmetic_mc.acc", "keep": {"train_seconds": "<= 60"}},
 }
 ROWS = "".join(json.dumps({"q": f"{n}+1=", "a": str(n + 1), "b": "x"}) + "\n" for n in range(5))

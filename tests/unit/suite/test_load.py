@@ -186,6 +186,7 @@ def test_score_and_decide(suite_of: SuiteOf) -> None:
     )
     assert suite.score is not None
     assert (suite.score.tasks, suite.score.limit, suite.score.floor) == (["arithmetic_mc"], 5, True)
+    assert suite.score.every == "end"
     assert suite.decide is not None
     assert suite.decide.keep == {"peak_host_memory": "<= 2 GiB", "train_seconds": "< 10m"}
 

@@ -46,7 +46,12 @@ IN_BASE: list[One] = [
     ("  train: {hub_token: hf_x}", 11, "train.hub_token does not belong in a suite", "HF_TOKEN"),
     ("  train: {push_to_hub: false}", 11, "train.push_to_hub does not belong in a suite", "this machine"),
     ("  train: {report_to: none}", 11, "train.report_to does not belong in a suite", "records what TRL logs"),
-    ("  train: {save_steps: 5}", 11, "train.save_steps does not belong in a suite", "once, at the end"),
+    (
+        "  train: {save_total_limit: 5}",
+        11,
+        "train.save_total_limit does not belong in a suite",
+        "`score: {every: checkpoint}` takes train.save_steps",
+    ),
     (
         "  train: {resume_from_checkpoint: x}",
         11,
@@ -213,6 +218,15 @@ AT_TOP: list[One] = [
         30,
         "score.backend must be 'auto', 'hf' or 'vllm', not the text \"vlm\"",
         "'vllm'",
+    ),
+    *(
+        (
+            f"score: {{tasks: [a], every: {every}}}",
+            28,
+            f"score.every must be end, checkpoint or a number of optimizer steps above 0, not {said}",
+            None,
+        )
+        for every, said in (("0", "the number 0"), ("epoch", 'the text "epoch"'), ("true", "true"), ("null", "null"))
     ),
     ("score: {tasks: [a], limit: 0}", 28, "score.limit should be greater than or equal to 1, not the number 0", None),
     ("decide: {}", 9, "decide needs exactly one of maximise, minimise", None),
