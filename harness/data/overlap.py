@@ -34,10 +34,14 @@ _Array = Any  # numpy's: ids (int32), values and hashes (uint64), places, owners
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """What of a document a training could have seen: the question as it is asked, and the answers to it."""
+    """What of a document a training could have seen: the question as it is asked, and the answers to it.
+
+    `also` holds other wordings of the question, such as the question without the task's template around it.
+    """
 
     question: str
     answers: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +116,23 @@ class Index:
         ]
 
     def _add(self, document: int, text: Text, flat: list[int]) -> Iterator[tuple[int, int]]:
-        """Takes a document in; gives where in `flat` its question and each variant begin, and their lengths."""
-        question = words(text.question)
-        answers = [words(answer) for answer in text.answers]
-        for variant in (question, *(question + answer for answer in answers)):
-            if variant:
-                self._variants.setdefault(" ".join(variant), []).append(document)
-        self.short.append(max(len(question) + len(answer) for answer in answers or [[]]) < N)
-        before = question  # of further answers only those of its words that a run with the answer's can hold
-        for answer in answers or [[]]:
-            at = len(flat)
-            flat.extend(self._vocabulary.setdefault(word, len(self._vocabulary)) for word in (*before, *answer))
-            if before is question or len(question) < N:
-                yield at, len(question)
-                yield at, len(question) + len(answer)
-            flat.append(0)
-            before = question[1 - N :]
+        """Takes a document in; gives where in `flat` its questions, alone and with each answer, begin, and how long."""
+        answers = [words(answer) for answer in text.answers] or [[]]
+        questions = [words(question) for question in (text.question, *text.also)]
+        self.short.append(max(map(len, questions)) + max(map(len, answers)) < N)
+        for question in questions:
+            for variant in (question, *(question + answer for answer in answers)):
+                if variant:
+                    self._variants.setdefault(" ".join(variant), []).append(document)
+            before = question  # of further answers only those of its words that a run with the answer's can hold
+            for answer in answers:
+                at = len(flat)
+                flat.extend(self._vocabulary.setdefault(word, len(self._vocabulary)) for word in (*before, *answer))
+                if before is question or len(question) < N:
+                    yield at, len(question)
+                    yield at, len(question) + len(answer)
+                flat.append(0)
+                before = question[1 - N :]
 
     def search(self, rows: Iterable[Numbered]) -> Hits:
         """Looks for every document in these rows, as they are given to a trainer."""
