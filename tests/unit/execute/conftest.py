@@ -39,6 +39,7 @@ class Bench:
         timeout_s: float = 60.0,
         host_memory: int | None = None,
         checkpoint: str = "keep",
+        save_every: float | None = None,
         seed: int = 0,
     ) -> Trial:
         cell = Cell(id=f"c-{name}", name=name, kind=kind, levels={}, config={})
@@ -65,6 +66,7 @@ class Bench:
             host_memory=host_memory,
             retries=retries,
             checkpoint=checkpoint,
+            save_every=save_every,
         )
         return trial
 

@@ -46,3 +46,20 @@ def test_packing_leaves_no_padding_and_lora_trains_less() -> None:
     full, adapter = summarise(events_of()), summarise(events_of(lora={"r": 8}))
     assert adapter["trainable_parameters"] < full["trainable_parameters"]
     assert adapter["peak_host_memory"] < full["peak_host_memory"]
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"),
+    [
+        (None, []),
+        (15, [15, 30]),
+        (20, [20]),  # the last step's are those of the end
+        (0.25, [10, 20, 30]),
+        ("epoch", [10, 20, 30]),
+        (100, []),
+    ],
+)
+def test_weights_on_the_way_are_made_up_at_their_steps(every: float | str | None, steps: list[int]) -> None:
+    values: dict[str, Any] = dict.fromkeys(Spec.__dataclass_fields__)
+    made_up = MadeUp(Spec(**{**values, "cell_id": "c", "train": {"max_steps": 40}, "save_every": every}))
+    assert [step for step in range(1, 41) if made_up.saves_at(step)] == steps

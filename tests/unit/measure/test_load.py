@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,39 @@ def test_a_quota_is_found(file: str, text: str, limited: bool, tmp_path: Path) -
     (tmp_path / file).write_text(text + "\n")
     assert quota(tmp_path) is limited
     assert quota(tmp_path / "none") is False
+
+
+def test_saving_within_training_is_not_of_the_window(tmp_path: Path) -> None:
+    def at(busy: float, idle: float, waited: float) -> None:
+        _proc(tmp_path / "proc", busy=busy, idle=idle, waited=waited)
+
+    at(100, 50, 2.0)
+    with Recorder(tmp_path / "events.jsonl") as recorder:
+        load = HostLoad(recorder, proc=tmp_path / "proc", groups=tmp_path / "none")
+        load.phase_begin("save")  # nothing is measured yet
+        load.phase_end("save")
+        load.train_begin()
+        load.step_end({"step": 1, "measured": False})
+        at(110, 52, 2.1)
+        load.phase_begin("save")
+        at(200, 80, 9.1)  # the kernel writes, and others look as if they took the cores
+        load.phase_end("save")
+        at(220, 81, 9.2)
+        load.phase_begin("eval")  # stays in
+        load.phase_end("eval")
+        load.train_end()
+        load.phase_begin("save")
+        load.phase_end("save")
+    (event,) = read_events(tmp_path / "events.jsonl")
+    values = event["values"]
+    assert (values["busy"], values["idle"]) == pytest.approx((30, 3), abs=0.2)
+    assert values["waited"] == pytest.approx(0.2)
+
+
+def test_the_time_of_saving_is_taken_out_of_the_window_too(tmp_path: Path) -> None:
+    _proc(tmp_path / "proc", busy=1, idle=1, waited=None)
+    first = reading(tmp_path / "proc", ())
+    since, until = replace(first, at=first.at + 1), replace(first, at=first.at + 5, busy=first.busy + 3)
+    later = first.later(since, until)
+    assert (later.at - first.at, later.busy - first.busy) == pytest.approx((4, 3))
+    assert later.waits is None

@@ -58,6 +58,14 @@ def test_startup_ends_where_the_first_step_began() -> None:
     assert "train_seconds" not in summarise(events[:2])  # it never ended
 
 
+def test_saving_within_training_is_none_of_its_time() -> None:
+    edges = [("train", 1.0, "start"), ("eval", 2.0, "start"), ("eval", 3.0, "end"), ("save", 4.0, "start")]
+    edges += [("save", 6.0, "end"), ("save", 7.0, "start"), ("save", 7.5, "end"), ("train", 9.0, "end")]
+    edges += [("save", 9.0, "start"), ("save", 99.0, "end")]
+    events = [{"t": t, "kind": "phase", "name": name, "edge": edge} for name, t, edge in edges]
+    assert summarise(events)["train_seconds"] == pytest.approx(8.0 - 2.5)
+
+
 def test_curves_give_first_and_final_tenths() -> None:
     logs = [
         {"t": float(i), "kind": "log", "step": i, "values": {"loss": 10.0 - i / 10, "rewards/margins": i / 10}}
