@@ -93,6 +93,7 @@ class _Run:
         self.observer.planned(self.plan.trials, dict(self.outcomes))
         self._mend_specs()
         self._tell_lost_checkpoints()
+        self._tell_other_steps()
         to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]
         if to_run:
             self.engine.warm()
@@ -177,3 +178,22 @@ class _Run:
                     f"the checkpoint of {trial.name} is gone; its figures stand, and it cannot be scored again "
                     f"(`--only {trial.name} --force` trains it anew)"
                 )
+
+    def _tell_other_steps(self) -> None:
+        """What is saved on the way is no part of a trial's identity: asking for it later trains nothing again."""
+        for trial in self.plan.trials:
+            asked, folder = self.specs[trial.id].save_every, self.folders[trial.id]
+            fine = trial.id in self.outcomes and self.outcomes[trial.id].outcome == "ok"
+            if asked is None or not fine or (folder.spec() or {}).get("save_every") == asked:
+                continue
+            steps = ", ".join(map(str, folder.step_hashes())) or "none"
+            self.observer.message(
+                f"{trial.name} was trained before its weights were to be saved every {_period(asked)}: of steps on the "
+                f"way it has {steps} (`--only {trial.name} --force` trains it anew)"
+            )
+
+
+def _period(every: float | str) -> str:
+    if isinstance(every, str):
+        return every
+    return f"{every:g} steps" if every >= 1 else f"{every:.3g} of all steps"

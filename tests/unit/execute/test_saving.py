@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.execute import DebugEngine
+from harness.records.progress import Silent
 from tests.unit.execute.conftest import Bench
 
 
@@ -31,7 +34,7 @@ def test_a_failed_attempt_leaves_none_and_takes_none(bench: Bench, end: str) -> 
     assert (failed.outcome == "ok", failed.step_hashes, _left(bench)) == (False, {}, [])
     bench.run(retry="failed")
     first = bench.folder("a").step_hashes()
-    bench.specs["t-a"] = bench.specs["t-a"].from_json({**bench.specs["t-a"].to_json(), "save_every": 1})
+    bench.specs["t-a"] = replace(bench.specs["t-a"], save_every=1)
     bench.run(DebugEngine({"a": end}), force=True)  # type: ignore[dict-item]
     assert [step for step, _ in bench.folder("a").checkpoints()] == [2, 4, 6]
     assert bench.folder("a").step_hashes() == first
@@ -48,3 +51,22 @@ def test_what_a_killed_run_left_half_written_goes_when_its_attempt_is_closed(ben
     bench.run()
     assert [attempt.outcome().outcome for attempt in run.attempts()] == ["ok", "interrupted"]  # type: ignore[union-attr]
     assert _left(bench) == ["checkpoint", "checkpoints"]
+
+
+def test_asking_for_other_steps_later_trains_nothing_and_says_so(bench: Bench) -> None:
+    bench.trial("a", save_every=3)
+    bench.run()
+    assert _said(bench) == []
+    bench.specs["t-a"] = replace(bench.specs["t-a"], save_every=2)
+    (said,) = _said(bench)
+    assert len(bench.folder("a").attempts()) == 1
+    assert "every 2 steps: of steps on the way it has 3, 6 (`--only a --force`" in said
+    bench.specs["t-a"] = replace(bench.specs["t-a"], save_every=None)
+    assert _said(bench) == []
+
+
+def _said(bench: Bench) -> list[str]:
+    """The messages of another run."""
+    observer = Silent()
+    bench.run(observer=observer)
+    return [what for kind, what in observer.told if kind == "message"]
