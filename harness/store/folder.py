@@ -11,23 +11,26 @@ from harness.errors import Location, Problem
 from harness.records import fingerprint
 from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder, read_json
-from harness.store import events, lines, plain
+from harness.store import documents, events, plain, scores
 from harness.store.rows import Rows
 
-TRIAL, SCORES = "trial", "scores"
+TRIAL, SCORES = "trial", "scores/"
 _SCORE_AGAIN = "`harness score --force` scores it again"
 
 
 def signatures(folder: RunFolder) -> dict[str, str]:
-    """The state of each part (trial, attempts/<n>, scores) by the sizes and modification times of its files.
+    """The state of each part (trial, attempts/<n>, scores/<name>) by the sizes and modification times of its files.
 
     It is taken before the files are read, so a file that changes meanwhile is read again the next time.
     """
     attempts = folder.attempts()
     parts = {TRIAL: _signature([folder.spec_file, *folder.environment_files()])}
     parts |= {_part(attempt): _signature([*_event_files(attempt), attempt.outcome_file]) for attempt in attempts}
-    files = [path for score in _score_folders(folder) for path in (score / "score.json", score / "documents.jsonl")]
-    return parts | ({SCORES: _signature(files, named=True)} if files else {})
+    parts |= {
+        SCORES + place.name: _signature([place / "score.json", place / "documents.jsonl"])
+        for place in scores.folders_of(folder)
+    }
+    return parts | {SCORES + file.name: _signature([file]) for file in scores.overlaps_of(folder)}
 
 
 def _part(attempt: Attempt) -> str:
@@ -43,20 +46,14 @@ def _further(attempt: Attempt) -> list[Path]:
     return sorted(attempt.path.glob("events.rank*.jsonl"))
 
 
-def _score_folders(folder: RunFolder) -> list[Path]:
-    # score.json is written last: a folder without one is a scoring that has not finished.
-    return sorted(path.parent for path in folder.scores.glob("*/score.json"))
-
-
-def _signature(files: list[Path], *, named: bool = False) -> str:
+def _signature(files: list[Path]) -> str:
     said = []
     for path in files:
         try:
             status = path.stat()
-            state = f"{status.st_size}:{status.st_mtime_ns}"
+            said.append(f"{status.st_size}:{status.st_mtime_ns}")
         except OSError:
-            state = "-"
-        said.append(f"{path.parent.name}/{path.name}={state}" if named else state)
+            said.append("-")
     return " ".join(said)
 
 
@@ -73,13 +70,13 @@ class Reader:
     problems: list[Problem] = field(default_factory=list)
 
     def read(self, part: str) -> None:
-        """The rows of one part: trial, scores, or attempts/<n>."""
+        """The rows of one part: trial, attempts/<n>, or scores/<name>."""
         if part == TRIAL:
             self._trial()
             self._environments()
-        elif part == SCORES:
-            for path in _score_folders(self.folder):
-                self._score(path)
+        elif part.startswith(SCORES):
+            path = self.folder.scores / part.removeprefix(SCORES)
+            self._overlap(path) if part.endswith(scores.OVERLAP) else self._score(path)
         else:
             number = int(part.rpartition("/")[2])
             self._attempt(Attempt(self.folder.path / "attempts" / str(number), number))
@@ -167,57 +164,27 @@ class Reader:
         return None
 
     def _score(self, path: Path) -> None:
-        score = read_json(path / "score.json")
-        if score is None or not isinstance(score.get("task"), str) or not isinstance(score.get("metrics"), dict):
-            self._problem(
-                path / "score.json", "score.json cannot be read", hint="score it again: harness score --force"
-            )
+        score = scores.score_of(path)
+        if score is None:
+            self._problem(path / "score.json", "score.json cannot be read", hint=_SCORE_AGAIN)
             return
-        task, backend = score["task"], plain.text(score.get("backend")) or "unknown"
-        stderr, higher = plain.mapping(score.get("stderr")), plain.mapping(score.get("higher_is_better"))
-        for metric, value in score["metrics"].items():
-            better = higher.get(metric)
-            self.rows.add(
-                "scores",
-                *(
-                    self.suite,
-                    self.trial_id,
-                    task,
-                    backend,
-                    metric,
-                    plain.figure(value),
-                    plain.figure(stderr.get(metric)),
-                ),
-                better if isinstance(better, bool) else None,
-                plain.integer(score.get("n_documents")),
-                *(plain.text(score.get(key)) for key in ("task_hash", "task_version", "weights_hash")),
-                *(plain.json_text(plain.mapping(score.get(key))) for key in ("flags", "versions")),
-                plain.text(score.get("scored_at")),
-                plain.figure(score.get("duration_s")),
-            )
-        self._documents(path / "documents.jsonl", task, backend)
-
-    def _documents(self, path: Path, task: str, backend: str) -> None:
+        file = path / "documents.jsonl"
         try:
-            parsed = lines.parse(path.read_bytes(), may_be_torn=False)
+            found = documents.read(file.read_bytes())
         except OSError as error:
-            self._problem(path, "documents.jsonl cannot be read", why=str(error), hint=_SCORE_AGAIN)
-            return
-        for place, document in enumerate(parsed.objects):
-            logprobs = document.get("logprobs")
-            self.rows.add(
-                "score_documents",
-                *(self.suite, self.trial_id, task, backend, plain.integer(document.get("index", place))),
-                *(
-                    plain.text(document.get(key))
-                    for key in ("doc_hash", "prompt_hash", "target_hash", "target", "response")
-                ),
-                plain.pairs(document.get("metrics"), plain.figure),
-                [plain.figure(value) for value in logprobs] if isinstance(logprobs, list) else [],
-            )
-        if parsed.unreadable:
-            what = f"{parsed.unreadable} of its lines are no documents"
-            self._problem(path, what, line=parsed.first_unreadable, hint=_SCORE_AGAIN)
+            self._problem(file, "documents.jsonl cannot be read", why=str(error), hint=_SCORE_AGAIN)
+            found = documents.read(b"")
+        self.rows.add_score(scores.rows_of(self.suite, self.trial_id, path.name, score, found), found)
+        if found.unreadable:
+            what = f"{found.unreadable} of its lines are no documents"
+            self._problem(file, what, line=found.first_unreadable, hint=_SCORE_AGAIN)
+
+    def _overlap(self, path: Path) -> None:
+        row = scores.overlap_row(path)
+        if row is None:
+            self._problem(path, f"{path.name} cannot be read", hint=_SCORE_AGAIN)
+        else:
+            self.rows.add("data_overlaps", self.suite, self.trial_id, *row)
 
     def _problem(
         self, path: Path, what: str, *, line: int | None = None, why: str | None = None, hint: str | None = None
@@ -227,10 +194,15 @@ class Reader:
 
 def _outcome_row(outcome: Outcome | None) -> tuple[Any, ...]:
     if outcome is None:
-        return (None,) * 9
+        return (None,) * 10
     texts = (outcome.outcome, outcome.phase, outcome.cause, outcome.started_at, outcome.ended_at)
-    hashes = (outcome.environment, outcome.weights_hash, outcome.data_fingerprint)
-    return (*map(plain.text, texts), plain.figure(outcome.duration_s), *map(plain.text, hashes))
+    return (
+        *map(plain.text, texts),
+        plain.figure(outcome.duration_s),
+        *map(plain.text, (outcome.environment, outcome.weights_hash)),
+        plain.pairs(outcome.step_hashes, plain.text),
+        plain.text(outcome.data_fingerprint),
+    )
 
 
 def _texts(value: Any) -> list[str | None]:

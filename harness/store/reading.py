@@ -58,7 +58,7 @@ class Reading:
         change = Change()
         for folder in folders:
             self._folder(folder, change)
-            if change.rows.n_samples >= BATCH_SAMPLES or len(change.rows.tables["score_documents"]) >= BATCH_DOCUMENTS:
+            if change.rows.n_samples >= BATCH_SAMPLES or change.rows.n_documents >= BATCH_DOCUMENTS:
                 yield change
                 change = Change()
         if change.replaced:

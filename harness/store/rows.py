@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.store import plain
+from harness.store.documents import Documents
 from harness.store.events import Column
+from harness.store.scores import ScoreRows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -16,16 +18,14 @@ COLUMNS: dict[str, str] = {
     "trials": "suite trial_id name cell_id cell_name kind method levels:map_text seed:int starts_from suite_file "
     "question folder spec",
     "attempts": "suite trial_id attempt:int outcome phase cause started_at ended_at duration_s:float environment "
-    "weights_hash data_fingerprint active facts disturbed:list_text breakdown compute",
+    "weights_hash step_hashes:map_text data_fingerprint active facts disturbed:list_text breakdown compute",
     "metrics": "suite trial_id attempt:int metric value:float",
     "phases": "suite trial_id attempt:int phase started_s:float ended_s:float seconds:float",
     "notes": "suite trial_id attempt:int t:float level text",
     "findings": "suite trial_id attempt:int name step:int level text",
     "environment_files": "suite trial_id environment content",
-    "scores": "suite trial_id task backend metric value:float stderr:float higher_is_better:bool n_documents:int "
-    "task_hash task_version weights_hash flags versions scored_at duration_s:float",
-    "score_documents": "suite trial_id task backend document:int doc_hash prompt_hash target_hash target response "
-    "metrics:map_float logprobs:list_float",
+    "data_overlaps": "suite trial_id task task_hash data_fingerprint documents:int exact:int ngram:int short:int "
+    "n:int share:float training_rows:int trained_on reason examples source",
     "ingested": "folder part signature",
 }
 """Columns of each narrow table in order, with their type where it is not text (JSON travels as text)."""
@@ -38,11 +38,14 @@ Series = tuple[str, str | None, Column]
 
 @dataclass(slots=True)
 class Rows:
-    """Rows by table. `samples` holds one Arrow batch per attempt."""
+    """Rows by table. `samples` holds one Arrow batch per attempt; `asked` the documents of `scores` by digest."""
 
     tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     samples: list[pyarrow.RecordBatch] = field(default_factory=list)
     n_samples: int = 0
+    scores: list[ScoreRows] = field(default_factory=list)
+    asked: dict[str, pyarrow.Table] = field(default_factory=dict)
+    n_documents: int = 0
 
     def add(self, table: str, *values: Any) -> None:
         """One row."""
@@ -55,11 +58,17 @@ class Rows:
             self.samples.append(batch)
             self.n_samples += batch.num_rows
 
+    def add_score(self, rows: ScoreRows, found: Documents) -> None:
+        """One score, and the documents it was asked."""
+        self.scores.append(rows)
+        self.asked.setdefault(found.digest, found.asked)
+        self.n_documents += found.results.num_rows
+
     def arrow(self) -> dict[str, pyarrow.Table]:
-        """Arrow tables by table name, empty ones left out."""
+        """Arrow tables by table name, empty ones left out; without scores, which get their numbers while writing."""
         import pyarrow as pa
 
-        made = {name: _table(name, rows) for name, rows in self.tables.items() if rows}
+        made = {name: arrow_table(COLUMNS[name], rows) for name, rows in self.tables.items() if rows}
         if self.samples:
             made["samples"] = pa.Table.from_batches(self.samples)
         return made
@@ -100,7 +109,8 @@ def _batch(suite: str, trial_id: str, attempt: int, series: Sequence[Series]) ->
     return pa.RecordBatch.from_arrays(arrays, names=list(SAMPLES))
 
 
-def _table(name: str, rows: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
+def arrow_table(columns: str, rows: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
+    """The rows as columns, `columns` as those of `COLUMNS`."""
     import pyarrow as pa
 
     types = {
@@ -109,12 +119,10 @@ def _table(name: str, rows: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
         "float": pa.float64(),
         "bool": pa.bool_(),
         "map_text": pa.map_(pa.string(), pa.string()),
-        "map_float": pa.map_(pa.string(), pa.float64()),
-        "list_float": pa.list_(pa.float64()),
         "list_text": pa.list_(pa.string()),
     }
     arrays, names = [], []
-    for place, column in enumerate(COLUMNS[name].split()):
+    for place, column in enumerate(columns.split()):
         title, _, kind = column.partition(":")
         arrays.append(pa.array([row[place] for row in rows], types[kind or "text"]))
         names.append(title)

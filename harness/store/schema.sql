@@ -1,4 +1,4 @@
--- The store's schema, version 2: a public interface. docs/store.md explains it with examples.
+-- The store's schema, version 3: a public interface. docs/store.md explains it with examples.
 --
 -- Tables hold what run folders say, nothing else; everything derived is a view. The key of a trial is
 -- (suite, trial_id), of an attempt (suite, trial_id, attempt). There are no primary keys: duckdb's indexes slow bulk
@@ -9,7 +9,7 @@ CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
 COMMENT ON TABLE meta IS 'About this file.';
 COMMENT ON COLUMN meta.key IS 'schema_version.';
 COMMENT ON COLUMN meta.value IS 'The value, as text.';
-INSERT INTO meta VALUES ('schema_version', '2');
+INSERT INTO meta VALUES ('schema_version', '3');
 
 CREATE TABLE trials (
     suite VARCHAR NOT NULL,
@@ -55,6 +55,7 @@ CREATE TABLE attempts (
     duration_s DOUBLE,
     environment VARCHAR,
     weights_hash VARCHAR,
+    step_hashes MAP(VARCHAR, VARCHAR),
     data_fingerprint VARCHAR,
     active JSON,
     facts JSON,
@@ -75,6 +76,7 @@ COMMENT ON COLUMN attempts.ended_at IS 'End, ISO 8601 UTC.';
 COMMENT ON COLUMN attempts.duration_s IS 'Wall seconds of the whole attempt.';
 COMMENT ON COLUMN attempts.environment IS 'Hash of the environment it ran in; see environments.';
 COMMENT ON COLUMN attempts.weights_hash IS 'Hash of the weights it left behind.';
+COMMENT ON COLUMN attempts.step_hashes IS 'Hashes of the weights it saved on the way, by optimizer step.';
 COMMENT ON COLUMN attempts.data_fingerprint IS 'Hash of the rows it trained on.';
 COMMENT ON COLUMN attempts.active IS 'The configuration as it was really active, as the worker recorded it.';
 COMMENT ON COLUMN attempts.facts IS
@@ -188,74 +190,164 @@ COMMENT ON COLUMN environment_files.trial_id IS 'The trial.';
 COMMENT ON COLUMN environment_files.environment IS 'Hash of the environment, as attempts name it.';
 COMMENT ON COLUMN environment_files.content IS 'environment.json whole.';
 
-CREATE TABLE scores (
+CREATE TABLE task_scores (
+    score INTEGER NOT NULL,
     suite VARCHAR NOT NULL,
     trial_id VARCHAR NOT NULL,
     task VARCHAR NOT NULL,
     backend VARCHAR NOT NULL,
-    metric VARCHAR NOT NULL,
-    value DOUBLE,
-    stderr DOUBLE,
-    higher_is_better BOOLEAN,
+    step BIGINT,
     n_documents BIGINT,
     task_hash VARCHAR,
     task_version VARCHAR,
+    template_hash VARCHAR,
     weights_hash VARCHAR,
+    tokenizer_hash VARCHAR,
+    served VARCHAR,
     flags JSON,
     versions JSON,
+    environment JSON,
+    canary JSON,
+    parity JSON,
+    notes VARCHAR[],
     scored_at VARCHAR,
-    duration_s DOUBLE
+    duration_s DOUBLE,
+    document_metrics VARCHAR[],
+    document_set INTEGER,
+    source VARCHAR NOT NULL
 );
-COMMENT ON TABLE scores IS 'One lm-eval metric of one trial on one task, per backend, from score.json.';
-COMMENT ON COLUMN scores.suite IS 'Name of the suite.';
-COMMENT ON COLUMN scores.trial_id IS 'The trial.';
-COMMENT ON COLUMN scores.task IS 'lm-eval task.';
-COMMENT ON COLUMN scores.backend IS 'What ran the model: hf, vllm.';
-COMMENT ON COLUMN scores.metric IS 'Metric of the task: acc, exact_match, …';
-COMMENT ON COLUMN scores.value IS 'Its value.';
-COMMENT ON COLUMN scores.stderr IS 'Its standard error over documents.';
-COMMENT ON COLUMN scores.higher_is_better IS 'Its direction.';
-COMMENT ON COLUMN scores.n_documents IS 'Documents scored.';
-COMMENT ON COLUMN scores.task_hash IS 'Hash of the task''s definition and documents.';
-COMMENT ON COLUMN scores.task_version IS 'Version of the task.';
-COMMENT ON COLUMN scores.weights_hash IS 'Hash of the weights that were scored.';
-COMMENT ON COLUMN scores.flags IS 'limit, num_fewshot, apply_chat_template, batch_size.';
-COMMENT ON COLUMN scores.versions IS 'Versions of lm_eval, transformers, torch, vllm.';
-COMMENT ON COLUMN scores.scored_at IS 'When, ISO 8601 UTC.';
-COMMENT ON COLUMN scores.duration_s IS 'Wall seconds of the scoring.';
+COMMENT ON TABLE task_scores IS 'One score: one trial''s weights on one task by one backend, from score.json. scores has its metrics beside it.';
+COMMENT ON COLUMN task_scores.score IS 'The score''s number in this file; another file, another number.';
+COMMENT ON COLUMN task_scores.suite IS 'Name of the suite.';
+COMMENT ON COLUMN task_scores.trial_id IS 'The trial.';
+COMMENT ON COLUMN task_scores.task IS 'lm-eval task.';
+COMMENT ON COLUMN task_scores.backend IS 'What ran the model: hf, vllm.';
+COMMENT ON COLUMN task_scores.step IS 'The optimizer step whose weights were scored; NULL for those that training ended with.';
+COMMENT ON COLUMN task_scores.n_documents IS 'Documents scored.';
+COMMENT ON COLUMN task_scores.task_hash IS 'Hash of the task''s definition and documents.';
+COMMENT ON COLUMN task_scores.task_version IS 'Version of the task.';
+COMMENT ON COLUMN task_scores.template_hash IS 'Hash of the chat template and the system prompt; NULL where none is applied.';
+COMMENT ON COLUMN task_scores.weights_hash IS 'Hash of the weights that were scored.';
+COMMENT ON COLUMN task_scores.tokenizer_hash IS 'Hash of the tokenizer that lies with them.';
+COMMENT ON COLUMN task_scores.served IS 'How the backend came to the weights: loaded, base, adapter, merged, reloaded.';
+COMMENT ON COLUMN task_scores.flags IS 'limit, num_fewshot, apply_chat_template, system_instruction, batch_size, …';
+COMMENT ON COLUMN task_scores.versions IS 'Versions of lm_eval, transformers, torch, vllm.';
+COMMENT ON COLUMN task_scores.environment IS 'The environment that scored: name, spec_hash, lock_hash; NULL where it was the harness''s own.';
+COMMENT ON COLUMN task_scores.canary IS 'What proves that these weights answered.';
+COMMENT ON COLUMN task_scores.parity IS 'The same documents by transformers: documents, max_logprob_difference, mean_logprob_difference, same_answers, metrics.';
+COMMENT ON COLUMN task_scores.notes IS 'What a reader of the score should know.';
+COMMENT ON COLUMN task_scores.scored_at IS 'When, ISO 8601 UTC.';
+COMMENT ON COLUMN task_scores.duration_s IS 'Wall seconds of the scoring.';
+COMMENT ON COLUMN task_scores.document_metrics IS 'Names of the documents'' own values, in the order of score_results.metrics.';
+COMMENT ON COLUMN task_scores.document_set IS 'Which documents were asked, by number: task_documents has them.';
+COMMENT ON COLUMN task_scores.source IS 'Name of the score''s folder in the run folder''s scores.';
 
-CREATE TABLE score_documents (
-    suite VARCHAR NOT NULL,
-    trial_id VARCHAR NOT NULL,
-    task VARCHAR NOT NULL,
-    backend VARCHAR NOT NULL,
-    document BIGINT,
+CREATE TABLE score_metrics (
+    score INTEGER NOT NULL,
+    metric VARCHAR NOT NULL,
+    value DOUBLE,
+    stderr DOUBLE,
+    higher_is_better BOOLEAN
+);
+COMMENT ON TABLE score_metrics IS 'Metrics of each score, from score.json.';
+COMMENT ON COLUMN score_metrics.score IS 'The score, as task_scores numbers it.';
+COMMENT ON COLUMN score_metrics.metric IS 'Metric of the task: acc, exact_match, …';
+COMMENT ON COLUMN score_metrics.value IS 'Its value.';
+COMMENT ON COLUMN score_metrics.stderr IS 'Its standard error over documents.';
+COMMENT ON COLUMN score_metrics.higher_is_better IS 'Its direction.';
+
+CREATE TABLE score_results (
+    score INTEGER NOT NULL,
+    document INTEGER NOT NULL,
+    choice SMALLINT,
+    response VARCHAR,
+    metrics DOUBLE[],
+    logprobs FLOAT[]
+);
+COMMENT ON TABLE score_results IS 'One document''s result in one score, from documents.jsonl, without what every score of the task shares; score_documents is the view to read.';
+COMMENT ON COLUMN score_results.score IS 'The score, as task_scores numbers it.';
+COMMENT ON COLUMN score_results.document IS 'Index of the document in the task.';
+COMMENT ON COLUMN score_results.choice IS 'The choice that was the most probable, from 0; its text is in task_choices. NULL where the answer is in response.';
+COMMENT ON COLUMN score_results.response IS 'The model''s answer where it is no choice of task_choices.';
+COMMENT ON COLUMN score_results.metrics IS 'The document''s own values, in the order of task_scores.document_metrics.';
+COMMENT ON COLUMN score_results.logprobs IS 'Log-probabilities of the choices in nats, in single precision.';
+
+CREATE TABLE document_sets (
+    document_set INTEGER NOT NULL,
+    digest VARCHAR NOT NULL
+);
+COMMENT ON TABLE document_sets IS 'Sets of documents that scores share: same documents, prompts and targets in the same order.';
+COMMENT ON COLUMN document_sets.document_set IS 'The set''s number in this file.';
+COMMENT ON COLUMN document_sets.digest IS 'Hash of the indices, hashes and targets of its documents.';
+
+CREATE TABLE task_documents (
+    document_set INTEGER NOT NULL,
+    document INTEGER NOT NULL,
     doc_hash VARCHAR,
     prompt_hash VARCHAR,
     target_hash VARCHAR,
-    target VARCHAR,
-    response VARCHAR,
-    metrics MAP(VARCHAR, DOUBLE),
-    logprobs DOUBLE[]
+    target VARCHAR
 );
-COMMENT ON TABLE score_documents IS 'One document''s result in one score, from documents.jsonl.';
-COMMENT ON COLUMN score_documents.suite IS 'Name of the suite.';
-COMMENT ON COLUMN score_documents.trial_id IS 'The trial.';
-COMMENT ON COLUMN score_documents.task IS 'lm-eval task.';
-COMMENT ON COLUMN score_documents.backend IS 'What ran the model: hf, vllm.';
-COMMENT ON COLUMN score_documents.document IS 'Index of the document in the task.';
-COMMENT ON COLUMN score_documents.doc_hash IS 'Hash of the document: pairs the same document over trials.';
-COMMENT ON COLUMN score_documents.prompt_hash IS 'Hash of the prompt as the model saw it.';
-COMMENT ON COLUMN score_documents.target_hash IS 'Hash of the expected answer.';
-COMMENT ON COLUMN score_documents.target IS 'The expected answer.';
-COMMENT ON COLUMN score_documents.response IS 'The model''s answer.';
-COMMENT ON COLUMN score_documents.metrics IS 'The document''s own values: metrics[''acc''] is 0 or 1.';
-COMMENT ON COLUMN score_documents.logprobs IS 'Log-probabilities of the choices, where the task has them.';
+COMMENT ON TABLE task_documents IS 'Documents of tasks as they were asked, once for all scores of the same set.';
+COMMENT ON COLUMN task_documents.document_set IS 'The set, as task_scores names it.';
+COMMENT ON COLUMN task_documents.document IS 'Index of the document in the task.';
+COMMENT ON COLUMN task_documents.doc_hash IS 'Hash of the document: pairs the same document over trials.';
+COMMENT ON COLUMN task_documents.prompt_hash IS 'Hash of the prompt as the model saw it.';
+COMMENT ON COLUMN task_documents.target_hash IS 'Hash of the expected answer.';
+COMMENT ON COLUMN task_documents.target IS 'The expected answer.';
+
+CREATE TABLE task_choices (
+    document_set INTEGER NOT NULL,
+    document INTEGER NOT NULL,
+    choice SMALLINT NOT NULL,
+    text VARCHAR
+);
+COMMENT ON TABLE task_choices IS 'Choices of a document that some model has answered with.';
+COMMENT ON COLUMN task_choices.document_set IS 'The set, as task_scores names it.';
+COMMENT ON COLUMN task_choices.document IS 'Index of the document in the task.';
+COMMENT ON COLUMN task_choices.choice IS 'The choice, from 0.';
+COMMENT ON COLUMN task_choices.text IS 'Its text.';
+
+CREATE TABLE data_overlaps (
+    suite VARCHAR NOT NULL,
+    trial_id VARCHAR NOT NULL,
+    task VARCHAR NOT NULL,
+    task_hash VARCHAR,
+    data_fingerprint VARCHAR,
+    documents BIGINT,
+    exact BIGINT,
+    ngram BIGINT,
+    short BIGINT,
+    n BIGINT,
+    share DOUBLE,
+    training_rows BIGINT,
+    trained_on JSON,
+    reason VARCHAR,
+    examples JSON,
+    source VARCHAR NOT NULL
+);
+COMMENT ON TABLE data_overlaps IS 'How many of a task''s documents are in the data a trial was trained on, from scores/<task>.overlap.json.';
+COMMENT ON COLUMN data_overlaps.suite IS 'Name of the suite.';
+COMMENT ON COLUMN data_overlaps.trial_id IS 'The trial.';
+COMMENT ON COLUMN data_overlaps.task IS 'lm-eval task.';
+COMMENT ON COLUMN data_overlaps.task_hash IS 'Hash of the task''s definition and documents.';
+COMMENT ON COLUMN data_overlaps.data_fingerprint IS 'Of the data that was trained on.';
+COMMENT ON COLUMN data_overlaps.documents IS 'Documents that were looked for; NULL, as the other figures, where that could not be done.';
+COMMENT ON COLUMN data_overlaps.exact IS 'Documents found whole.';
+COMMENT ON COLUMN data_overlaps.ngram IS 'Documents that share n words in a row with the data.';
+COMMENT ON COLUMN data_overlaps.short IS 'Documents with fewer words than that, of which only exact can speak.';
+COMMENT ON COLUMN data_overlaps.n IS 'So many words.';
+COMMENT ON COLUMN data_overlaps.share IS 'Documents found, by either way, of all.';
+COMMENT ON COLUMN data_overlaps.training_rows IS 'Rows that were looked through.';
+COMMENT ON COLUMN data_overlaps.trained_on IS 'The trainings whose rows those are: the trial''s own, and those of the stages it starts from.';
+COMMENT ON COLUMN data_overlaps.reason IS 'Why it could not be measured; NULL where it was.';
+COMMENT ON COLUMN data_overlaps.examples IS 'Some of those found.';
+COMMENT ON COLUMN data_overlaps.source IS 'Name of the file in the run folder''s scores.';
 
 CREATE TABLE ingested (folder VARCHAR NOT NULL, part VARCHAR NOT NULL, signature VARCHAR NOT NULL);
 COMMENT ON TABLE ingested IS 'Bookkeeping: which state of which file is stored; no interface.';
 COMMENT ON COLUMN ingested.folder IS 'The run folder, relative to the folder of this database.';
-COMMENT ON COLUMN ingested.part IS 'trial, scores, or attempts/<n>.';
+COMMENT ON COLUMN ingested.part IS 'trial, attempts/<n>, or scores/<name>.';
 COMMENT ON COLUMN ingested.signature IS 'Sizes and modification times of its files.';
 
 CREATE VIEW counting_attempts AS
@@ -266,10 +358,11 @@ SELECT suite, trial_id,
            max(attempt) FILTER (outcome IS NOT NULL)
        ) AS attempt,
        count(*) AS attempts,
-       arg_max(weights_hash, attempt) FILTER (outcome = 'ok') AS weights_hash
+       arg_max(weights_hash, attempt) FILTER (outcome = 'ok') AS weights_hash,
+       arg_max(step_hashes, attempt) FILTER (outcome = 'ok' AND weights_hash IS NOT NULL) AS step_hashes
 FROM attempts GROUP BY ALL;
 COMMENT ON VIEW counting_attempts IS
-    'The attempt that counts for each trial: the last ok one that nothing disturbed, else the last ok one, else the last that ended; NULL while none has ended. weights_hash: of the weights that lie there, which the last ok attempt left.';
+    'The attempt that counts for each trial: the last ok one that nothing disturbed, else the last ok one, else the last that ended; NULL while none has ended. weights_hash and step_hashes: of the weights that lie there, which the last ok attempt left.';
 
 CREATE VIEW environments AS
 SELECT environment, any_value(content ORDER BY suite, trial_id) AS content, count(*) AS trials
@@ -298,17 +391,78 @@ SELECT suite, cell_id,
 FROM trials GROUP BY suite, cell_id;
 COMMENT ON VIEW cells IS 'One row per cell, with the seeds it has trials for; spec is that of one of them.';
 
+CREATE VIEW scores AS
+SELECT s.suite, s.trial_id, s.task, s.backend, m.metric, m.value, m.stderr, m.higher_is_better, s.n_documents,
+       s.task_hash, s.task_version, s.weights_hash, s.flags, s.versions, s.scored_at, s.duration_s,
+       s.step, s.template_hash, s.served, s.notes, s.canary, s.parity, s.environment, s.score
+FROM task_scores AS s JOIN score_metrics AS m USING (score);
+COMMENT ON VIEW scores IS
+    'Each metric of each score, with what is known of the score; step is NULL for the weights that training ended with.';
+
+CREATE VIEW score_documents AS
+SELECT s.suite, s.trial_id, s.task, s.backend, r.document, d.doc_hash, d.prompt_hash, d.target_hash, d.target,
+       coalesce(r.response, c.text) AS response, map(s.document_metrics, r.metrics) AS metrics,
+       r.logprobs, s.step, s.served, r.choice, r.score
+FROM score_results AS r
+JOIN task_scores AS s USING (score)
+LEFT JOIN task_documents AS d ON d.document_set = s.document_set AND d.document = r.document
+LEFT JOIN task_choices AS c ON c.document_set = s.document_set AND c.document = r.document AND c.choice = r.choice;
+COMMENT ON VIEW score_documents IS
+    'One document''s result in one score: what was asked and expected, the answer, the document''s own values as metrics[''acc''], log-probabilities of the choices.';
+
+CREATE VIEW score_values AS
+SELECT s.suite, s.trial_id, s.task, s.backend, s.step, r.document, s.metric, r.metrics[s.place] AS value, r.score
+FROM score_results AS r
+JOIN (SELECT *, unnest(document_metrics) AS metric, generate_subscripts(document_metrics, 1) AS place
+      FROM task_scores) AS s USING (score);
+COMMENT ON VIEW score_values IS
+    'One metric of one document in one score. The quick way to aggregate over millions of documents; documents of one task pair by document.';
+
 CREATE VIEW trial_scores AS
-SELECT s.suite, s.trial_id, s.task, s.metric, 'score.' || s.task || '.' || s.metric AS name,
-       s.value, s.stderr, s.higher_is_better, s.n_documents, s.backend, s.scored_at
-FROM scores AS s
-LEFT JOIN counting_attempts AS c USING (suite, trial_id)
-WHERE s.weights_hash IS NULL OR c.weights_hash IS NULL OR s.weights_hash = c.weights_hash
-QUALIFY row_number() OVER (
-    PARTITION BY s.suite, s.trial_id, s.task, s.metric ORDER BY s.scored_at DESC, s.backend
-) = 1;
+SELECT s.suite, s.trial_id, s.task, m.metric, 'score.' || s.task || '.' || m.metric AS name,
+       m.value, m.stderr, m.higher_is_better, s.n_documents, s.backend, s.scored_at, s.score
+FROM (
+    SELECT t.* FROM task_scores AS t
+    LEFT JOIN counting_attempts AS c USING (suite, trial_id)
+    WHERE t.step IS NULL
+      AND (t.weights_hash IS NULL OR c.weights_hash IS NULL OR t.weights_hash = c.weights_hash)
+    QUALIFY row_number() OVER (
+        PARTITION BY t.suite, t.trial_id, t.task ORDER BY t.scored_at DESC, t.backend
+    ) = 1
+) AS s
+JOIN score_metrics AS m USING (score);
 COMMENT ON VIEW trial_scores IS
-    'The score that counts per trial, task and metric: of the weights the trial left, the latest over backends.';
+    'The score that counts per trial and task, with its metrics: of the weights the trial left at its end, the latest over backends.';
+
+CREATE VIEW quality_curves AS
+WITH last AS (
+    SELECT suite, trial_id, max(step) AS step
+    FROM samples JOIN counting_attempts USING (suite, trial_id, attempt)
+    WHERE metric = 'step_seconds' GROUP BY ALL
+), points AS (
+    SELECT s.suite, s.trial_id, s.task, s.backend, s.step, false AS ended, s.scored_at, s.n_documents, s.score
+    FROM task_scores AS s LEFT JOIN counting_attempts AS c USING (suite, trial_id)
+    WHERE s.step IS NOT NULL
+      AND (s.weights_hash IS NULL OR c.step_hashes IS NULL OR s.weights_hash = c.step_hashes[s.step::VARCHAR])
+    UNION ALL
+    SELECT DISTINCT s.suite, s.trial_id, s.task, s.backend, coalesce(l.step, if(t.kind = 'floor', 0, NULL)), true,
+           s.scored_at, s.n_documents, s.score
+    FROM trial_scores AS s
+    JOIN trials AS t USING (suite, trial_id)
+    LEFT JOIN last AS l USING (suite, trial_id)
+), latest AS (
+    SELECT * FROM points
+    QUALIFY row_number() OVER (
+        PARTITION BY suite, trial_id, task, step ORDER BY ended DESC, scored_at DESC, backend
+    ) = 1
+)
+SELECT t.suite, t.trial_id, t.name, t.cell_name, t.kind, t.method, t.seed, p.task, m.metric,
+       p.step, p.ended, m.value, m.stderr, p.n_documents, p.backend, p.score
+FROM latest AS p
+JOIN trials AS t USING (suite, trial_id)
+JOIN score_metrics AS m USING (score);
+COMMENT ON VIEW quality_curves IS
+    'Scores over the optimizer steps of a training: those of its intermediate checkpoints, and where ended is true that of the weights it ended with. Scores of other weights than the training that counts saved at a step are left out.';
 
 CREATE VIEW trial_metrics AS
 SELECT suite, trial_id, metric, value

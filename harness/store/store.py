@@ -33,7 +33,7 @@ class Store:
     def ingest(self, folders: Iterable[RunFolder]) -> Ingested:
         """Stores what is new or changed in these run folders; the file and its schema are made where missing.
 
-        A part (spec, one attempt, the scores) whose files kept sizes and modification times is skipped. Each trial
+        A part (spec, one attempt, one score) whose files kept sizes and modification times is skipped. Each trial
         is stored in one transaction. A folder being written now is stored as it stands, its attempt without an
         outcome, and replaced by the next ingest. A database of an earlier schema version is made anew first, from the
         run folders it names, where all of them are there still.
@@ -162,8 +162,8 @@ def _ingest(path: Path, folders: Iterable[RunFolder], *, base: Path, patience_s:
         tables = change.rows.tables
         attempts += len(tables["attempts"])
         samples += change.rows.n_samples
-        scores += len(tables["scores"])
-        documents += len(tables["score_documents"])
+        scores += len(change.rows.scores)
+        documents += change.rows.n_documents
     if not wrote and not path.exists():
         with opened(path, write=True, patience_s=patience_s):
             pass  # an empty database, so that it can be asked

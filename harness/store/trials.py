@@ -38,8 +38,8 @@ SELECT trial_id, name, step, level, text FROM findings JOIN counting_attempts US
 WHERE suite = ? ORDER BY trial_id, level <> 'warning', step NULLS LAST, name, text
 """
 _STALE = """
-SELECT DISTINCT trial_id, task FROM scores ANTI JOIN trial_scores USING (suite, trial_id, task)
-WHERE suite = ? ORDER BY ALL
+SELECT DISTINCT trial_id, task FROM task_scores ANTI JOIN trial_scores USING (suite, trial_id, task)
+WHERE suite = ? AND step IS NULL ORDER BY ALL
 """
 _LAST = "SELECT trial_id, arg_max(outcome, attempt) FROM attempts WHERE suite = ? AND outcome IS NOT NULL GROUP BY ALL"
 

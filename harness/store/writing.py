@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.store import score_tables
 from harness.store.folder import SCORES, TRIAL
 from harness.store.rows import Rows
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 _OF_TRIAL = ("trials", "environment_files")
 _OF_ATTEMPT = ("attempts", "metrics", "phases", "samples", "notes", "findings")
-_OF_SCORES = ("scores", "score_documents")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,16 +43,19 @@ def write(connection: duckdb.DuckDBPyConnection, change: Change) -> None:
     """
     made = change.rows.arrow()
     connection.begin()
-    if change.replaced:
-        _delete(connection, change.replaced)
+    scores_gone = _delete(connection, change.replaced) if change.replaced else False
     for name, table in made.items():
         connection.register("incoming", table)
         connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
         connection.unregister("incoming")
+    score_tables.insert(connection, change.rows)
+    if scores_gone:
+        score_tables.prune(connection)
     connection.commit()
 
 
-def _delete(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
+def _delete(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> bool:
+    """Whether scores were among what was deleted."""
     import pyarrow as pa
 
     def column(name: str) -> list[str]:
@@ -67,7 +70,6 @@ def _delete(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Non
     connection.unregister("given")
     for tables, which, key in (
         (_OF_TRIAL, f"part = '{TRIAL}'", ""),
-        (_OF_SCORES, f"part = '{SCORES}'", ""),
         (_OF_ATTEMPT, "starts_with(part, 'attempts/')", "AND held.attempt = gone.part[10:]::INTEGER"),
     ):
         if not connection.execute(f"SELECT 1 FROM gone WHERE {which} LIMIT 1").fetchone():
@@ -77,6 +79,11 @@ def _delete(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Non
                 f"DELETE FROM {table} AS held USING gone "
                 f"WHERE {which} AND held.suite = gone.suite AND held.trial_id = gone.trial_id {key}"
             )
+    of_scores = f"starts_with(part, '{SCORES}')"
+    scores_gone = bool(connection.execute(f"SELECT 1 FROM gone WHERE {of_scores} LIMIT 1").fetchall())
+    if scores_gone:
+        score_tables.delete(connection, of_scores)
     connection.execute(
         "DELETE FROM ingested USING gone WHERE ingested.folder = gone.folder AND ingested.part = gone.part"
     )
+    return scores_gone

@@ -146,9 +146,10 @@ def add_score(
     acc: float = 0.9,
     backend: str = "hf",
     documents: int = 4,
+    lines: Sequence[Mapping[str, Any]] | None = None,
     **changes: Any,
-) -> None:
-    """A score with its documents."""
+) -> Path:
+    """A score with its documents, made up or as `lines` have them. Returns its folder."""
     score = Score(
         task=task,
         backend=backend,
@@ -164,14 +165,41 @@ def add_score(
         scored_at="2026-11-22T10:01:00Z",
         duration_s=2.0,
     )
-    place = folder.scores / f"{task}.{backend}"
+    step = changes.get("step")
+    place = folder.scores / f"{task}.{backend}{'' if step is None else f'@{step}'}"
     place.mkdir(parents=True, exist_ok=True)
     with (place / "documents.jsonl").open("w", encoding="utf-8") as file:
-        for index in range(documents):
-            document = {"index": index, "doc_hash": f"d{index}", "prompt_hash": "p", "target_hash": "t", "target": "4"}
-            document |= {"response": "5", "metrics": {"acc": float(index % 2)}, "logprobs": [-0.5, -1.5]}
+        for document in made_up_documents(documents) if lines is None else lines:
             file.write(json.dumps(document) + "\n")
     write_json(place / "score.json", replace(score, **changes).to_json())
+    return place
+
+
+def made_up_documents(count: int) -> list[dict[str, Any]]:
+    """Documents of two choices, the first of which is always answered; every second document is right."""
+    documents = []
+    for index in range(count):
+        asked = {"index": index, "doc_hash": f"d{index}", "prompt_hash": "p", "target_hash": "t", "target": "4"}
+        answer = {"response": "5", "metrics": {"acc": float(index % 2)}, "logprobs": [-0.5, -1.5]}
+        documents.append(asked | answer)
+    return documents
+
+
+def add_overlap(folder: RunFolder, task: str = "arithmetic_mc", **changes: Any) -> Path:
+    """What was found of the task in the data of the trial."""
+    place = folder.scores / f"{task}.overlap.json"
+    found = {
+        "task": task,
+        "task_hash": "t1",
+        "data_fingerprint": "f1",
+        "documents": 200,
+        "exact": 3,
+        "ngram": 5,
+        "n": 13,
+    }
+    found |= {"short": 1, "rows": 4000, "trained_on": [{"trial_id": folder.path.name, "rows": 4000}], "reason": None}
+    write_json(place, found | {"share": 0.03, "examples": [{"document": 7, "text": "7+5="}]} | changes)
+    return place
 
 
 def a_few(results: Path) -> list[RunFolder]:

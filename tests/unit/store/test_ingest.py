@@ -15,6 +15,7 @@ from tests.unit.store.made_up import (
     a_few,
     add_attempt,
     add_device,
+    add_overlap,
     add_score,
     spec_of,
     step_events,
@@ -143,6 +144,9 @@ def test_rebuild_gives_the_same_content_as_ingest(store: Store, results: Path) -
         store.ingest([folder])
     add_attempt(folders[0], outcome=replace(OUTCOME, outcome="crashed", cause="again"))
     add_score(folders[1], task="arithmetic_gen", acc=0.4)
+    add_score(folders[1], acc=0.3, step=2)
+    add_score(folders[1], acc=0.3, backend="vllm")
+    add_overlap(folders[1])
     add_device(folders[1])
     write_json(folders[2].environment_file, {"hash": "env2", "packages": {"torch": "3"}})
     store.ingest(folders)

@@ -152,7 +152,7 @@ def test_a_store_of_a_newer_harness(store: Store, folders: list[RunFolder]) -> N
         with pytest.raises(StoreError) as error:
             call()
         assert "version 7" in said(error)
-        assert "version 2" in said(error)
+        assert "version 3" in said(error)
         assert "upgrade" in said(error)
 
 
@@ -170,12 +170,16 @@ def test_a_store_of_an_older_harness_is_rebuilt(store: Store) -> None:
 
 
 def of_version_1(store: Store) -> None:
-    """The database as the first schema had it: without what the second added."""
+    """The database as the first schema had it: without what the second and the third added."""
     with duckdb.connect(str(store.path)) as connection:
-        for view in ("memory_breakdown", "device_timeline", "trial_summary"):
+        views = ("score_documents", "score_values", "scores", "quality_curves", "trial_metrics", "trial_scores")
+        for view in ("memory_breakdown", "device_timeline", "trial_summary", *views):
             connection.execute(f"DROP VIEW {view}")
+        for table in ("score_metrics", "score_results", "document_sets", "task_documents", "task_choices"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE task_scores RENAME TO scores")
         connection.execute("DROP TABLE findings")
-        for column in ("facts", "disturbed", "breakdown", "compute"):
+        for column in ("facts", "disturbed", "breakdown", "compute", "step_hashes"):
             connection.execute(f"ALTER TABLE attempts DROP COLUMN {column}")
     set_version(store, "1")
 
