@@ -15,7 +15,7 @@ from harness.score.taskfiles import FOLDER
 from tests.functional.conftest import call, environment
 
 TASKS = ("arithmetic_mc", "arithmetic_gen")
-LIMIT, BATCH = 24, 5
+LIMIT, BATCH, SHOTS = 24, 5, 2
 SUITE = f"""\
 name: equal
 question: Does an adapter learn as much as the whole model?
@@ -32,7 +32,8 @@ matrix:
     full: {{lora: null}}
     lora: {{lora: {{r: 4, lora_alpha: 64, target_modules: all-linear}}}}
 replicates: {{seeds: [0]}}
-score: {{tasks: [{", ".join(TASKS)}], backend: hf, limit: {LIMIT}, batch_size: {BATCH}, floor: false}}
+score:
+  {{tasks: [{", ".join(TASKS)}], backend: hf, limit: {LIMIT}, num_fewshot: {SHOTS}, batch_size: {BATCH}, floor: false}}
 """
 
 
@@ -69,8 +70,8 @@ def told(trials: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
 def _lm_eval(out: Path, model_args: str) -> subprocess.Popen[str]:
     command: Sequence[str | Path] = (
         *(sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", model_args, "--tasks", ",".join(TASKS)),
-        *("--include_path", FOLDER, "--limit", str(LIMIT), "--batch_size", str(BATCH), "--device", "cpu"),
-        *("--log_samples", "--output_path", out),
+        *("--include_path", FOLDER, "--limit", str(LIMIT), "--num_fewshot", str(SHOTS), "--batch_size", str(BATCH)),
+        *("--device", "cpu", "--log_samples", "--output_path", out),
     )
     log = subprocess.PIPE
     return subprocess.Popen(command, env=environment(), cwd=out.parent, stdout=log, stderr=subprocess.STDOUT, text=True)
