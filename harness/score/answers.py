@@ -168,4 +168,6 @@ def _oddities(documents: list[Document], samples: Mapping[int, Sequence[Mapping[
 
 
 def _is_empty(samples: Sequence[Mapping[str, Any]]) -> bool:
-    return all(not str(sample["filtered_resps"][0]).strip() for sample in samples)
+    """Whether the model wrote nothing; what a filter makes of it may be text all the same."""
+    written = [text for sample in samples for texts in sample["resps"] for text in texts]
+    return all(not str(text).strip() for text in written)
