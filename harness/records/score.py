@@ -32,7 +32,9 @@ class Score:
     scored_at: str
     duration_s: float
     notes: Sequence[str] = ()  # what a reader of the score should know, e.g. log-probabilities that are no numbers
+    members: Sequence[str] = ()  # of a group: the tasks whose scores its figures are means of; it has no documents
     template_hash: str | None = None  # of the chat template as text and the system prompt; None where none is applied
+    tokenizer_hash: str | None = None
     step: int | None = None  # the optimizer step whose weights these are; None for those that training ended with
     served: Served = "loaded"
     canary: Mapping[str, Any] | None = None  # what proves that these weights answered: see `harness.score.canary`

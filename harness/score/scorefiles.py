@@ -38,8 +38,13 @@ def flags_of(wanted: Wanted) -> dict[str, Any]:
 
 def folder_of(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Path:
     """Where one task's score lies; `step` is that of weights which training went on from."""
+    return folder.scores / folder_name(task, backend, step)
+
+
+def folder_name(task: str, backend: str, step: int | None = None) -> str:
+    """The name of that folder; no letter of it means anything to `glob`, and an `@` is followed by the step alone."""
     name = f"{_as_name(task)}.{backend}"
-    return folder.scores / (name if step is None else f"{name}@{step}")
+    return name if step is None else f"{name}@{step}"
 
 
 def _as_name(task: str) -> str:

@@ -53,6 +53,7 @@ class TaskGroup:
     members: Mapping[str, str]
     means: tuple[Mean, ...]
     hash: str
+    version: str
 
 
 _ALL = (
@@ -163,7 +164,9 @@ def resolve_groups(names: Sequence[str], root: Path) -> list[TaskGroup]:
         members = {name: _content(found.members[name]) for name in group.members}
         means = [[mean.metric, mean.filters, mean.by_size] for mean in group.means]
         digest = of_value([means, sorted(members.items())])
-        groups.append(TaskGroup(name=group.name, members=members, means=group.means, hash=digest))
+        groups.append(
+            TaskGroup(name=group.name, members=members, means=group.means, hash=digest, version=group.version)
+        )
     return groups
 
 
@@ -298,7 +301,8 @@ def _wrong(member: Member, given: str) -> Problem | None:
     is_shipped = member.path is not None and member.path.parent == FOLDER
     if is_shipped or is_lm_evals(member):
         return None
-    where = Location(file=member.path) if member.path else None
+    file = member.path or member.group
+    where = Location(file=file) if file else None
     name = member.name
     if name in TASKS:
         why, hint = "a shipped task has that name", "choose another name"
@@ -306,12 +310,7 @@ def _wrong(member: Member, given: str) -> Problem | None:
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > _LONGEST:
         why, hint = "it becomes a folder's name and part of a metric's", "choose letters, digits, _ and -"
         return Problem(what=f"task name {name[:_LONGEST]!r} cannot be used", where=where, why=why, hint=hint)
-    return wrong_with(config_of(member)[0], given if is_path(given) else name, member.path)
-
-
-def is_path(given: str) -> bool:
-    """Whether a task is named by a file or a folder rather than by its name."""
-    return "/" in given or given.startswith((".", "~")) or given.endswith(_YAML)
+    return wrong_with(config_of(member)[0], name, file)
 
 
 def _two(name: str, one: Member, other: Member) -> Problem:

@@ -25,11 +25,15 @@ _HINT = "a member is the name of a task, group or tag, or {task: name, …} with
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """A task. `path` is its YAML, None for one that is written into a group; `changes` hold over what the YAML says."""
+    """A task. `path` is its YAML, None for one that is written into a group; `changes` hold over what the YAML says.
+
+    `group` is the file of the group it was written into.
+    """
 
     name: str
     path: Path | None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    group: Path | None = field(default=None, compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -63,6 +67,7 @@ class Group:
     path: Path
     members: tuple[str, ...]
     means: tuple[Mean, ...]
+    version: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -123,7 +128,8 @@ def _group(
     names = list(dict.fromkeys(names))
     means = _means(config.get("aggregate_metric_list"), name, path)
     if means:
-        out.groups.append(Group(name=name, path=path, members=tuple(names), means=means))
+        version = str(_metadata(config).get("version"))
+        out.groups.append(Group(name=name, path=path, members=tuple(names), means=means, version=version))
     return names
 
 
@@ -151,7 +157,7 @@ def _member(
         return _entry(known, merged, inside, find, out)
     if not own:
         raise InputError(problems=(missing(group, name, path),))
-    out.members.append(Member(name=f"{group}::{name}", path=None, changes=merged))
+    out.members.append(Member(name=f"{group}::{name}", path=None, changes=merged, group=path))
     return [f"{group}::{name}"]
 
 
@@ -190,6 +196,11 @@ def _means(listed: Any, group: str, path: Path) -> tuple[Mean, ...]:
             )
         )
     return tuple(means)
+
+
+def _metadata(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = config.get("metadata")
+    return given if isinstance(given, Mapping) else {}
 
 
 def _listed(value: Any) -> Sequence[Any]:

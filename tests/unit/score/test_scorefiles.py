@@ -55,7 +55,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_score(folder, SCORE, [_document(), _document(index=1)])
     read = read_score(folder, "t", "hf")
     assert read is not None
-    assert replace(read, notes=tuple(read.notes)) == SCORE
+    assert replace(read, notes=tuple(read.notes), members=tuple(read.members)) == SCORE
     lines = (folder_of(folder, "t", "hf") / "documents.jsonl").read_text().splitlines()
     assert [Document(**json.loads(line)) for line in lines] == [_document(), _document(index=1)]
 
