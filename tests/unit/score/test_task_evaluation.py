@@ -157,7 +157,7 @@ def _theirs(here: Here, name: str, **asked: Any) -> Mapping[str, Any]:
             model=here.theirs, tasks=[task.path], task_manager=manager, bootstrap_iters=0, **options
         )
     assert answer is not None
-    return answer
+    return dict(answer)
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: "-".join(asked) or "plain")
