@@ -94,7 +94,8 @@ class Index:
         self.texts = texts
         self.short: list[bool] = []  # whether a document has fewer than 13 words, its longest answer included
         self._vocabulary: dict[str, int] = {"": 0}
-        self._variants: dict[str, list[int]] = {}
+        self._variants: dict[str, list[int]] = {}  # questions, alone and with each answer: the documents they are of
+        self._lengths: set[int] = set()  # of those, in words
         flat: list[int] = []
         starts: list[int] = []
         whole: dict[int, list[tuple[int, int]]] = {}  # length → place and document of what may stand inside a row
@@ -124,6 +125,7 @@ class Index:
             for variant in (question, *(question + answer for answer in answers)):
                 if variant:
                     self._variants.setdefault(" ".join(variant), []).append(document)
+                    self._lengths.add(len(variant))
             before = question  # of further answers only those of its words that a run with the answer's can hold
             for answer in answers:
                 at = len(flat)
@@ -146,9 +148,11 @@ class Index:
         found = np.fromiter(map(self._vocabulary.get, tokens, repeat(0)), dtype=np.int32, count=len(tokens))
         return found, self._values[found]
 
-    def same(self, said: str) -> list[int]:
-        """The documents whose question, alone or with an answer, has exactly these words, joined by spaces."""
-        return self._variants.get(said, [])
+    def same(self, turns: Sequence[_Words]) -> list[int]:
+        """The documents whose question, alone or with an answer, has exactly these words."""
+        if sum(map(len, turns)) not in self._lengths:  # which spares most texts the joining
+            return []
+        return self._variants.get(" ".join(word for turn in turns for word in turn), [])
 
 
 class _Grams:
@@ -244,9 +248,8 @@ class _Search:
         parts = [[text] for text in sequence] + [list(pair) for pair in pairwise(sequence)]
         if len(sequence) > 2:
             parts.append(sequence)
-        joined = {text: " ".join(said[text]) for text in sequence}
         for part in parts:
-            for document in self._index.same(" ".join(joined[text] for text in part if joined[text])):
+            for document in self._index.same([said[text] for text in part]):
                 self._hits.exact.setdefault(document, Hit(number, cut(" ".join(part))))
 
     def _look(self) -> None:
