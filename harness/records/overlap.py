@@ -1,4 +1,4 @@
-"""scores/<task>.overlap.json: how much of a task's documents the rows of a training hold."""
+"""scores/<task>.overlap.json of a run folder: how much of a task's documents the rows of a training hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.records.run_folder import RunFolder, read_json, write_json
+from harness.records.run_folder import RunFolder, read_json
 
 VERSION = 1
 """Moves when the same documents and rows give other figures."""
@@ -49,24 +49,16 @@ class Overlap:
         return cls(**{key: inner for key, inner in value.items() if key in cls.__dataclass_fields__})
 
 
-def overlap_file(folder: RunFolder, task: str) -> Path:
-    """Where a task's overlap with a trial's training lies."""
-    return folder.scores / f"{task}.overlap.json"
-
-
-def read_overlap(folder: RunFolder, task: str) -> Overlap | None:
-    """The overlap that was measured, or why it could not be; None when it is missing or damaged."""
-    value = read_json(overlap_file(folder, task))
+def read_overlap(file: Path) -> Overlap | None:
+    """What was measured, or why it could not be; None where the file is missing or damaged."""
+    value = read_json(file)
     try:
         return None if value is None else Overlap.from_json(value)
     except TypeError:
         return None
 
 
-def write_overlap(folder: RunFolder, overlap: Overlap) -> None:
-    """Writes the file, whole or not at all.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    write_json(overlap_file(folder, overlap.task), overlap.to_json())
+def overlaps(folder: RunFolder) -> list[Overlap]:
+    """Those of a run folder, sorted by task; damaged ones are left out."""
+    found = (read_overlap(file) for file in folder.scores.glob("*.overlap.json"))
+    return sorted((one for one in found if one is not None), key=lambda one: one.task)

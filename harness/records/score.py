@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+from urllib.parse import quote
 
 Served = Literal["loaded", "base", "adapter", "merged", "reloaded"]
 """How a backend came to the weights: loaded for themselves; the engine's own; a LoRA request beside its base; an
@@ -64,3 +66,18 @@ class Document:
     response: str
     metrics: Mapping[str, float]
     logprobs: list[float] = field(default_factory=list)
+
+
+_LONGEST = 120  # letters of a task's name in a file's; file systems take 255 bytes for the whole
+
+
+def file_name(task: str) -> str:
+    """A task's name as part of a file's or folder's: it may hold anything, a slash, a dot in front, hundreds of letters.
+
+    No letter of it means anything to a shell or to `glob`, and none is an `@`.
+    """
+    name = quote(task, safe="")
+    name = f"%2E{name[1:]}" if name.startswith(".") else name
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.sha256(task.encode()).hexdigest()[:16]}"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from harness.records.events import encode
 from harness.records.run_folder import RunFolder, read_json, write_atomic, write_json
-from harness.records.score import Document, Score
+from harness.records.score import Document, Score, file_name
 from harness.records.suite import Score as Wanted
 
 DECIDES: Mapping[str, Any] = {
@@ -24,8 +22,6 @@ DECIDES: Mapping[str, Any] = {
 }
 """Flags that change what is asked, and what they are in a score that does not name them. The others change nothing but
 how fast it goes, or what may run, so other values keep a score."""
-
-_LONGEST = 120  # bytes of a task's name in a folder's; file systems take 255
 
 
 def flags_of(wanted: Wanted) -> dict[str, Any]:
@@ -43,17 +39,8 @@ def folder_of(folder: RunFolder, task: str, backend: str, step: int | None = Non
 
 def folder_name(task: str, backend: str, step: int | None = None) -> str:
     """The name of that folder; no letter of it means anything to `glob`, and an `@` is followed by the step alone."""
-    name = f"{_as_name(task)}.{backend}"
+    name = f"{file_name(task)}.{backend}"
     return name if step is None else f"{name}@{step}"
-
-
-def _as_name(task: str) -> str:
-    """A task's name as part of a folder's: it may hold anything, a slash, a dot in front, hundreds of letters."""
-    name = quote(task, safe="()")
-    name = f"%2E{name[1:]}" if name.startswith(".") else name
-    if len(name) <= _LONGEST:
-        return name
-    return f"{name[:_LONGEST]}-{hashlib.sha256(task.encode()).hexdigest()[:16]}"
 
 
 def read_score(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Score | None:
