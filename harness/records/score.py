@@ -72,7 +72,7 @@ _LONGEST = 120  # letters of a task's name in a file's; file systems take 255 by
 
 
 def file_name(task: str) -> str:
-    """A task's name as part of a file's or folder's: it may hold anything, a slash, a dot in front, hundreds of letters.
+    """A task's name as part of a file's or folder's: it may hold a slash, a dot in front, hundreds of letters.
 
     No letter of it means anything to a shell or to `glob`, and none is an `@`.
     """
