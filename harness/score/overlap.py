@@ -17,9 +17,10 @@ from harness.data.prepare import training_rows
 from harness.errors import HarnessError, InputError
 from harness.methods import METHODS
 from harness.records.fingerprint import of_value
-from harness.records.overlap import VERSION, Overlap, read_overlap, write_overlap
-from harness.records.run_folder import RunFolder
+from harness.records.overlap import VERSION, Overlap, read_overlap
+from harness.records.run_folder import RunFolder, write_json
 from harness.score.jobs import Job, JobTask
+from harness.score.scorefiles import folder_of
 
 _EXAMPLES = 5
 
@@ -51,6 +52,12 @@ class _Searched:
     hits: Hits
     fingerprint: str
     duration_s: float
+
+
+def file_of(folder: RunFolder, task: str) -> Path:
+    """Where a task's overlap lies, beside its scores."""
+    beside = folder_of(folder, task, "overlap")
+    return beside.with_name(f"{beside.name}.json")
 
 
 def measure_job(job: Job, task: Callable[[str], Any]) -> list[str]:
@@ -190,7 +197,7 @@ def _unknown(task: JobTask, reason: str, limit: int | None, fingerprint: str | N
 
 
 def _is_known(folder: RunFolder, task: JobTask, chain: Sequence[_Training], limit: int | None) -> bool:
-    known = read_overlap(folder, task.name)
+    known = read_overlap(file_of(folder, task.name))
     if known is None or known.reason is not None or known.version != VERSION:
         return False
     recorded = _combined([training.fingerprint for training in chain])
@@ -202,7 +209,7 @@ def _write(folder: RunFolder, overlap: Overlap) -> list[str]:
     """Writes it; what there is to say of it."""
     said = [overlap.reason] if overlap.reason else []
     try:
-        write_overlap(folder, overlap)
+        write_json(file_of(folder, overlap.task), overlap.to_json())
     except OSError as error:
         said.append(f"it cannot be written: {error}")
     return [f"overlap of {folder.path.name} with {overlap.task}: {one}" for one in said]

@@ -16,10 +16,10 @@ from harness.data.prepare import training_rows
 from harness.methods import METHODS
 from harness.records.fingerprint import of_value
 from harness.records.outcome import Outcome
-from harness.records.overlap import Overlap, overlap_file, read_overlap, write_overlap
-from harness.records.run_folder import RunFolder
+from harness.records.overlap import Overlap, overlaps, read_overlap
+from harness.records.run_folder import RunFolder, write_json
 from harness.score import overlap
-from harness.score.jobs import JobTask
+from harness.score.jobs import Job, JobCheckpoint, JobTask
 
 TASK = JobTask(name="quiz", path="quiz.yaml", hash="of quiz")
 LONG = "Why do seventeen grey geese look on while the quick brown fox jumps over a lazy dog?"
@@ -83,7 +83,7 @@ class Asked:
 
 
 def _measured(folder: RunFolder, task: str = "quiz") -> Overlap:
-    found = read_overlap(folder, task)
+    found = read_overlap(overlap.file_of(folder, task))
     assert found is not None
     return found
 
@@ -197,7 +197,7 @@ def test_what_is_known_is_not_measured_again(trained: Make) -> None:
     assert len(asked.names) == 2
     overlap.measure([(folder, replace(TASK, hash="another"))], asked, limit=2)
     assert (len(asked.names), _measured(folder).task_hash) == (3, "another")
-    write_overlap(folder, replace(_measured(folder), version=0))
+    write_json(overlap.file_of(folder, "quiz"), replace(_measured(folder), version=0).to_json())
     overlap.measure([(folder, replace(TASK, hash="another"))], asked, limit=2)
     assert len(asked.names) == 4
 
@@ -206,8 +206,8 @@ def test_a_damaged_file_is_measured_again(trained: Make) -> None:
     folder = trained("t1")
     folder.scores.mkdir()
     for torn in ('{"task": "qu', '{"task": "quiz"}', "[]"):
-        overlap_file(folder, "quiz").write_text(torn)
-        assert read_overlap(folder, "quiz") is None
+        overlap.file_of(folder, "quiz").write_text(torn)
+        assert overlaps(folder) == []
         assert _measure(folder) == []
         assert _measured(folder).documents == 3
 
@@ -284,6 +284,13 @@ def test_a_folder_that_cannot_be_written_is_told(trained: Make) -> None:
     assert said.startswith("overlap of t1 with quiz: it cannot be written: ")
 
 
+def test_a_task_may_have_any_name(trained: Make) -> None:
+    folder, names = trained("t1"), ("a/b", ".hidden", "x" * 400)
+    pairs = [(folder, replace(TASK, name=name)) for name in names]
+    assert overlap.measure(pairs, Asked(dict.fromkeys(names, QUIZ)), limit=None) == []
+    assert [one.task for one in overlaps(folder)] == sorted(names)
+
+
 def test_a_task_without_documents_has_no_share(trained: Make) -> None:
     folder = trained("t1")
     assert _measure(folder, asked=Asked({"quiz": []})) == []
@@ -348,6 +355,24 @@ DOC = {"q": "Who was first?", "hint": "Who", "choices": ["Ann", "Bob"], "answer"
 def test_documents_of_every_kind_of_task_give_questions_and_answers(task: FakeTask, expected: Text) -> None:
     assert overlap.texts_of(task, None) == [expected]
     assert overlap.texts_of(task, 0) == []
+
+
+def test_a_job_is_measured_by_its_folders_tasks_and_limit(trained: Make) -> None:
+    folders = [trained("t1"), trained("t2", ROWS[:1])]
+    job = Job(
+        backend="hf",
+        opener="",
+        flags={"limit": 1},
+        tasks=(TASK, replace(TASK, name="other")),
+        checkpoints=tuple(
+            JobCheckpoint(folder=str(folder.path), checkpoint="", weights_hash=None, tasks=tasks)
+            for folder, tasks in zip(folders, (("quiz",), ("quiz", "other")), strict=True)
+        ),
+    )
+    task = FakeTask([DOC, DOC], text=lambda doc: doc["q"], target=lambda doc: "Bob")
+    assert overlap.measure_job(job, {"quiz": task, "other": task}.__getitem__) == []
+    found = [[(one.task, one.documents, one.exact, one.limit) for one in overlaps(folder)] for folder in folders]
+    assert found == [[("quiz", 1, 1, 1)], [("other", 1, 0, 1), ("quiz", 1, 0, 1)]]
 
 
 @pytest.mark.slow
