@@ -10,7 +10,7 @@ Whoever runs something elsewhere than in this process's own environment asks for
 
 from __future__ import annotations
 
-from harness.environments.build import build, buildable
+from harness.environments.build import build, buildable, without_cuda
 from harness.environments.builtin import BUILT_IN
 from harness.environments.declaration import Declaration, declare
 from harness.environments.environment import Environment, cached, find, known, place_of
@@ -36,4 +36,5 @@ __all__ = [
     "removable",
     "remove",
     "state_of",
+    "without_cuda",
 ]

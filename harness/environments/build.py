@@ -49,7 +49,7 @@ def buildable(wanted: str | Declaration) -> str | None:
         return f"environments are built on Linux and macOS, not on {sys.platform}"
     if "vllm" in " ".join(declaration.named()) and sys.platform != "linux":
         return "vLLM has builds for Linux only"
-    if declaration.needs == "cuda" and (missing := _without_cuda()) is not None:
+    if declaration.needs == "cuda" and (missing := without_cuda()) is not None:
         return missing
     if uv.where() is None:
         return f"uv is not installed: {uv.HOW_TO_GET}"
@@ -246,7 +246,7 @@ def _write(file: Path, lines: Sequence[str]) -> None:
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-def _without_cuda() -> str | None:
+def without_cuda() -> str | None:
     """Why there is no CUDA device here, by the driver's own library: no CUDA context is made."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):

@@ -1,46 +1,62 @@
 """What runs the model while lm-eval asks the questions.
 
 A backend has two halves. The parent knows its name and whether it can be used here; the child imports
-`opener` ("module:attribute") and calls it with the job. What comes back is an `Opener`: it gives one lm-eval model
-per checkpoint, and may share what is costly (an engine, a base model) among the checkpoints of one job.
-A new backend is one module and one line in `BACKENDS`.
+`opener` ("module:attribute") and calls it with the job. What comes back is a `harness.score.opened.Opener`: it gives
+one lm-eval model per checkpoint, and may share what is costly (an engine, a base model) among the checkpoints of one
+job. A new backend is one module and one line in `BACKENDS`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
 
+from harness import environments
 from harness.errors import InputError, Problem, did_you_mean
 
 SILENCE_S = 1800.0
 """Generous: progress bars write to a child's log every half minute, and loading the largest models takes minutes."""
 
+Tell = Callable[[str], None]
 
-class Opener(Protocol):
-    """Lives in the child, from the first checkpoint of a job to the last."""
+_WORKER = ("-m", "harness.score.worker")
 
-    def lm(self, checkpoint: Path) -> AbstractContextManager[Any]:
-        """lm-eval's model object (`lm_eval.api.model.LM`) over this checkpoint's weights; closed before the next."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a backend's child runs: what starts it (a job file and options follow), the variables it gets, and what of
+    that is recorded with every score."""
+
+    command: tuple[str, ...] = (sys.executable, *_WORKER)
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    record: Mapping[str, Any] | None = None
+
+
+@contextmanager
+def _here(tell: Tell) -> Iterator[Place]:
+    yield Place()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backend:
     """`opener` is None for a backend that needs no child. `missing` says why it cannot be used here, or None.
 
-    `command` starts the child; a job file and options follow it. A backend with an environment of its own names that
-    environment's interpreter here. A child that shows no sign of life for `silence_s` seconds is taken to hang.
+    `place` gives where its children run, while they do; it may take time to make, of which it tells. `shares` is true
+    where one engine serves all checkpoints of a family, so that each family is a job of its own. A child that shows
+    no sign of life for `silence_s` seconds is taken to hang.
     """
 
     name: str
     description: str
     opener: str | None
     missing: Callable[[], str | None]
-    command: tuple[str, ...] = (sys.executable, "-m", "harness.score.worker")
+    place: Callable[[Tell], AbstractContextManager[Place]] = _here
+    shares: bool = False
     silence_s: float = SILENCE_S
 
 
@@ -48,7 +64,46 @@ def _nothing() -> None:
     return None
 
 
+def vllm_environment() -> str:
+    """The built-in environment whose vLLM fits this machine."""
+    return "vllm-cpu" if environments.without_cuda() else "vllm"
+
+
+def _no_vllm() -> str | None:
+    if find_spec("vllm") is not None:
+        return None
+    return None if environments.find(vllm_environment()) else environments.buildable(vllm_environment())
+
+
+@contextmanager
+def _with_vllm(tell: Tell) -> Iterator[Place]:
+    """The harness's own Python where vLLM is installed beside it; else the environment, built if need be."""
+    if find_spec("vllm") is not None:
+        yield Place()
+        return
+    name = vllm_environment()
+    found = environments.find(name)
+    if found is None:
+        tell(f"building the environment {name}, once; see `harness env list`")
+        found = environments.build(name, tell=tell)
+    with found.in_use() as environment:
+        whole = environment.record()
+        yield Place(
+            command=(str(environment.python), *_WORKER),
+            variables=environment.variables(),
+            record={key: whole[key] for key in ("name", "spec_hash", "lock_hash", "python")},
+        )
+
+
 _ALL = (
+    Backend(
+        name="vllm",
+        description="vLLM",
+        opener="harness.score.vllm:VllmOpener",
+        missing=_no_vllm,
+        place=_with_vllm,
+        shares=True,
+    ),
     Backend(name="hf", description="transformers", opener="harness.score.hf:HfOpener", missing=_nothing),
     Backend(
         name="debug", description="made-up scores of checkpoints that hold no model", opener=None, missing=_nothing
@@ -64,7 +119,7 @@ PREFERRED = ("vllm", "hf")
 def why_not(name: str) -> str | None:
     """Why the backend cannot be used here; None when it can."""
     if name not in BACKENDS:
-        return "vLLM is not set up here" if name == "vllm" else f"there is no backend {name!r}"
+        return f"there is no backend {name!r}"
     return BACKENDS[name].missing()
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.errors import FolderError
 from harness.records.units import format_duration
-from harness.score.backends import Backend
+from harness.score.backends import Backend, Place
 from harness.score.jobs import Job
 
 _TAIL = 300  # characters of the log that a cause quotes
@@ -33,9 +33,9 @@ class Child:
     `check` is called every half second while waiting; what it raises ends the waiting.
     """
 
-    def __init__(self, job: Job, backend: Backend, log: Path, check: Callable[[], None]) -> None:
+    def __init__(self, job: Job, backend: Backend, place: Place, log: Path, check: Callable[[], None]) -> None:
         self._job = job
-        self._command = backend.command
+        self._place = place
         self._silence_s = backend.silence_s
         self._log = log
         self._check = check
@@ -52,7 +52,7 @@ class Child:
             self._folder.cleanup()
             raise FolderError.of(f"{job_file} cannot be written", why=str(error)) from error
         self._pipe, write = os.pipe()
-        command = [*self._command, str(job_file), "--progress", str(write), "--parent", str(os.getpid())]
+        command = [*self._place.command, str(job_file), "--progress", str(write), "--parent", str(os.getpid())]
         try:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -62,7 +62,7 @@ class Child:
                     stderr=subprocess.STDOUT,
                     pass_fds=(write,),
                     process_group=0,  # Ctrl-C is the parent's to answer
-                    env={**os.environ, "TQDM_MININTERVAL": "30", "TOKENIZERS_PARALLELISM": "false"},
+                    env={**self._place.variables, "TQDM_MININTERVAL": "30", "TOKENIZERS_PARALLELISM": "false"},
                 )
         except BaseException:
             os.close(self._pipe)

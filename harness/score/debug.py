@@ -30,7 +30,7 @@ def is_debug(folder: RunFolder) -> bool:
 
 
 def debug_score(
-    folder: RunFolder, task: TaskFile, *, weights_hash: str | None, flags: Mapping[str, Any]
+    folder: RunFolder, task: TaskFile, *, weights_hash: str | None, flags: Mapping[str, Any], step: int | None = None
 ) -> tuple[Score, list[Document]]:
     """A score and its documents, from hashes of the trial's ids."""
     info = TASKS.get(task.name)
@@ -57,6 +57,7 @@ def debug_score(
         versions={},
         scored_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=0.0,
+        step=step,
         notes=("made up by the debug backend: no model was run",),
     )
     return score, documents

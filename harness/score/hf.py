@@ -1,8 +1,8 @@
 """The hf backend: transformers under lm-eval's own `HFLM`. Imported by the scoring child alone.
 
 Its figures are those of `lm_eval --model hf` with the same batch size, to the last digit: the same weights in the same
-dtype (lm-eval's `dtype=auto`), adapters beside their base as with `peft=`. The number of threads moves no digit of small
-models; another batch size pads otherwise and moves log-probabilities by some 1e-5 nats.
+dtype (lm-eval's `dtype=auto`), adapters beside their base as with `peft=`. The number of threads moves no digit of
+small models; another batch size pads otherwise and moves log-probabilities by some 1e-5 nats.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from lm_eval.models.huggingface import HFLM
 
 from harness import models
 from harness.score.encoding import Watched
-from harness.score.jobs import Job
+from harness.score.jobs import Job, JobCheckpoint
+from harness.score.opened import Opened
 
 _SMALL = 20_000_000
 """Parameters below which one CPU thread is as fast as several. Several wait for each other in every operation of a
@@ -36,6 +37,28 @@ class HfOpener:
         self._batch_size = int(job.flags["batch_size"])
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._threads = torch.get_num_threads()
+
+    @contextmanager
+    def open(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
+        """The checkpoint, loaded for itself alone."""
+        with self.lm(Path(checkpoint.checkpoint)) as lm:
+            yield Opened(lm=lm, served="loaded")
+
+    def base(self, checkpoint: JobCheckpoint) -> None:
+        """None: the base would have to be loaded for itself."""
+
+    def again(self, checkpoint: JobCheckpoint) -> None:
+        """None: there is one way alone."""
+
+    def first(self) -> None:
+        """None: nothing is shared."""
+
+    def lives(self) -> bool:
+        """Always: what one checkpoint raised does not concern the next."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is left to be given back."""
 
     @contextmanager
     def lm(self, checkpoint: Path) -> Iterator[Any]:

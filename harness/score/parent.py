@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import models
-from harness.errors import FolderError, HarnessError
+from harness.errors import BuildError, FolderError, HeldError
 from harness.records import suite
 from harness.records.progress import Observer
 from harness.records.run_folder import RunFolder
-from harness.score import debug
-from harness.score.backends import Backend, choose
-from harness.score.child import Child
-from harness.score.jobs import Job, JobCheckpoint, JobTask
-from harness.score.scorefiles import flags_of, matches, read_score, write_score
+from harness.records.score import Score
+from harness.score import debug, known
+from harness.score.backends import BACKENDS, Backend, Place, choose
+from harness.score.children import Orders, score_in_children
+from harness.score.scorefiles import flags_of, matches, read_documents, read_score, write_score
+from harness.score.subjects import Subject, subjects_of
+from harness.score.tally import Failure, Item, Tally
 from harness.score.taskfiles import TaskFile, resolve
 
-_HOPELESS = 3  # children in a row that died without a single score
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
-    """A checkpoint that could not be scored on a task. `name` is the trial's, `folder` its own, `cause` one line."""
-
-    name: str
-    folder: Path
-    task: str
-    cause: str
+__all__ = ["Failure", "ScoreReport", "score"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,43 +33,6 @@ class ScoreReport:
     failed: tuple[Failure, ...]
     backend: str
     note: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Item:
-    """One checkpoint to be scored on one task."""
-
-    folder: RunFolder
-    name: str
-    task: TaskFile
-    weights_hash: str | None
-
-
-@dataclass(kw_only=True, slots=True)
-class _Tally:
-    """What has come out so far."""
-
-    observer: Observer
-    doing: Callable[[str], None]
-    check: Callable[[], None]
-    total: int = 0
-    begun: int = 0
-    scored: int = 0
-    reused: int = 0
-    failed: list[Failure] = field(default_factory=list)
-
-    def begin(self, item: _Item) -> None:
-        self.begun += 1
-        self.say(f"scoring {self.begun}/{self.total} {item.name} {item.task.name}")
-
-    def say(self, text: str) -> None:
-        """What is being done now."""
-        self.doing(text)
-        self.observer.message(text)
-
-    def fail(self, item: _Item, cause: str) -> None:
-        self.failed.append(Failure(name=item.name, folder=item.folder.path, task=item.task.name, cause=cause))
-        self.observer.message(f"not scored: {item.name} {item.task.name}: {cause}")
 
 
 def _nothing(*_: object) -> None:
@@ -96,36 +51,82 @@ def score(
 ) -> ScoreReport:
     """Scores every finished checkpoint on every wanted task; only what is missing, unless `force`.
 
-    A folder counts when its outcome is `ok`. A score is kept when it is of the same weights, task content and
-    flags, by the same backend. `root` is the suite file's folder, from which task paths are taken. Task output goes to
-    `score.log` beside the first run folder that is scored. `doing` is told what is being done. `check` is called twice
-    a second, and what it raises ends the scoring.
-
-    Raises:
-        InputError: a task or a backend that cannot be used; nothing has been scored then.
-        FolderError: the log cannot be written.
-        Interrupted, KeyboardInterrupt: of `check`, once the child is gone; what was scored before stays.
+    A folder counts when its outcome is `ok`. `root` is the suite file's folder, from which task paths are taken. More:
+    see `score_subjects`.
     """
     tasks = resolve(wanted.tasks, root)
     backend, note = choose(wanted.backend)
-    flags = flags_of(wanted)
-    tally = _Tally(observer=observer, doing=doing, check=check)
-    tally.doing("looking for what is to be scored")
-    made_up: list[_Item] = []
-    real: list[_Item] = []
+    doing("looking for what is to be scored")
+    subjects = []
     for folder in folders:
         check()  # the weights of each are hashed
-        outcome = folder.outcome()
-        if outcome is None or outcome.outcome != "ok":
-            continue
-        is_debug = debug.is_debug(folder)
-        items = _missing(folder, tasks, "debug" if is_debug else backend.name, flags, force, tally)
-        (made_up if is_debug else real).extend(items)
-    tally.total = len(made_up) + len(real)
-    _score_made_up(made_up, flags, tally)
-    if real:
-        _score_in_children(real, backend, flags, tally)
-    only_debug = bool(folders) and all(debug.is_debug(folder) for folder in folders)
+        subjects += subjects_of(folder, every=wanted.every != "end")
+    return score_subjects(
+        subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, doing=doing, check=check
+    )
+
+
+def score_subjects(
+    subjects: Sequence[Subject],
+    tasks: Sequence[TaskFile],
+    wanted: suite.Score,
+    backend: Backend,
+    note: str | None,
+    *,
+    observer: Observer,
+    root: Path,
+    force: bool = False,
+    out: Path | None = None,
+    doing: Callable[[str], None] = _nothing,
+    check: Callable[[], None] = _nothing,
+) -> ScoreReport:
+    """Scores every subject on every task; only what is missing, unless `force`.
+
+    A score is kept when it is of the same weights and tokenizer, task content and flags, by the same backend; where
+    other run folders of the same results hold one, it is taken over. What the children print goes to `score.log` beside
+    the first run folder that is scored. `doing` is told what is being done. `check` is called twice a second, and what
+    it raises ends the scoring. `out`: see `harness.score.jobs.Job`.
+
+    Raises:
+        InputError: a backend that cannot be used; nothing has been scored then.
+        FolderError: the log cannot be written.
+        Interrupted, KeyboardInterrupt: of `check`, once the child is gone; what was scored before stays.
+    """
+    flags = flags_of(wanted)
+    tally = Tally(observer=observer, doing=doing, check=check)
+    made_up = _missing([one for one in subjects if one.made_up], tasks, "debug", flags, force, tally)
+    real_ones = [one for one in subjects if not one.made_up]
+    with ExitStack() as stack:
+        before = tally.counts()
+        real = _missing(real_ones, tasks, backend.name, flags, force, tally)
+        place = Place()
+        if real:
+            backend, place, note, changed = _placed(backend, wanted, note, tally, stack)
+            if changed:
+                tally.back_to(before)
+                real = _missing(real_ones, tasks, backend.name, flags, force, tally)
+        tally.total = len(made_up) + len(real)
+        _score_made_up(made_up, flags, tally)
+        if real:
+            log = _log(real)
+            done = _Done(tally=tally, backend=backend.name, flags=flags, twins={})
+            leaders = done.leaders(real, elsewhere=not force)
+            orders = Orders(
+                backend=backend,
+                place=place,
+                flags=flags,
+                engine=wanted.engine,
+                root=root,
+                log=log,
+                done=done,
+                out=out,
+            )
+            if leaders:
+                score_in_children(leaders, orders, tally)
+            done.followers_of_failures()
+    if wanted.parity and backend.shares:
+        _check_parity(real_ones, tasks, wanted, backend, flags, root, tally)
+    only_debug = bool(subjects) and all(one.made_up for one in subjects)
     return ScoreReport(
         scored=tally.scored,
         reused=tally.reused,
@@ -135,117 +136,171 @@ def score(
     )
 
 
-def _missing(
-    folder: RunFolder, tasks: Sequence[TaskFile], backend: str, flags: dict[str, Any], force: bool, tally: _Tally
-) -> list[_Item]:
-    """The tasks this folder still has to be scored on."""
-    spec = folder.spec() or {}
-    items = [
-        _Item(folder=folder, name=str(spec.get("name", folder.path.name)), task=task, weights_hash=None)
-        for task in tasks
-    ]
+def _placed(
+    backend: Backend, wanted: suite.Score, note: str | None, tally: Tally, stack: ExitStack
+) -> tuple[Backend, Place, str | None, bool]:
+    """Where the children run, made if need be. `auto` takes transformers where that fails, and says so."""
     try:
-        weights = _weights(folder)
-    except (HarnessError, OSError) as error:
-        for item in items:
-            tally.fail(item, str(error).splitlines()[0])
-        return []
-    there = folder.checkpoint.is_dir()
+        return backend, stack.enter_context(backend.place(tally.say)), note, False
+    except (BuildError, HeldError) as error:
+        if wanted.backend != "auto":
+            raise
+        other = BACKENDS["hf"]
+        why = "; ".join(problem.what + (f" ({problem.why})" if problem.why else "") for problem in error.problems)
+        note = f"scored with {other.name} ({other.description}): {why}"
+        tally.say(note)
+        return other, stack.enter_context(other.place(tally.say)), note, True
+
+
+def _log(items: Sequence[Item]) -> Path:
+    log = items[0].subject.folder.path.parent / "score.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+    except OSError as error:
+        raise FolderError.of(f"{log} cannot be written", why=str(error)) from error
+    return log
+
+
+def _missing(
+    subjects: Sequence[Subject],
+    tasks: Sequence[TaskFile],
+    backend: str,
+    flags: dict[str, Any],
+    force: bool,
+    tally: Tally,
+) -> list[Item]:
+    """What still has to be scored."""
     missing = []
-    for item in items:
-        known = read_score(folder, item.task.name, backend)
-        same = known is not None and matches(known, task_hash=item.task.hash, weights_hash=weights, flags=flags)
-        if same and not (force and there):
-            tally.reused += 1
-        elif there:
-            missing.append(_Item(folder=folder, name=item.name, task=item.task, weights_hash=weights))
-        else:
-            tally.fail(item, "its checkpoint is gone; train it again with `checkpoint: keep` to score it")
+    for subject in subjects:
+        for task in tasks:
+            item = Item(subject=subject, task=task)
+            if subject.problem is not None:
+                tally.fail(item, subject.problem)
+                continue
+            have = read_score(subject.folder, task.name, backend, subject.step)
+            same = have is not None and is_of(have, subject, task, flags)
+            if same and not (force and subject.there):
+                tally.reused += 1
+            elif subject.there:
+                missing.append(item)
+            else:
+                tally.fail(item, "its checkpoint is gone; train it again with `checkpoint: keep` to score it")
     return missing
 
 
-def _weights(folder: RunFolder) -> str | None:
-    """The hash of the weights that lie there; what training recorded, where none do (dropped, or made up)."""
-    if folder.checkpoint.is_dir() and not debug.is_debug(folder):
-        return models.weights_hash(folder.checkpoint)
-    return folder.weights_hash()
+def is_of(have: Score, subject: Subject, task: TaskFile, flags: dict[str, Any]) -> bool:
+    """Whether a score is of these weights and this tokenizer, this task and these flags, and was proven."""
+    same = matches(have, task_hash=task.hash, weights_hash=subject.weights, flags=flags)
+    tokenizer = subject.tokenizer is None or have.tokenizer_hash in (None, subject.tokenizer)
+    return same and tokenizer and (have.canary or {}).get("base_again") is not False
 
 
-def _score_made_up(items: Sequence[_Item], flags: dict[str, Any], tally: _Tally) -> None:
+def _score_made_up(items: Sequence[Item], flags: dict[str, Any], tally: Tally) -> None:
     for item in items:
         tally.check()
         tally.begin(item)
-        made, documents = debug.debug_score(item.folder, item.task, weights_hash=item.weights_hash, flags=flags)
+        subject = item.subject
+        made, documents = debug.debug_score(
+            subject.folder, item.task, weights_hash=subject.weights, flags=flags, step=subject.step
+        )
         try:
-            write_score(item.folder, made, documents)
+            write_score(subject.folder, made, documents)
         except OSError as error:
             tally.fail(item, f"its score cannot be written: {error}")
         else:
             tally.scored += 1
 
 
-def _score_in_children(items: Sequence[_Item], backend: Backend, flags: dict[str, Any], tally: _Tally) -> None:
-    """One child after the other until nothing is left: a child that dies costs what it was on, and no more."""
-    log = items[0].folder.path.parent / "score.log"
-    try:
-        log.write_bytes(b"")
-    except OSError as error:
-        raise FolderError.of(f"{log} cannot be written", why=str(error)) from error
-    left = {(str(item.folder.path.resolve()), item.task.name): item for item in items}
-    fruitless = 0
-    while left:
-        before = tally.scored
-        tally.say(f"importing lm-eval ({backend.name}); its log is {log}")
-        with Child(_job(left, backend, flags), backend, log, tally.check) as child:
-            at = _listen(child, left, tally)
-            if not left:
-                return
-            cause = child.cause()
-        fruitless = 0 if tally.scored > before else fruitless + 1
-        lost = list(left) if fruitless >= _HOPELESS else [key for key in left if _was_on(key, at)]
-        for key in lost:
-            tally.fail(left.pop(key), cause)
+@dataclass(kw_only=True, slots=True)
+class _Done:
+    """Counts what is scored, and gives a score to every other subject with the same weights."""
+
+    tally: Tally
+    backend: str
+    flags: dict[str, Any]
+    twins: dict[tuple[str, str], list[Item]]
+
+    def leaders(self, items: Sequence[Item], *, elsewhere: bool) -> list[Item]:
+        """One item of those with the same weights, tokenizer and task; none where their score lies `elsewhere`."""
+        leaders: dict[tuple[str | None, str | None, str, str], Item] = {}
+        scores = known.Elsewhere(items[0].subject.folder.path.parent.parent, self.backend) if elsewhere else None
+        for item in items:
+            self.tally.check()
+            subject = item.subject
+            if scores is not None and (found := scores.find(item, self.flags)) is not None:
+                self._copy(found, item)
+                continue
+            same = (subject.weights, subject.tokenizer, item.task.name, item.task.hash)
+            leader = leaders.setdefault(same, item)
+            if leader is not item:
+                self.twins.setdefault(leader.key, []).append(item)
+        return list(leaders.values())
+
+    def __call__(self, item: Item) -> None:
+        self.tally.scored += 1
+        for twin in self.twins.pop(item.key, []):
+            self.tally.begin(twin)
+            self._copy(item, twin)
+
+    def followers_of_failures(self) -> None:
+        """What waited for a score that never came fails as it did."""
+        causes = {(failure.folder, failure.task): failure.cause for failure in self.tally.failed}
+        for (key, task), twins in self.twins.items():
+            folder = Path(key.partition("@")[0])
+            for twin in twins:
+                cause = next(
+                    (why for (where, of), why in causes.items() if where.resolve() == folder and of == task), ""
+                )
+                self.tally.fail(twin, cause or "the same weights could not be scored")
+        self.twins.clear()
+
+    def _copy(self, source: Item, item: Item) -> None:
+        there, task = source.subject, item.task.name
+        try:
+            have = read_score(there.folder, task, self.backend, there.step)
+            documents = read_documents(there.folder, task, self.backend, there.step)
+            assert have is not None, "it has just been found or written"
+            note = f"the same weights were scored as {there.name}; they were not asked again"
+            kept = replace(have, step=item.subject.step, notes=(*have.notes, note))
+            write_score(item.subject.folder, kept, documents)
+        except (OSError, ValueError) as error:
+            self.tally.fail(item, f"its score cannot be written: {error}")
+        else:
+            self.tally.scored += 1
 
 
-def _was_on(key: tuple[str, str], at: tuple[str, str | None] | None) -> bool:
-    """Whether a child that ended at `at` died of this; of everything, when it never got to the first checkpoint."""
-    return at is None or (key[0] == at[0] and at[1] in (None, key[1]))
-
-
-def _listen(child: Child, left: dict[tuple[str, str], _Item], tally: _Tally) -> tuple[str, str | None] | None:
-    """Hears a child out. Returns where it was when it ended: (folder, task), (folder, None) loading, None before."""
-    at: tuple[str, str | None] | None = None
-    for message in child.messages():
-        key = (str(message.get("folder")), str(message.get("task")))
-        match message["kind"]:
-            case "open":
-                at = (key[0], None)
-            case "start":
-                at = key
-                tally.begin(left[key])
-            case "done":
-                del left[key]
-                tally.scored += 1
-            case "failed":
-                tally.fail(left.pop(key), str(message["cause"]))
-    return at
-
-
-def _job(left: dict[tuple[str, str], _Item], backend: Backend, flags: dict[str, Any]) -> Job:
-    assert backend.opener is not None
-    tasks = {item.task.name: item.task for item in left.values()}
-    by_folder: dict[str, list[_Item]] = {}
-    for (folder, _), item in left.items():
-        by_folder.setdefault(folder, []).append(item)
-    return Job(
-        backend=backend.name,
-        opener=backend.opener,
-        flags=flags,
-        tasks=tuple(JobTask(name=task.name, path=str(task.path), hash=task.hash) for task in tasks.values()),
-        checkpoints=tuple(
-            JobCheckpoint(
-                folder=folder, weights_hash=items[0].weights_hash, tasks=tuple(item.task.name for item in items)
-            )
-            for folder, items in by_folder.items()
-        ),
-    )
+def _check_parity(
+    subjects: Sequence[Subject],
+    tasks: Sequence[TaskFile],
+    wanted: suite.Score,
+    backend: Backend,
+    flags: dict[str, Any],
+    root: Path,
+    tally: Tally,
+) -> None:
+    """Has transformers asked the first documents of every score that has not been checked so."""
+    items = []
+    for subject in subjects:
+        for task in tasks:
+            have = read_score(subject.folder, task.name, backend.name, subject.step)
+            if have is None or not subject.there or not is_of(have, subject, task, flags):
+                continue
+            if (have.parity or {}).get("asked") != wanted.parity:
+                items.append(Item(subject=subject, task=task))
+    if not items:
+        return
+    other = BACKENDS["hf"]
+    with other.place(tally.say) as place:
+        orders = Orders(
+            backend=other,
+            place=place,
+            flags=flags,
+            engine={},
+            root=root,
+            log=items[0].subject.folder.path.parent / "score.log",
+            done=_nothing,
+            parity=wanted.parity,
+            parity_of=backend.name,
+        )
+        score_in_children(items, orders, tally)

@@ -1,8 +1,9 @@
 """The scoring child: `python -m harness.score.worker JOB.json [--progress FD]`.
 
 Imports lm-eval once, loads each checkpoint once, asks it every task of the job, and writes each score as soon as it is
-known. What goes wrong with one task or one checkpoint is told and does not stop the others. Without `--progress` the
-progress lines go to stdout, so that a job can be replayed by hand.
+known. What goes wrong with one task or one checkpoint is told and does not stop the others; an engine that dies ends
+the child, and the parent goes on with another. Without `--progress` the progress lines go to stdout, so that a job can
+be replayed by hand.
 """
 
 from __future__ import annotations
@@ -13,27 +14,16 @@ import importlib
 import os
 import signal
 import sys
-import time
-import traceback
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from harness.errors import HarnessError
 from harness.records.events import encode
-from harness.records.run_folder import RunFolder
-from harness.records.score import Score
-from harness.score.jobs import Job, JobCheckpoint
-from harness.score.scorefiles import write_score
-
-if TYPE_CHECKING:
-    from harness.score.backends import Opener
-    from harness.score.evaluation import Evaluator
+from harness.score.jobs import Job
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PACKAGES = ("lm_eval", "transformers", "torch", "peft", "vllm")
+_ENGINE_DIED = 70  # sysexits.h: EX_SOFTWARE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     with _progress(options.progress) as out:
-        run(job, Teller(out))
-    return 0
+        return run(job, Teller(out))
 
 
 class Teller:
@@ -67,89 +56,25 @@ class Teller:
         self._out.flush()
 
 
-def run(job: Job, teller: Teller) -> None:
-    """Scores every checkpoint of the job on its tasks."""
-    from harness.score.evaluation import Evaluator
+def run(job: Job, teller: Teller) -> int:
+    """Does the job. Returns the exit code."""
+    from harness.score.scoring import EngineDied, Scoring
 
     module, _, name = job.opener.partition(":")
-    opener: Opener = getattr(importlib.import_module(module), name)(job)
-    evaluator = Evaluator(job.tasks, job.flags)
-    hashes = {task.name: task.hash for task in job.tasks}
+    teller.tell("doing", text=f"importing what {job.backend} needs")
+    opener = getattr(importlib.import_module(module), name)(job)
+    scoring = Scoring(job, opener, teller.tell)
     teller.tell("ready")
-    for checkpoint in job.checkpoints:
-        _score_checkpoint(job, checkpoint, opener, evaluator, hashes, teller)
-    teller.tell("end")
-
-
-def _score_checkpoint(
-    job: Job, checkpoint: JobCheckpoint, opener: Opener, evaluator: Evaluator, hashes: dict[str, str], teller: Teller
-) -> None:
-    folder = RunFolder(Path(checkpoint.folder))
-    left = list(checkpoint.tasks)
-    teller.tell("open", folder=checkpoint.folder)
     try:
-        with opener.lm(folder.checkpoint) as lm:
-            while left:
-                task = left[0]
-                teller.tell("start", folder=checkpoint.folder, task=task)
-                try:
-                    metrics = _score_task(job, checkpoint, task, evaluator, lm, hashes[task])
-                except Exception as error:
-                    _failed(teller, checkpoint.folder, task, error)
-                else:
-                    teller.tell("done", folder=checkpoint.folder, task=task, metrics=metrics)
-                left.pop(0)
-    except Exception as error:
-        for task in left:
-            _failed(teller, checkpoint.folder, task, error)
-
-
-def _score_task(
-    job: Job, checkpoint: JobCheckpoint, task: str, evaluator: Evaluator, lm: Any, task_hash: str
-) -> dict[str, float]:
-    began = time.monotonic()
-    found = evaluator.evaluate(lm, task)
-    score = Score(
-        task=task,
-        backend=job.backend,
-        metrics=found.metrics,
-        stderr=found.stderr,
-        higher_is_better=found.higher_is_better,
-        n_documents=len(found.documents),
-        task_hash=task_hash,
-        task_version=found.version,
-        weights_hash=checkpoint.weights_hash,
-        flags=dict(job.flags),
-        versions=_versions(),
-        scored_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        duration_s=round(time.monotonic() - began, 3),
-        notes=found.notes,
-    )
-    write_score(RunFolder(Path(checkpoint.folder)), score, found.documents)
-    return found.metrics
-
-
-def _failed(teller: Teller, folder: str, task: str, error: Exception) -> None:
-    traceback.print_exception(error)  # stderr is the log
-    teller.tell("failed", folder=folder, task=task, cause=cause_of(error))
-
-
-def cause_of(error: Exception) -> str:
-    """What went wrong in one line."""
-    if isinstance(error, HarnessError):
-        return "; ".join(problem.what + (f": {problem.why}" if problem.why else "") for problem in error.problems)
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        for checkpoint in job.checkpoints:
+            scoring.score(checkpoint)
+        scoring.finish()
+    except EngineDied:
+        return _ENGINE_DIED
+    finally:
+        opener.close()
+    teller.tell("end")
+    return 0
 
 
 def _progress(descriptor: int | None) -> TextIO:

@@ -25,7 +25,7 @@ base:
 matrix:
   train.learning_rate: [1.0e-3, 2.0e-3]
 replicates: {seeds: [0]}
-score: {tasks: [arithmetic_mc], limit: 10}
+score: {tasks: [arithmetic_mc], backend: hf, limit: 10}
 """
 
 

@@ -114,7 +114,7 @@ def test_validate_counts_in_the_right_number(suite: Path, harness: Harness) -> N
 
     assert "ok, 2 trials of 2 cells" in harness("validate", suite.name).stdout
 
-    suite.write_text(text.replace("score: {tasks: [arithmetic_mc], limit: 10}\n", ""), encoding="utf-8")
+    suite.write_text(text.replace("score: {tasks: [arithmetic_mc], backend: hf, limit: 10}\n", ""), encoding="utf-8")
     assert "ok, 1 trial of 1 cell\n" in harness("validate", suite.name).stdout
 
 
@@ -193,7 +193,7 @@ def test_score_keeps_what_is_scored(ran: Path, harness: Harness) -> None:
 
 
 def test_score_of_a_suite_that_asks_for_none_says_so(suite: Path, harness: Harness) -> None:
-    text = suite.read_text(encoding="utf-8").replace("score: {tasks: [arithmetic_mc], limit: 10}\n", "")
+    text = suite.read_text(encoding="utf-8").replace("score: {tasks: [arithmetic_mc], backend: hf, limit: 10}\n", "")
     suite.write_text(text, encoding="utf-8")
     answer = harness("score", suite.name)
     assert answer.returncode == 2

@@ -18,7 +18,8 @@ MakeFolder = Callable[..., RunFolder]
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> MakeFolder:
-    """Makes a run folder whose checkpoint is the debug engine's, or (weights given) looks like a model's."""
+    """Makes a run folder whose checkpoint is the debug engine's, or (weights given) looks like a model's. Its first line
+    is `weights`; the name follows, unless it is to be the `same` as others'."""
 
     def make(
         name: str,
@@ -27,13 +28,16 @@ def run_folder(tmp_path: Path) -> MakeFolder:
         weights: bytes | None = None,
         cell: str | None = None,
         kind: str = "cell",
+        same: bool = False,
     ) -> RunFolder:
         folder = RunFolder(tmp_path / "suite" / name)
         folder.checkpoint.mkdir(parents=True)
         if weights is None:
             (folder.checkpoint / MARKER).write_text(json.dumps({"trial": name}))
         else:
-            (folder.checkpoint / "model.safetensors").write_bytes(weights)
+            (folder.checkpoint / "config.json").write_text('{"model_type": "fake"}')
+            content = weights if same else weights + b"\n" + name.encode()
+            (folder.checkpoint / "model.safetensors").write_bytes(content)
         spec = {"name": name, "trial_id": name, "cell_id": cell or name, "kind": kind}
         folder.spec_file.write_text(json.dumps(spec))
         known = f"weights of {name}" if weights is None else models.weights_hash(folder.checkpoint)

@@ -1,7 +1,7 @@
 """A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
 
 A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
-`hangs on <task>`, `is slow on <task>` (1.5 s, with something in its log every 0.2 s).
+`hangs on <task>`, `is slow on <task>` (3 s, with something in its log every 0.3 s).
 """
 
 from __future__ import annotations
@@ -29,31 +29,33 @@ def main() -> None:
         out.write(encode({"kind": kind, **values}))
         out.flush()
 
-    orders = {each.folder: (Path(each.folder) / "checkpoint/model.safetensors").read_text() for each in job.checkpoints}
+    orders = {
+        each.key: (Path(each.checkpoint) / "model.safetensors").read_text().split("\n")[0] for each in job.checkpoints
+    }
     if "dies before anything" in orders.values():
         print("ImportError: no module named 'lm_eval'")
         sys.exit(3)
     tell("ready")
     for checkpoint in job.checkpoints:
-        tell("open", folder=checkpoint.folder)
+        tell("open", checkpoint=checkpoint.key)
         for task in checkpoint.tasks:
-            order = orders[checkpoint.folder]
+            order = orders[checkpoint.key]
             if order == "dies loading":
                 die("out of memory, it seems")
-            tell("start", folder=checkpoint.folder, task=task)
+            tell("start", checkpoint=checkpoint.key, task=task)
             if order == f"dies on {task}":
                 die("last words")
             if order == f"hangs on {task}":
                 time.sleep(600)
             if order == f"is slow on {task}":
-                for part in range(8):
-                    print(f"{part}/8", flush=True)
-                    time.sleep(0.2)
+                for part in range(10):
+                    print(f"{part}/10", flush=True)
+                    time.sleep(0.3)
             if order == f"fails on {task}":
-                tell("failed", folder=checkpoint.folder, task=task, cause="RuntimeError: no such luck")
+                tell("failed", checkpoint=checkpoint.key, task=task, cause="RuntimeError: no such luck")
             else:
                 keep(job, checkpoint, task)
-                tell("done", folder=checkpoint.folder, task=task)
+                tell("done", checkpoint=checkpoint.key, task=task)
     tell("end")
 
 

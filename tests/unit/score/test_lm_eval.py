@@ -88,7 +88,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     (root / "raises.yaml").write_text(CHOICE.format(name="raises") + "process_results: !function utils.judge\n")
     _make_checkpoints(root)
     tasks = ["arithmetic_mc", "arithmetic_gen", "pydoc_mc", "shots.yaml", "raises.yaml"]
-    wanted = suite.Score(tasks=tasks, limit=LIMIT, batch_size=7)
+    wanted = suite.Score(tasks=tasks, limit=LIMIT, batch_size=7, backend="hf")
     folders = [RunFolder(root / "suite" / name) for name in ("whole", "adapter", "nan", "torn")]
     return Scored(root, wanted, score(folders, wanted, observer=Silent(), root=root))
 
@@ -227,7 +227,7 @@ def test_numbers_that_are_none_are_kept_and_noted(scored: Scored) -> None:
 
 
 def test_nothing_is_scored_twice(scored: Scored) -> None:
-    whole = suite.Score(tasks=["arithmetic_mc", "arithmetic_gen", "pydoc_mc", "shots.yaml"], limit=LIMIT, batch_size=9)
+    whole = suite.Score(tasks=["arithmetic_mc", "arithmetic_gen", "pydoc_mc", "shots.yaml"], limit=LIMIT, batch_size=9, backend="hf")
     began = time.monotonic()
     report = score(scored.folders[:3], whole, observer=Silent(), root=scored.root)
     assert (report.scored, report.reused, report.failed) == (0, 12, ())
@@ -238,7 +238,7 @@ def test_scoring_again_gives_the_same_documents(scored: Scored) -> None:
     folder = scored.folder("whole")
     place = folder_of(folder, "arithmetic_mc", "hf") / "documents.jsonl"
     before = place.read_bytes()
-    wanted = suite.Score(tasks=["arithmetic_mc"], limit=LIMIT, batch_size=7)
+    wanted = suite.Score(tasks=["arithmetic_mc"], limit=LIMIT, batch_size=7, backend="hf")
     report = score([folder], wanted, observer=Silent(), root=scored.root, force=True)
     assert report.scored == 1
     assert place.read_bytes() == before
@@ -296,7 +296,12 @@ def _job(scored: Scored) -> Job:
         flags=flags_of(scored.wanted),
         tasks=(JobTask(name=task.name, path=str(task.path), hash=task.hash),),
         checkpoints=(
-            JobCheckpoint(folder=str(scored.folder("whole").path), weights_hash=None, tasks=("arithmetic_mc",)),
+            JobCheckpoint(
+                folder=str(scored.folder("whole").path),
+                checkpoint=str(scored.folder("whole").checkpoint),
+                weights_hash=None,
+                tasks=("arithmetic_mc",),
+            ),
         ),
     )
 

@@ -6,28 +6,38 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import models
 from harness.errors import FolderError, InputError, Interrupted
 from harness.records import suite
+from harness.records.outcome import Outcome
 from harness.records.progress import Silent
 from harness.records.run_folder import RunFolder
 from harness.score import BACKENDS, Backend, Failure, ScoreReport, score
-from harness.score.scorefiles import folder_of, read_score
+from harness.score.backends import Place
+from harness.score.scorefiles import folder_of, read_documents, read_score
 
 MakeFolder = Callable[..., RunFolder]
+
+
+@contextmanager
+def _fakes(tell: object) -> Iterator[Place]:
+    yield Place(command=(sys.executable, str(Path(__file__).with_name("fake_worker.py"))))
+
 
 FAKE = Backend(
     name="vllm",
     description="a fake",
     opener="none:none",
     missing=lambda: None,
-    command=(sys.executable, str(Path(__file__).with_name("fake_worker.py"))),
+    place=_fakes,
 )
 BOTH = suite.Score(tasks=["arithmetic_mc", "arithmetic_gen"])
 
@@ -89,17 +99,54 @@ def test_flags_that_change_the_questions_score_again(
 
 
 @pytest.mark.usefixtures("fake")
-def test_changed_weights_score_again(run_folder: MakeFolder) -> None:
+def test_weights_that_training_did_not_leave_are_not_taken_for_its_own(run_folder: MakeFolder) -> None:
+    folder = run_folder("a", weights=b"one")
+    _score([folder])
+    (folder.checkpoint / "model.safetensors").write_bytes(b"two")
+    report = _score([folder])
+    assert (report.scored, report.reused) == (0, 0)
+    assert ["not those that training left" in failure.cause for failure in report.failed] == [True, True]
+
+
+@pytest.mark.usefixtures("fake")
+def test_weights_that_a_later_attempt_left_are_scored_again(run_folder: MakeFolder) -> None:
     folder = run_folder("a", weights=b"one")
     _score([folder])
     first = read_score(folder, "arithmetic_mc", "vllm")
     (folder.checkpoint / "model.safetensors").write_bytes(b"two")
-    report = _score([folder])
+    left = models.weights_hash(folder.checkpoint)
+    folder.new_attempt().close(
+        Outcome(outcome="ok", attempt=2, started_at="", ended_at="", duration_s=1.0, weights_hash=left)
+    )
+    assert _score([folder]).scored == 2
     second = read_score(folder, "arithmetic_mc", "vllm")
-    assert report.scored == 2
     assert first is not None
     assert second is not None
-    assert first.weights_hash != second.weights_hash
+    assert first.weights_hash != second.weights_hash == left
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_same_weights_are_asked_once(run_folder: MakeFolder) -> None:
+    folders = [run_folder(name, weights=b"one", same=True) for name in "ab"] + [run_folder("c", weights=b"two")]
+    observer = Silent()
+    report = score(folders, BOTH, observer=observer, root=Path())
+    assert (report.scored, report.failed) == (6, ())
+    twin = read_score(folders[1], "arithmetic_gen", "vllm")
+    assert twin is not None
+    assert "not asked again" in twin.notes[-1]
+    assert read_documents(folders[1], "arithmetic_gen", "vllm") == read_documents(folders[0], "arithmetic_gen", "vllm")
+    assert _score(folders).reused == 6
+
+
+@pytest.mark.usefixtures("fake")
+def test_twins_of_weights_that_cannot_be_scored_fail_with_them(run_folder: MakeFolder) -> None:
+    folders = [run_folder(name, weights=b"fails on arithmetic_mc", same=True) for name in "ab"]
+    report = _score(folders)
+    assert report.scored == 2
+    assert [(failure.name, failure.cause) for failure in report.failed] == [
+        ("a", "RuntimeError: no such luck"),
+        ("b", "RuntimeError: no such luck"),
+    ]
 
 
 def test_a_changed_task_is_scored_again(run_folder: MakeFolder, tmp_path: Path) -> None:
@@ -134,7 +181,10 @@ def test_scores_of_a_dropped_checkpoint_stay(run_folder: MakeFolder, weights: by
     assert [(failure.task, "gone" in failure.cause) for failure in report.failed] == [("arithmetic_gen", True)]
 
 
-def test_a_backend_that_cannot_be_used_is_refused_before_anything(run_folder: MakeFolder) -> None:
+def test_a_backend_that_cannot_be_used_is_refused_before_anything(
+    run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, missing=lambda: "no device has room"))
     folder = run_folder("a")
     with pytest.raises(InputError, match="vllm backend cannot be used") as caught:
         _score([folder], suite.Score(tasks=["arithmetic_mc"], backend="vllm"))
@@ -275,7 +325,7 @@ def test_made_up_scoring_stops_as_well(run_folder: MakeFolder) -> None:
 def test_a_child_that_hangs_is_killed_and_costs_what_it_was_on(
     run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=0.7))
+    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=2.5))
     folders = [run_folder("a", weights=b"hangs on arithmetic_mc"), run_folder("b", weights=b"fine")]
     report = _score(folders)
     assert report.scored == 3
@@ -285,7 +335,7 @@ def test_a_child_that_hangs_is_killed_and_costs_what_it_was_on(
 
 
 def test_a_child_whose_log_grows_is_left_to_work(run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=0.7))
+    monkeypatch.setitem(BACKENDS, "vllm", replace(FAKE, silence_s=2.5))
     report = _score([run_folder("a", weights=b"is slow on arithmetic_mc")])
     assert (report.scored, report.failed) == (2, ())
 

@@ -10,14 +10,15 @@ import pytest
 
 from harness.errors import InputError, ModelError
 from harness.score.jobs import Job, JobCheckpoint, JobTask
-from harness.score.worker import Teller, cause_of, main
+from harness.score.scoring import cause_of
+from harness.score.worker import Teller, main
 
 JOB = Job(
     backend="hf",
     opener="harness.score.hf:HfOpener",
     flags={"limit": 3, "num_fewshot": None, "apply_chat_template": False, "batch_size": 4},
     tasks=(JobTask(name="t", path="t.yaml", hash="h"),),
-    checkpoints=(JobCheckpoint(folder="/a", weights_hash=None, tasks=("t",)),),
+    checkpoints=(JobCheckpoint(folder="/a", checkpoint="/a/checkpoint", weights_hash=None, tasks=("t",)),),
 )
 
 
@@ -42,9 +43,9 @@ def test_a_missing_job_ends_with_the_code_of_bad_input(tmp_path: Path, capsys: p
 
 def test_progress_is_one_object_a_line() -> None:
     out = io.StringIO()
-    Teller(out).tell("done", folder="/a", task="t", metrics={"acc": float("nan")})
+    Teller(out).tell("done", checkpoint="/a", task="t", metrics={"acc": float("nan")})
     (line,) = out.getvalue().splitlines()
-    assert json.loads(line) == {"kind": "done", "folder": "/a", "task": "t", "metrics": {"acc": "NaN"}}
+    assert json.loads(line) == {"kind": "done", "checkpoint": "/a", "task": "t", "metrics": {"acc": "NaN"}}
 
 
 @pytest.mark.parametrize(

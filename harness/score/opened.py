@@ -1,0 +1,45 @@
+"""What a backend's child half offers: models opened one after the other. Imported by the scoring child alone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.records.score import Served
+from harness.score.jobs import JobCheckpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A checkpoint ready to be asked. `lm` is lm-eval's model object (`lm_eval.api.model.LM`) over its weights.
+
+    `null` is true of an adapter whose matrices change nothing, so that it must answer as its base does.
+    """
+
+    lm: Any
+    served: Served
+    notes: tuple[str, ...] = ()
+    null: bool = False
+
+
+class Opener(Protocol):
+    """Lives in the child, from the first checkpoint of a job to the last, and may share what is costly among them."""
+
+    def open(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Opened]:
+        """The checkpoint's weights; closed before the next is opened."""
+
+    def base(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Any] | None:
+        """lm-eval's model over an adapter's base; None where the backend would have to load it for that."""
+
+    def again(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Opened] | None:
+        """The checkpoint by a way that cannot ignore it, where there is one and it was not taken at first."""
+
+    def first(self) -> AbstractContextManager[Any] | None:
+        """lm-eval's model over the weights that a shared engine began with; None without such an engine."""
+
+    def lives(self) -> bool:
+        """Whether it still answers, after something was raised."""
+
+    def close(self) -> None:
+        """Gives back what it holds."""

@@ -1,0 +1,219 @@
+"""How a checkpoint can be put before a running engine: decided from its files alone, before an engine exists.
+
+vLLM applies a LoRA adapter to each request, which costs nothing between adapters. It does so for plain LoRA on the
+linear layers of a decoder only; what it cannot apply it refuses, ignores, or dies of (vLLM 0.32: a rank above its
+maximum kills the engine for good, DoRA, bias and `modules_to_save` are refused, ranks and scalings that differ from
+layer to layer are taken to be all the same). Those adapters are merged into their base, and the whole is given to the
+engine. Reads JSON and the header of safetensors; imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import models
+from harness.errors import ModelError
+from harness.records.fingerprint import of_value
+from harness.records.run_folder import read_json
+
+Way = Literal["full", "adapter", "merged"]
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM allows as `max_lora_rank` (0.32)."""
+
+LINEAR = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+"""The layers that an adapter may change and still be applied beside its base: those of Llama's and Qwen's decoders.
+`lm_head` is none of them: with log-probabilities of a prompt asked for, it killed the engine."""
+
+_TENSOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.(?:[^.]+\.)?weight$")
+_HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for a header, in bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preflight:
+    """What the files say. `why` is why an adapter is merged; `rank` and `modules` are those of an adapter's tensors.
+
+    `base` is what an adapter stands on: {"path": folder}, or a model as suites name it ({"shape": …}, {"hub": …}).
+    `family` names architecture, dtype and tokenizer: checkpoints of one family can be scored by one engine.
+    """
+
+    way: Way
+    family: str
+    why: str | None = None
+    base: Mapping[str, Any] | None = None
+    rank: int = 0
+    modules: tuple[str, ...] = ()
+
+
+def preflight(checkpoint: Path, spec: Mapping[str, Any] | None = None) -> Preflight:
+    """What can be done with a checkpoint. `spec` is that of its trial, where it has one.
+
+    Raises:
+        ModelError: an adapter without weights, without a base, or whose files cannot be read.
+    """
+    if not (checkpoint / "adapter_config.json").is_file():
+        return Preflight(way="full", family=_family(_architecture(checkpoint, spec), checkpoint, None))
+    config = read_json(checkpoint / "adapter_config.json")
+    if config is None:
+        raise ModelError.of(f"the adapter in {checkpoint} cannot be read", why="adapter_config.json is no JSON object")
+    base = base_of(checkpoint, config)
+    tensors = _tensors(checkpoint)
+    if tensors is not None and not tensors:
+        raise ModelError.of(
+            f"the adapter in {checkpoint} is empty",
+            why="its weights file holds no tensor, so scoring it would score its base",
+            hint="train it again, or score the base itself",
+        )
+    found = {match["module"]: match for name in tensors or {} if (match := _TENSOR.match(name))}
+    modules = tuple(sorted({module.rpartition(".")[2] for module in found}))
+    rank = max((shape[0] for name, shape in (tensors or {}).items() if ".lora_A." in name and shape), default=0)
+    why = _why_merged(config, tensors, modules, rank)
+    return Preflight(
+        way="adapter" if why is None else "merged",
+        family=_family(_architecture_of_base(base, checkpoint), checkpoint, base),
+        why=why,
+        base=base,
+        rank=rank,
+        modules=modules,
+    )
+
+
+def allowed_rank(rank: int) -> int:
+    """The smallest maximum that vLLM allows and that holds this rank."""
+    return next(allowed for allowed in RANKS if allowed >= rank)
+
+
+def base_of(checkpoint: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What an adapter stands on: the checkpoint its training started from, else its model, else what PEFT wrote.
+
+    Raises:
+        ModelError: it names none, or one that is gone or is another by now.
+    """
+    record = read_json(checkpoint / models.BASE_FILE)
+    if record is None:
+        name = config.get("base_model_name_or_path")
+        if not name:
+            raise ModelError.of(
+                f"the adapter in {checkpoint} does not say which model it is for", hint="merge it first"
+            )
+        local = Path(str(name))
+        return {"path": str(local.resolve())} if local.is_dir() else {"hub": str(name), "revision": None}
+    if not record.get("start"):
+        return {key: value for key, value in record["model"].items() if key != "attn_implementation"}
+    start = (checkpoint / record["start"]).resolve()
+    if not start.is_dir():
+        what = f"the checkpoint that the adapter in {checkpoint} was trained from is gone"
+        raise ModelError.of(what, why=f"{start} does not exist", hint="train it again, with `checkpoint: keep`")
+    if models.weights_hash(start) != record.get("start_weights"):
+        raise ModelError.of(
+            f"the checkpoint that the adapter in {checkpoint} was trained from has changed",
+            why=f"the weights in {start} are not those it was trained on",
+            hint="train the adapter again from the new checkpoint",
+        )
+    return {"path": str(start)}
+
+
+def _why_merged(
+    config: Mapping[str, Any], tensors: Mapping[str, list[int]] | None, modules: tuple[str, ...], rank: int
+) -> str | None:
+    """Why vLLM cannot apply the adapter beside its base; None where it can."""
+    if config.get("peft_type") != "LORA":
+        return f"it is no LoRA but {config.get('peft_type')}"
+    if tensors is None:
+        return "its weights are not in the safetensors format"
+    for setting, said in _REFUSED.items():
+        if config.get(setting):
+            return said
+    if config.get("init_lora_weights") not in (None, True, False, "gaussian"):
+        return f"its initialisation ({config['init_lora_weights']}) changes the base too"
+    if config.get("bias") not in (None, "none"):
+        return "it trains biases"
+    if rank > RANKS[-1]:
+        return f"its rank, {rank}, is above the {RANKS[-1]} that vLLM can hold"
+    others = [name for name in tensors if not _TENSOR.match(name)]
+    if others:
+        return f"it holds more than LoRA matrices: {others[0]}"
+    strange = sorted(set(modules) - LINEAR)
+    return f"it changes {', '.join(strange)}, which vLLM does not adapt" if strange else None
+
+
+_REFUSED = {
+    "use_dora": "it is a DoRA adapter",
+    "modules_to_save": "it holds whole layers (modules_to_save)",
+    "rank_pattern": "its rank differs from layer to layer",
+    "alpha_pattern": "its scaling differs from layer to layer",
+    "fan_in_fan_out": "its base stores weights transposed",
+    "lora_bias": "its matrices have a bias",
+    "trainable_token_indices": "it trains single tokens",
+    "target_parameters": "it changes parameters that are no layers",
+    "use_qalora": "it is a QALoRA adapter",
+    "layer_replication": "it repeats layers of its base",
+}
+
+
+def _tensors(checkpoint: Path) -> dict[str, list[int]] | None:
+    """Names and shapes of an adapter's tensors; None where it is not safetensors.
+
+    Raises:
+        ModelError: no weights, or a damaged file.
+    """
+    path = checkpoint / "adapter_model.safetensors"
+    if not path.is_file():
+        if not models.weight_files(checkpoint):
+            raise ModelError.of(
+                f"no weights in {checkpoint}", why="it has an adapter_config.json, but no adapter_model"
+            )
+        return None
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(_HEADER_LIMIT, path.stat().st_size):
+                raise ValueError("its header is longer than the file")
+            header = json.loads(file.read(length))
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+        if path.stat().st_size < 8 + length + end:
+            raise ValueError("it is cut off")
+        return {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise ModelError.of(f"{path} is damaged", why=str(error), hint="train or download the adapter again") from error
+
+
+def _architecture(checkpoint: Path, spec: Mapping[str, Any] | None) -> Any:
+    """What two checkpoints must share for one engine: of a trial on a shape, the shape; else config.json's meaning."""
+    model = (spec or {}).get("model")
+    if isinstance(model, Mapping) and "shape" in model:
+        return _shape(model)
+    config = read_json(checkpoint / "config.json")
+    if config is None:
+        raise ModelError.of(f"no model in {checkpoint}", why="it has neither config.json nor adapter_config.json")
+    return models.meaning(config)
+
+
+def _architecture_of_base(base: Mapping[str, Any], checkpoint: Path) -> Any:
+    record = read_json(checkpoint / models.BASE_FILE) or {}
+    model = record.get("model") or base
+    if "shape" in model:
+        return _shape(model)
+    if "path" in base:
+        folder = Path(base["path"])
+        config = read_json(folder / "adapter_config.json")  # an adapter on an adapter: the architecture is further down
+        return _architecture_of_base(base_of(folder, config), folder) if config else _architecture(folder, None)
+    return {key: value for key, value in model.items() if key != "attn_implementation"}
+
+
+def _shape(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"shape": model["shape"], "overrides": model.get("overrides") or {}, "dtype": model.get("dtype", "float32")}
+
+
+def _family(architecture: Any, checkpoint: Path, base: Mapping[str, Any] | None) -> str:
+    """A tokenizer beside an adapter is the one it is scored with; without one, its base's."""
+    tokenizer = models.tokenizer_hash(checkpoint)
+    if base is not None and "path" in base and tokenizer == of_value([]):
+        tokenizer = models.tokenizer_hash(Path(base["path"]))
+    return of_value([architecture, tokenizer])

@@ -1,0 +1,73 @@
+"""What has come out of scoring so far, and telling it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.records.progress import Observer
+from harness.score.subjects import Subject
+from harness.score.taskfiles import TaskFile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A checkpoint that could not be scored on a task. `name` is the trial's, `folder` its own, `cause` one line."""
+
+    name: str
+    folder: Path
+    task: str
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One subject to be scored on one task."""
+
+    subject: Subject
+    task: TaskFile
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is called between parent and child."""
+        return self.subject.key, self.task.name
+
+
+@dataclass(kw_only=True, slots=True)
+class Tally:
+    """Counts of subject × task. `doing` is told what is being done; `check` may raise, which ends the scoring."""
+
+    observer: Observer
+    doing: Callable[[str], None]
+    check: Callable[[], None]
+    total: int = 0
+    begun: int = 0
+    scored: int = 0
+    reused: int = 0
+    failed: list[Failure] = field(default_factory=list)
+
+    def counts(self) -> tuple[int, int]:
+        """What `back_to` goes back to."""
+        return self.reused, len(self.failed)
+
+    def back_to(self, counts: tuple[int, int]) -> None:
+        """Forgets what was counted since: it is looked for again, by another backend."""
+        self.reused = counts[0]
+        del self.failed[counts[1] :]
+
+    def begin(self, item: Item) -> None:
+        """An item is being scored now."""
+        self.begun += 1
+        self.say(f"scoring {self.begun}/{self.total} {item.subject.name} {item.task.name}")
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        self.doing(text)
+        self.observer.message(text)
+
+    def fail(self, item: Item, cause: str) -> None:
+        """An item that could not be scored."""
+        where = item.subject.folder.path
+        self.failed.append(Failure(name=item.subject.name, folder=where, task=item.task.name, cause=cause))
+        self.observer.message(f"not scored: {item.subject.name} {item.task.name}: {cause}")

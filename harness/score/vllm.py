@@ -1,0 +1,254 @@
+"""The vllm backend: one engine for all checkpoints of a job. Imported by the scoring child alone, where vLLM is.
+
+The engine starts once, on the base of the first checkpoint. Adapters are LoRA requests beside their base, named by the
+hash of their weights; other weights of the architecture are given to the running engine. It runs in this process: with
+a process of its own vLLM's imports would be paid for twice, and a killed child could leave it behind.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+# Before vLLM is imported: it reads them then.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; its default takes half of the machine's memory
+
+_version = importlib.metadata.version
+
+
+def _vllm_version(distribution_name: str) -> str:
+    """lm-eval asks for the version of `vllm`; the CPU build goes by another name, and must say `cpu` to be taken so."""
+    try:
+        return _version(distribution_name)
+    except importlib.metadata.PackageNotFoundError:
+        if distribution_name != "vllm":
+            raise
+        return f"{_version('vllm-cpu')}+cpu"
+
+
+importlib.metadata.version = _vllm_version
+
+from harness import models  # noqa: E402
+from harness.errors import ModelError  # noqa: E402
+from harness.records.fingerprint import of_value  # noqa: E402
+from harness.records.run_folder import read_json  # noqa: E402
+from harness.score import canary  # noqa: E402
+from harness.score.encoding import Watched  # noqa: E402
+from harness.score.jobs import Job, JobCheckpoint  # noqa: E402
+from harness.score.opened import Opened  # noqa: E402
+from harness.score.preflight import LINEAR, allowed_rank  # noqa: E402
+
+_ASIDE = {"enable_lora", "max_lora_rank", "max_loras", "lora_target_modules", "model", "pretrained", "dtype"}
+"""Engine settings that follow from the checkpoints."""
+
+
+class VllmOpener:
+    """Holds the engine. `job.engine` are settings of the user's for vLLM's `LLM`."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._lm: Any = None
+        self._began: str | None = None  # the weights the engine began with, as a folder
+        self._there: str | None = None  # the weights that are in it
+        self._ids: dict[str, int] = {}  # an id per adapter content: vLLM answers a used one with the earlier adapter
+        self._made: dict[str, str] = {}  # bases that had to be written first, by what they are
+        self._work = Path(tempfile.mkdtemp(prefix="harness-vllm-"))
+
+    @contextmanager
+    def open(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
+        """The checkpoint's weights in the engine, which starts now if it has not."""
+        if checkpoint.way == "adapter":
+            lm = self._give(self._base_folder(checkpoint))
+            lm.lora_request = self._request(checkpoint)
+            try:
+                yield Opened(lm=lm, served="adapter", null=_changes_nothing(Path(checkpoint.checkpoint)))
+            finally:
+                lm.lora_request = None
+        elif checkpoint.way == "merged":
+            with self._merged(checkpoint) as opened:
+                yield opened
+        else:
+            fresh = self._lm is None
+            lm = self._give(str(Path(checkpoint.checkpoint).resolve()))
+            yield Opened(lm=lm, served="base" if fresh or self._there == self._began else "reloaded")
+
+    def base(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Any] | None:
+        """The engine on an adapter's base, without the adapter."""
+        return None if checkpoint.base is None else self._bare(self._base_folder(checkpoint))
+
+    def again(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Opened] | None:
+        """An adapter merged into its base."""
+        return self._merged(checkpoint) if checkpoint.way == "adapter" else None
+
+    def first(self) -> AbstractContextManager[Any] | None:
+        """The engine on the weights that it began with."""
+        return None if self._began is None else self._bare(self._began)
+
+    def lives(self) -> bool:
+        """Whether the engine still answers."""
+        if self._lm is None:
+            return True
+        try:
+            canary.sing(self._lm)
+        except Exception:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Deletes what was written for the engine."""
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    @contextmanager
+    def _bare(self, folder: str) -> Iterator[Any]:
+        lm = self._give(folder)
+        request, lm.lora_request = lm.lora_request, None
+        try:
+            yield lm
+        finally:
+            lm.lora_request = request
+
+    @contextmanager
+    def _merged(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
+        folder = Path(tempfile.mkdtemp(dir=self._work))
+        try:
+            null = _changes_nothing(Path(checkpoint.checkpoint))
+            self._write_merged(Path(checkpoint.checkpoint), folder)
+            if self._lm is not None:
+                self._same_vocabulary(folder, checkpoint)
+            lm = self._give(str(folder))
+            lm.lora_request = None
+            notes = () if checkpoint.why is None else (f"merged into its base before scoring: {checkpoint.why}",)
+            yield Opened(lm=lm, served="merged", notes=notes, null=null)
+        finally:
+            if self._began != str(folder):  # else it is asked once more at the end
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_merged(self, checkpoint: Path, folder: Path) -> None:
+        model, tokenizer = models.load_checkpoint(checkpoint, device="cpu")
+        models.save(model.eval(), tokenizer, folder, None)
+        del model
+        gc.collect()
+
+    def _same_vocabulary(self, folder: Path, checkpoint: JobCheckpoint) -> None:
+        """An engine cannot be given weights of another shape."""
+        size = (read_json(folder / "config.json") or {}).get("vocab_size")
+        own = (read_json(Path(str(self._began)) / "config.json") or {}).get("vocab_size")
+        if size != own:
+            raise ModelError.of(
+                f"{checkpoint.name} cannot share an engine with its base",
+                why=f"it has a vocabulary of {size}, its base of {own}",
+                hint="score it with `backend: hf`, or merge it and score the folder by itself",
+            )
+
+    def _base_folder(self, checkpoint: JobCheckpoint) -> str:
+        """An adapter's base as a folder with whole weights."""
+        base = dict(checkpoint.base or {})
+        if "path" in base and not (Path(base["path"]) / "adapter_config.json").is_file():
+            return str(Path(base["path"]).resolve())
+        key = of_value(base)
+        if key not in self._made:
+            folder = Path(tempfile.mkdtemp(dir=self._work))
+            if "path" in base:
+                self._write_merged(Path(base["path"]), folder)
+            else:
+                model, tokenizer = models.load(base, root=Path(checkpoint.checkpoint), device="cpu")
+                own = Path(checkpoint.checkpoint)
+                if (own / "tokenizer_config.json").is_file():  # it may have been given tokens, or another template
+                    tokenizer = models.load_tokenizer({"path": str(own)}, root=Path())
+                models.save(model.eval(), tokenizer, folder, None)
+                del model
+                gc.collect()
+            self._made[key] = str(folder)
+        return self._made[key]
+
+    def _request(self, checkpoint: JobCheckpoint) -> Any:
+        from vllm.lora.request import LoRARequest
+
+        content = f"{checkpoint.weights_hash or checkpoint.key}"
+        number = self._ids.setdefault(content, len(self._ids) + 1)
+        return LoRARequest(content, number, str(Path(checkpoint.checkpoint).resolve()))
+
+    def _give(self, folder: str) -> Any:
+        """The engine with the weights of this folder in it."""
+        if self._lm is None:
+            self._lm = self._start(folder)
+            self._began = self._there = folder
+        elif self._there != folder:
+            from vllm.platforms import current_platform
+
+            self._there = None  # neither the old nor the new, until all of them are there
+            self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            if current_platform.is_cpu():
+                self._lm.model.apply_model(_pack_again)
+            # Otherwise it would answer from what it computed with other weights.
+            self._lm.model.reset_prefix_cache()
+            self._there = folder
+        return self._lm
+
+    def _start(self, folder: str) -> Any:
+        from lm_eval.models.vllm_causallms import VLLM
+
+        class Model(Watched, VLLM):
+            """lm-eval's own vLLM model, watched for prompts that do not arrive whole."""
+
+        return Model(pretrained=folder, **self.settings(read_json(Path(folder) / "config.json") or {}))
+
+    def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What lm-eval's vLLM model is told, for a base with this config.json."""
+        adapters = [one for one in self._job.checkpoints if one.way == "adapter"]
+        chosen: dict[str, Any] = {
+            # vLLM's `auto` would halve the precision of float32 weights.
+            "dtype": str(config.get("dtype") or config.get("torch_dtype") or "auto"),
+            "enforce_eager": True,  # graphs cost more to capture than scoring takes
+            "seed": 1234,
+            **{key: value for key, value in self._job.engine.items() if key not in _ASIDE},
+        }
+        if adapters:
+            modules = sorted({name for one in adapters for name in one.modules} & LINEAR)
+            chosen |= {
+                "enable_lora": True,
+                "max_loras": 1,
+                "max_lora_rank": allowed_rank(max(one.rank for one in adapters)),
+                "lora_target_modules": modules,
+            }
+        return chosen
+
+
+def _pack_again(model: Any) -> None:
+    """Gives the output layer of a model with tied embeddings the new weights.
+
+    vLLM's CPU build (0.32) keeps matrices a second time, packed for its kernels. Reloading packs the layers it loads
+    anew, but a tied output layer is none of them: it goes on with the old weights, 0.5 to 2 nats beside the truth.
+    """
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+    for module in model.modules():
+        if hasattr(module, "cpu_linear") and getattr(module, "weight", None) is not None and module.weight.numel():
+            dispatch_cpu_unquantized_gemm(module, remove_weight=False)
+
+
+def _changes_nothing(folder: Path) -> bool:
+    """Whether an adapter's matrices are such that every product of theirs is zero: as before its first step."""
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file():
+        return False
+    from safetensors.torch import load_file
+
+    tensors = load_file(str(path))
+    zero = {name: not tensor.any().item() for name, tensor in tensors.items()}
+    for name in zero:
+        if ".lora_A." in name:
+            if not zero[name] and not zero.get(name.replace(".lora_A.", ".lora_B."), False):
+                return False
+        elif ".lora_B." not in name:
+            return False  # something else than LoRA: whole layers, biases
+    return True
