@@ -193,8 +193,8 @@ class _Search:
         folder = RunFolder(self._here() / trial.id)
         outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
         folder.drop_checkpoint()
-        predicted = estimate(trial.cell, plan.suite.file.parent, catalog.load()).device
-        return judge(value, trial.id, outcome, self.wanted.limit, predicted)
+        predicted = estimate(trial.cell, plan.suite.file.parent, catalog.load())
+        return judge(value, trial.id, outcome, self.wanted.limit, None if predicted.loose else predicted.device)
 
     def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
         outcomes = execute.execute(
@@ -216,10 +216,10 @@ class _Search:
         while (value := next_value(known, self.span)) is not None:
             config = one.config(value)
             cell = Cell(id="", name="", kind="cell", levels={}, config=config)
-            device = estimate(cell, self.plan.suite.file.parent, catalog.load()).device
-            if device is None:
+            predicted = estimate(cell, self.plan.suite.file.parent, catalog.load())
+            if predicted.device is None or predicted.loose:  # a loose bound would have it begin far too low
                 return self.span
-            known[value] = device <= self.wanted.limit
+            known[value] = predicted.device <= self.wanted.limit
         found = edge(known).fits
         return (
             self.span

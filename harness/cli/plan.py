@@ -134,7 +134,9 @@ def _memory(row: Row) -> str | None:
     from harness.records.units import format_size
 
     device = _device(row)
-    return None if device is None else format_size(device)
+    if device is None:
+        return None
+    return f"≤ {format_size(device)}" if row.loosely_predicted else format_size(device)
 
 
 def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
@@ -143,6 +145,9 @@ def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
 
     if told:
         print("\n" + wrapped("memory: what a CUDA device holds at most, as predicted (docs/measuring.md)"))
+    loose = {row.loosely_predicted: row for row in shown if row.loosely_predicted}
+    for said in loose if told else ():
+        print(wrapped(f"≤, far above what real batches take: {said}", indent=2))
     reasons: dict[str, set[str]] = {}
     for row in shown:
         if row.not_predicted and row.kind != "floor":

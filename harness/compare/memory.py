@@ -74,7 +74,8 @@ def predictions(trials: Sequence[TrialResult], cells: Sequence[CellSummary]) -> 
         parts = _numbers(planned.get((cell.kind, cell.cell_id), {}))
         measured = {part: cell.metrics[name].mean for part, name in PARTS.items() if name in cell.metrics}
         if parts and (cell.outcomes.get("oom") or set(parts) & set(measured)):
-            made.append(Prediction(cell=cell.name, kind=cell.kind, predicted=parts, measured=measured))
+            loose = bool(planned[cell.kind, cell.cell_id].get("loose"))
+            made.append(Prediction(cell=cell.name, kind=cell.kind, predicted=parts, measured=measured, loose=loose))
     return tuple(made)
 
 

@@ -18,10 +18,15 @@ from harness.models.identity import shape_of
 
 # The defaults of the config classes of transformers 5.19: config.json leaves out what equals them.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "llama": {"vocab_size": 32000, "intermediate_size": 11008},
-    "mistral": {"vocab_size": 32000, "intermediate_size": 14336, "num_key_value_heads": 8},
-    "qwen2": {"vocab_size": 151936, "intermediate_size": 22016},
-    "qwen3": {"vocab_size": 151936, "intermediate_size": 22016, "head_dim": 128},
+    "llama": {"vocab_size": 32000, "intermediate_size": 11008, "max_position_embeddings": 2048},
+    "mistral": {
+        "vocab_size": 32000,
+        "intermediate_size": 14336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+    },
+    "qwen2": {"vocab_size": 151936, "intermediate_size": 22016, "max_position_embeddings": 32768},
+    "qwen3": {"vocab_size": 151936, "intermediate_size": 22016, "head_dim": 128, "max_position_embeddings": 32768},
 }
 _COMMON: Mapping[str, Any] = {
     "hidden_size": 4096,
@@ -71,6 +76,7 @@ class Architecture:
     o_bias: bool
     mlp_bias: bool
     qk_norm: int  # size of the norms over queries and keys; 0 without
+    positions: int  # the longest sequence it was made for
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
@@ -171,6 +177,7 @@ def of_config(config: Mapping[str, Any]) -> Architecture:
             o_bias=kind in ("llama", "qwen3") and bool(full["attention_bias"]),
             mlp_bias=kind == "llama" and bool(full["mlp_bias"]),
             qk_norm=head if kind == "qwen3" else 0,
+            positions=int(full["max_position_embeddings"]),
         )
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise Unknown(f"its config makes no sense: {error}") from error

@@ -21,6 +21,7 @@ class Row:
     """One trial. `state` is `finished`, `to run` or `failed: <outcome>`; `needs` names the trial it starts from.
 
     `predicted_memory` are bytes by part, without the parts that are not predicted; `not_predicted` says why.
+    `loosely_predicted` says what makes it a bound far above what real batches take.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     needs: str | None
     predicted_memory: Mapping[str, int] | None = None
     not_predicted: str | None = None
+    loosely_predicted: str | None = None
 
 
 def state_of(outcome: Outcome | None) -> str:
@@ -69,6 +71,7 @@ def _row(trial: Trial, outcome: Outcome | None, names: Mapping[str, str], predic
         needs=names.get(trial.needs) if trial.needs is not None else None,
         predicted_memory=predicted.to_json() if predicted else None,
         not_predicted=predicted.why if predicted else None,
+        loosely_predicted=predicted.loose if predicted else None,
     )
 
 

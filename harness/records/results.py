@@ -181,13 +181,15 @@ class Prediction:
     """Memory by part as planned and as measured, bytes.
 
     Parts: weights, reference, gradients, optimizer, activations, peak (torch's), device. `measured` has the means over
-    seeds of the parts that were measured; it is empty for a cell that ran out of memory.
+    seeds of the parts that were measured; it is empty for a cell that ran out of memory. `loose`: nothing cuts its
+    rows, and what depends on the batch is a bound far above what real batches take.
     """
 
     cell: str
     kind: Kind
     predicted: Mapping[str, float]
     measured: Mapping[str, float]
+    loose: bool = False
 
     def error(self, part: str) -> float | None:
         """(predicted − measured) ÷ measured; None where either is missing."""

@@ -13,7 +13,8 @@ from harness.report.tables import Column, tables
 PARTS = ("weight_memory", "reference_memory", "gradient_memory", "optimizer_memory", "activation_memory")
 _PEAK, _HOST = "peak_allocated", "peak_host_memory"
 _HEADINGS = {_PEAK: "peak", _HOST: "host's peak"}
-_PREDICTED = ("weights", "reference", "gradients", "optimizer", "activations", "peak", "device")
+_OF_BATCHES = ("activations", "peak", "device")
+_PREDICTED = ("weights", "reference", "gradients", "optimizer", *_OF_BATCHES)
 
 _Ooms = Mapping[tuple[str, str], Sequence[OutOfMemory]]
 """What ran out of memory, by kind and name of the cell."""
@@ -134,6 +135,11 @@ def predicted(answer: Answer) -> str:
         if any(not row.measured for row in rows)
         else f"{how.unit}: what the plan predicted, and how far that lies from the measured mean."
     )
+    if any(row.loose for row in rows):
+        legend += (
+            "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
+            "(`train.max_length: null`), and the longest are taken to have a token for each byte."
+        )
     return f"## Predicted and measured memory\n\n{tables(first, columns)}\n\n{legend}"
 
 
@@ -147,4 +153,5 @@ def _beside(row: Prediction, part: str, how: Scale) -> str:
         return NONE
     error = row.error(part)
     beside = "oom" if not row.measured else NONE if error is None else signed_share(error)
-    return f"{number(predicted, how)} ({beside})"
+    bound = "≤ " if row.loose and part in _OF_BATCHES else ""
+    return f"{bound}{number(predicted, how)} ({beside})"

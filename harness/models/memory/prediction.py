@@ -3,13 +3,14 @@
 The peak is the highest of the moments that can be one (see `_moments`): the end of the forward, the head's backward,
 the reference's forward, the backward of the first layer reached and of the last, the optimizer's step. Batches are
 taken to be as large as the configuration allows, rows of `max_length`; real ones may be smaller, so read "at most".
+Where nothing cuts rows, the longest of the data count, in tokens that they cannot exceed: see `Prediction.loose`.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ WORKSPACE = 32 * 2**20
 SLACK = 0.05
 """What the caching allocator reserves beyond what is allocated at the peak, as a share of it."""
 
+_LOOSE = "train.max_length is null, so nothing cuts the rows"
 _PARTS = ("weights", "reference", "gradients", "optimizer", "activations")
 _PAIRS = {"sft": 1, "dpo": 2, "orpo": 2}  # rows that one sample brings into the batch
 _BATCH_BYTES = 32  # a position's ids, labels, mask and place, 64 bits each
@@ -57,7 +59,8 @@ class Prediction:
 
     `weights` are the trained model's, its adapter's included; `reference` a second model's. `activations` is what the
     peak holds beyond weights, gradients and optimizer state. `paged` is the part of `optimizer` in managed memory,
-    which torch's allocator does not see.
+    which torch's allocator does not see. `loose`: nothing cuts the rows, and what the batch was taken to hold instead,
+    in words: a bound far above what real batches hold.
     """
 
     weights: int | None = None
@@ -67,6 +70,7 @@ class Prediction:
     paged: int = 0
     activations: int | None = None
     why: str | None = None
+    loose: str | None = None
 
     @property
     def allocated(self) -> int | None:
@@ -83,7 +87,10 @@ class Prediction:
         return round(self.allocated * (1 + SLACK)) + self.paged + CONTEXT
 
     def to_json(self) -> dict[str, int]:
-        """Bytes by part, what is unknown left out; `peak` (of torch's allocator) and `device` are the sums."""
+        """Bytes by part, what is unknown left out; `peak` (of torch's allocator) and `device` are the sums.
+
+        `loose`, 1 where it is: the figures that depend on the batch are bounds far above what real batches take.
+        """
         named = {
             "weights": self.weights,
             "reference": self.reference,
@@ -93,6 +100,7 @@ class Prediction:
             "activations": self.activations,
             "peak": self.allocated,
             "device": self.device,
+            "loose": 1 if self.loose and self.device is not None else None,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -107,6 +115,7 @@ class Prediction:
             optimizer=optimizer,
             activations=activations,
             paged=value.get("paged", 0),
+            loose=_LOOSE if value.get("loose") else None,
         )
 
 
@@ -118,12 +127,17 @@ def predict_spec(spec: Mapping[str, Any]) -> Prediction:
     return predict(spec, defaults=spec.get("defaults") or {}, root=Path(str(spec.get("suite_file", ""))).parent)
 
 
-def predict(config: Mapping[str, Any], *, defaults: Mapping[str, Any], root: Path) -> Prediction:
+def predict(
+    config: Mapping[str, Any], *, defaults: Mapping[str, Any], root: Path, longest: Sequence[int] | None = None
+) -> Prediction:
     """The prediction for a configuration (`method`, `model`, `train`, `lora`, `reference`); never raises for one.
 
-    `defaults` are TRL's own of the fields that `train` leaves out; the model's path is relative to `root`.
+    `defaults` are TRL's own of the fields that `train` leaves out; the model's path is relative to `root`. `longest`:
+    tokens that the longest rows of the data can have at most, as many rows as a batch has; they count where nothing
+    cuts rows, and the model's positions where they are not known either.
     """
     said = {name: config["train"].get(name, defaults.get(name)) for name in USED}
+    said["longest"] = None if longest is None or said["max_length"] is not None else sorted(longest, reverse=True)
     own = [config.get("method"), config["model"], config.get("lora"), config.get("reference")]
     return _predict(json.dumps([own, said]), root)
 
@@ -145,7 +159,8 @@ def _predict(asked: str, root: Path) -> Prediction:
         return replace(found, why=str(unknown))
     above = max(_moments(training, forward, kept, said).values())
     batch = forward.batch.positions * _BATCH_BYTES
-    return replace(found, activations=max(0, above - training.gradients) + batch + WORKSPACE)
+    loose = _said_of(said["longest"], training.arch) if _is_uncut(training.method, said) else None
+    return replace(found, activations=max(0, above - training.gradients) + batch + WORKSPACE, loose=loose)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -211,7 +226,7 @@ def _forward(training: _Training, said: Mapping[str, Any]) -> Forward:
     return Forward(
         arch=training.arch,
         numbers=Numbers(weights=training.width, compute=2 if half else training.width),
-        batch=_batch(training.method, said),
+        batch=_batch(training, said),
         attention=training.attention,
         trained=training.adapter is None,
         adapted=training.adapter.on if training.adapter else {},
@@ -219,20 +234,43 @@ def _forward(training: _Training, said: Mapping[str, Any]) -> Forward:
     )
 
 
-def _batch(method: str, said: Mapping[str, Any]) -> Batch:
+def _is_uncut(method: str, said: Mapping[str, Any]) -> bool:
+    """Whether nothing cuts the rows; ORPO's trainer has a length of its own."""
+    return said["max_length"] is None and method != "orpo"
+
+
+def _said_of(longest: Sequence[int] | None, arch: Architecture) -> str:
+    if not longest:
+        return f"{_LOOSE}, and each is taken to be as long as the model's {arch.positions:,} positions"
+    return f"{_LOOSE}; the longest has at most {longest[0]:,} tokens, one for each of its bytes"
+
+
+def _batch(training: _Training, said: Mapping[str, Any]) -> Batch:
     """The largest batch. Padding-free lays its rows into one; packed rows of whole length need no mask otherwise."""
-    length = said["max_length"]
+    method, length, packing = training.method, said["max_length"], said["packing"]
     if method == "orpo" and length is None:
         length = 512  # ORPOTrainer's own
-    if method == "sft" and said["padding_free"] and not said["packing"] and length is not None:
+    if method == "sft" and said["padding_free"] and not packing and length is not None:
         raise Unknown("TRL refuses train.padding_free without packing unless train.max_length is null")
-    if not isinstance(length, int) or length < 1:
-        raise Unknown("train.max_length is null: nothing bounds the length of a row")
     rows = int(said["per_device_train_batch_size"] or 8) * _PAIRS[method]
-    in_one_row = said["padding_free"] or (said["packing"] and said["packing_strategy"] != "wrapped")
-    if in_one_row and method == "sft":
+    in_one_row = method == "sft" and (said["padding_free"] or (packing and said["packing_strategy"] != "wrapped"))
+    if length is None:
+        if packing:
+            raise Unknown("train.max_length is null: nothing says how long a packed row is")
+        return _uncut(rows, said["longest"] or [training.arch.positions], in_one_row=bool(in_one_row))
+    if not isinstance(length, int) or length < 1:
+        raise Unknown(f"train.max_length is {length!r}")
+    if in_one_row:
         return Batch(rows=1, length=rows * length, mask=True)
-    return Batch(rows=rows, length=length, mask=rows > 1 and not said["packing"])
+    return Batch(rows=rows, length=length, mask=rows > 1 and not packing)
+
+
+def _uncut(rows: int, longest: Sequence[int], *, in_one_row: bool) -> Batch:
+    """The batch of the longest rows. Of fewer lengths than rows the last stands for the rest."""
+    if not in_one_row:
+        return Batch(rows=rows, length=longest[0], mask=rows > 1)
+    lengths = [*longest[:rows], *[longest[-1]] * (rows - len(longest))]
+    return Batch(rows=1, length=sum(lengths), mask=True)
 
 
 def _moments(training: _Training, forward: Forward, kept: State, said: Mapping[str, Any]) -> dict[str, int]:

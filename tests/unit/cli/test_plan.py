@@ -172,3 +172,17 @@ def test_many_reasons_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("most", "shown"), [(9, "abcdefghi"), (8, "abcd…ghi"), (7, "abc…ghi"), (3, "a…i")])
 def test_shortened_keeps_both_ends(most: int, shown: str) -> None:
     assert output.shortened("abcdefghi", most) == shown
+
+
+def test_a_loose_bound_is_marked_and_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = expand(suite(RATES), CATALOG)
+    told = [_with(row, {}) for row in rows(plan, {})]
+    loose = [dataclasses.replace(row, loosely_predicted="nothing cuts the rows") for row in told]
+
+    _print_trials(plan, loose, None)
+
+    said = capsys.readouterr().out
+    assert said.count("≤ 1 GiB") == len(loose)
+    assert said.count("≤, far above what real batches take: nothing cuts the rows") == 1
+    _print_trials(plan, told, None)
+    assert "≤" not in capsys.readouterr().out

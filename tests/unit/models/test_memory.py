@@ -153,7 +153,11 @@ def test_what_is_not_known_is_absent_and_says_why(config: dict[str, Any], why: s
     [
         ({"optim": "galore_adamw"}, {"weights", "reference", "gradients"}, "galore_adamw"),
         ({"optim_args": "momentum=0.9"}, {"weights", "reference", "gradients"}, "optim_args"),
-        ({"max_length": None}, {"weights", "reference", "gradients", "optimizer"}, "nothing bounds"),
+        (
+            {"max_length": None, "packing": True},
+            {"weights", "reference", "gradients", "optimizer"},
+            "nothing says how long a packed row is",
+        ),
         ({"padding_free": True}, {"weights", "reference", "gradients", "optimizer"}, "TRL refuses"),
         ({"label_smoothing_factor": 0.1}, {"weights", "reference", "gradients", "optimizer"}, "label smoothing"),
         (
@@ -168,6 +172,47 @@ def test_what_is_known_is_told_without_what_is_not(train: dict[str, Any], known:
     assert set(found.to_json()) == known
     assert why in (found.why or "")
     assert found.device is None
+
+
+def _uncut(*longest: int, method: str = "sft", **train: Any) -> Prediction:
+    """The prediction where nothing cuts the rows."""
+    model = {"shape": "qwen2.5-0.5b", "dtype": "float32"}
+    config = {"method": method, "model": model, "lora": None, "train": {"max_length": None, **train}}
+    return predict(config, defaults=DEFAULTS, root=HERE, longest=longest or None)
+
+
+def test_where_nothing_cuts_rows_the_longest_count_and_that_is_said() -> None:
+    found = _uncut(200, 300, 100, 50)  # in any order
+    assert found.device == _predict(max_length=300).device  # padded to the longest
+    assert found.loose == (
+        "train.max_length is null, so nothing cuts the rows; "
+        "the longest has at most 300 tokens, one for each of its bytes"
+    )
+    assert found.to_json()["loose"] == 1
+    again = Prediction.from_json(found.to_json())
+    assert (again.device, bool(again.loose)) == (found.device, True)
+    assert _predict().loose is None
+    assert "loose" not in _predict().to_json()
+
+
+def test_padding_free_rows_lie_in_one_as_long_as_all_together() -> None:
+    together = _uncut(400, 300, 200, 124, padding_free=True)
+    assert together.device == _predict(max_length=256, packing=True).device  # 4 × 256 as well
+    assert _uncut(400, 300, padding_free=True).device == _uncut(400, 300, 300, 300, padding_free=True).device
+    assert (
+        _uncut(400, 300, 200, 100, 90, padding_free=True).device == _uncut(400, 300, 200, 100, padding_free=True).device
+    )
+
+
+def test_without_the_rows_the_model_s_positions_bound_them() -> None:
+    found = _uncut()
+    assert found.device == _predict(max_length=32_768).device
+    assert "32,768 positions" in str(found.loose)
+
+
+def test_rows_count_only_where_nothing_cuts_them() -> None:
+    assert _uncut(9000, max_length=256) == _predict()
+    assert _uncut(9000, method="orpo") == _predict("orpo", max_length=512)  # its trainer's own
 
 
 def test_a_folder_s_architecture_is_read_from_its_config(tmp_path: Path) -> None:

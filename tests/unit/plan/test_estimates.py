@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.methods import catalog
 from harness.plan import estimate, estimates, expand, rows, spec_of, to_json
 from harness.records.plan import Plan
-from harness.records.suite import HubModel, Score, ShapeModel
+from harness.records.suite import HubModel, PathData, Score, ShapeModel
+from harness.suite import read
 from tests.unit.plan.made import CATALOG, cells, setup, suite, values
 
 ROOT = Path("made")
@@ -85,3 +87,30 @@ def test_a_spec_carries_what_was_predicted() -> None:
     carried = spec_of(trial, PLAN, CATALOG).predicted_memory
     assert carried == estimate(trial.cell, ROOT, CATALOG).to_json()
     assert spec_of(trial, PLAN, None).predicted_memory is None  # TRL's defaults are not known
+
+
+def test_where_nothing_cuts_rows_the_data_bounds_them(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "%s"}\n{"text": "short"}\n' % ("x" * 99), encoding="utf-8")
+    base = setup(
+        train={"max_steps": 10, "max_length": None, "per_device_train_batch_size": 2}, data=PathData(path="rows.jsonl")
+    )
+    plan = expand(suite(base=base, file=tmp_path / "suite.yaml"), CATALOG)
+    predicted = estimates(plan.cells, tmp_path, CATALOG)
+    (row,) = rows(plan, {}, predicted)
+    assert row.not_predicted is None
+    assert "the longest has at most 100 tokens" in str(row.loosely_predicted)
+    (said,) = to_json(plan, {}, predicted)["trials"]
+    assert (said["loosely_predicted"], said["predicted_memory"]["loose"]) == (row.loosely_predicted, 1)
+    assert spec_of(plan.trials[0], plan, CATALOG).predicted_memory == row.predicted_memory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["memory", "memory-cpu", "throughput", "throughput-cpu", "gpu_smoke", "quickstart"])
+def test_every_cell_of_the_shipped_suites_has_a_figure(name: str) -> None:
+    file = Path(__file__).parents[3] / "suites" / f"{name}.yaml"
+    known = catalog.load()
+    plan = expand(read(file, catalog=known).suite or suite(), known)
+    told = rows(plan, {}, estimates(plan.cells, file.parent, known))
+    assert [row.name for row in told if row.kind == "cell" and "device" not in (row.predicted_memory or {})] == []
+    loose = {row.cell for row in told if row.loosely_predicted}
+    assert loose == {row.cell for row in told if "padding-free" in row.cell}

@@ -110,6 +110,22 @@ def test_predictions_are_shown_of_the_parts_that_were_measured() -> None:
     assert [row.split("|")[2].strip() for row in rows if row.startswith("| sft")] == ["1,024 (−20%)", "1,024 (oom)"]
 
 
+def test_a_bound_far_above_what_batches_take_is_marked() -> None:
+    made = plan([cell("sft"), cell("free")], seeds=1)
+    parts = {"weights": GIB, "peak": 8 * GIB}
+    measured = {"weight_memory": 1.0 * GIB, "peak_allocated": 4.0 * GIB}
+    found = [
+        result(trial, measured, config={"predicted_memory": {**parts, **more}})
+        for trial, more in zip(made.trials, ({}, {"loose": 1}), strict=True)
+    ]
+
+    text = section(markdown(answer(results(found), made), ()), "Predicted and measured memory")
+
+    lines = [[part.strip() for part in row.split("|")[1:-1]] for row in text.splitlines() if row.startswith("| ")]
+    assert lines[-2:] == [["sft", "1,024 (0%)", "8,192 (+100%)"], ["free", "1,024 (0%)", "≤ 8,192 (+100%)"]]
+    assert "≤ marks a bound" in text
+
+
 def test_where_everything_ran_out_of_memory_all_that_was_predicted_is_shown() -> None:
     text = predicted_of(({}, "oom"))
 
