@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HASHED = ("doc_hash", "prompt_hash", "target_hash", "target")
+NO_CHOICE = -1
 _MOST_CHOICES = 2**15 - 1  # of a SMALLINT
 _LARGEST_INDEX = 2**31 - 1  # of an INTEGER
 
@@ -27,8 +28,8 @@ class Documents:
     """The documents of one score.
 
     `asked`: document and `HASHED`, which scores of the same `digest` share. `results`: document, choice (that of the
-    highest log-probability, null where nothing was chosen), response, metrics (a list in the order of `names`),
-    logprobs. `unreadable` counts the lines that hold no document; `first_unreadable` is the first of them.
+    highest log-probability, `NO_CHOICE` where nothing was chosen), response, metrics (by `names`, without those that
+    the document lacks), logprobs. `unreadable` counts the lines that hold no document; `first_unreadable` is the first.
     """
 
     asked: pa.Table
@@ -52,7 +53,7 @@ def read(raw: bytes) -> Documents:
             "document": indices,
             "choice": _choices(found.logprobs, response),
             "response": response,
-            "metrics": _lists(found.metrics, len(indices)),
+            "metrics": _maps(found.metrics, len(indices)),
             "logprobs": _single_precision(found.logprobs),
         }
     )
@@ -183,27 +184,30 @@ def _choices(logprobs: Any, response: Any) -> Any:
 
     offsets, numbers = _flat(logprobs)
     sizes = np.diff(offsets)
-    found: Any = np.zeros(len(sizes), dtype=np.int16)
+    found: Any = np.full(len(sizes), NO_CHOICE, dtype=np.int16)
     answered = response.is_valid().to_numpy(zero_copy_only=False)
     for size in np.unique(sizes):
         if 2 <= size <= _MOST_CHOICES:
             rows = np.flatnonzero(sizes == size)
             found[rows] = np.argmax(numbers[offsets[rows][:, None] + np.arange(size)], axis=1)
-    return pa.array(found, mask=(sizes < 2) | (sizes > _MOST_CHOICES) | ~answered)
+    found[~answered] = NO_CHOICE
+    return pa.array(found)
 
 
-def _lists(metrics: dict[str, Any], rows: int) -> Any:
-    """One list per document, its values in the order of the metrics; null where it has none of that name."""
+def _maps(metrics: dict[str, Any], rows: int) -> Any:
+    """One map per document, from the names of its metrics to their values; without those that it lacks."""
     import numpy as np
     import pyarrow as pa
 
-    width = len(metrics)
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int64) * width)
     if not metrics:
-        return pa.LargeListArray.from_arrays(offsets, pa.array([], pa.float64()))
+        nothing = pa.array([], pa.string()), pa.array([], pa.float64())
+        return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, dtype=np.int32)), *nothing)
+    there = np.column_stack([column.is_valid().to_numpy(zero_copy_only=False) for column in metrics.values()])
     values = np.column_stack([column.to_numpy(zero_copy_only=False) for column in metrics.values()])
-    missing = np.column_stack([column.is_null().to_numpy(zero_copy_only=False) for column in metrics.values()])
-    return pa.LargeListArray.from_arrays(offsets, pa.array(values.ravel(), mask=missing.ravel()))
+    places = np.broadcast_to(np.arange(len(metrics)), there.shape)
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    keys = pa.array(list(metrics), pa.string()).take(pa.array(places[there]))
+    return pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(values[there]))
 
 
 def _single_precision(logprobs: Any) -> Any:

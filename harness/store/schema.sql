@@ -238,7 +238,7 @@ COMMENT ON COLUMN task_scores.parity IS 'The same documents by transformers: doc
 COMMENT ON COLUMN task_scores.notes IS 'What a reader of the score should know.';
 COMMENT ON COLUMN task_scores.scored_at IS 'When, ISO 8601 UTC.';
 COMMENT ON COLUMN task_scores.duration_s IS 'Wall seconds of the scoring.';
-COMMENT ON COLUMN task_scores.document_metrics IS 'Names of the documents'' own values, in the order of score_results.metrics.';
+COMMENT ON COLUMN task_scores.document_metrics IS 'Names of the documents'' own values.';
 COMMENT ON COLUMN task_scores.document_set IS 'Which documents were asked, by number: task_documents has them.';
 COMMENT ON COLUMN task_scores.source IS 'Name of the score''s folder in the run folder''s scores.';
 
@@ -259,17 +259,17 @@ COMMENT ON COLUMN score_metrics.higher_is_better IS 'Its direction.';
 CREATE TABLE score_results (
     score INTEGER NOT NULL,
     document INTEGER NOT NULL,
-    choice SMALLINT,
+    choice SMALLINT NOT NULL,
     response VARCHAR,
-    metrics DOUBLE[],
+    metrics MAP(VARCHAR, DOUBLE),
     logprobs FLOAT[]
 );
 COMMENT ON TABLE score_results IS 'One document''s result in one score, from documents.jsonl, without what every score of the task shares; score_documents is the view to read.';
 COMMENT ON COLUMN score_results.score IS 'The score, as task_scores numbers it.';
 COMMENT ON COLUMN score_results.document IS 'Index of the document in the task.';
-COMMENT ON COLUMN score_results.choice IS 'The choice that was the most probable, from 0; its text is in task_choices. NULL where the answer is in response.';
+COMMENT ON COLUMN score_results.choice IS 'The choice that was the most probable, from 0; its text is in task_choices. −1 where the answer is in response.';
 COMMENT ON COLUMN score_results.response IS 'The model''s answer where it is no choice of task_choices.';
-COMMENT ON COLUMN score_results.metrics IS 'The document''s own values, in the order of task_scores.document_metrics.';
+COMMENT ON COLUMN score_results.metrics IS 'The document''s own values by metric.';
 COMMENT ON COLUMN score_results.logprobs IS 'Log-probabilities of the choices in nats, in single precision.';
 
 CREATE TABLE document_sets (
@@ -305,7 +305,7 @@ CREATE TABLE task_choices (
 COMMENT ON TABLE task_choices IS 'Choices of a document that some model has answered with.';
 COMMENT ON COLUMN task_choices.document_set IS 'The set, as task_scores names it.';
 COMMENT ON COLUMN task_choices.document IS 'Index of the document in the task.';
-COMMENT ON COLUMN task_choices.choice IS 'The choice, from 0.';
+COMMENT ON COLUMN task_choices.choice IS 'The choice, from 0; −1, without a text, for none.';
 COMMENT ON COLUMN task_choices.text IS 'Its text.';
 
 CREATE TABLE data_overlaps (
@@ -401,20 +401,19 @@ COMMENT ON VIEW scores IS
 
 CREATE VIEW score_documents AS
 SELECT s.suite, s.trial_id, s.task, s.backend, r.document, d.doc_hash, d.prompt_hash, d.target_hash, d.target,
-       coalesce(r.response, c.text) AS response, map(s.document_metrics, r.metrics) AS metrics,
-       r.logprobs, s.step, s.served, r.choice, r.score
+       coalesce(r.response, c.text) AS response, r.metrics, r.logprobs, s.step, s.served,
+       nullif(r.choice, -1) AS choice, r.score
 FROM score_results AS r
 JOIN task_scores AS s USING (score)
-LEFT JOIN task_documents AS d ON d.document_set = s.document_set AND d.document = r.document
-LEFT JOIN task_choices AS c ON c.document_set = s.document_set AND c.document = r.document AND c.choice = r.choice;
+JOIN task_documents AS d ON d.document_set = s.document_set AND d.document = r.document
+JOIN task_choices AS c ON c.document_set = s.document_set AND c.document = r.document AND c.choice = r.choice;
 COMMENT ON VIEW score_documents IS
     'One document''s result in one score: what was asked and expected, the answer, the document''s own values as metrics[''acc''], log-probabilities of the choices.';
 
 CREATE VIEW score_values AS
-SELECT s.suite, s.trial_id, s.task, s.backend, s.step, r.document, s.metric, r.metrics[s.place] AS value, r.score
+SELECT s.suite, s.trial_id, s.task, s.backend, s.step, r.document, s.metric, r.metrics[s.metric] AS value, r.score
 FROM score_results AS r
-JOIN (SELECT *, unnest(document_metrics) AS metric, generate_subscripts(document_metrics, 1) AS place
-      FROM task_scores) AS s USING (score);
+JOIN (SELECT *, unnest(document_metrics) AS metric FROM task_scores) AS s USING (score);
 COMMENT ON VIEW score_values IS
     'One metric of one document in one score. The quick way to aggregate over millions of documents; documents of one task pair by document.';
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.store.documents import NO_CHOICE
 from harness.store.rows import Rows, arrow_table
 from harness.store.scores import VALUES, ScoreRows
 
@@ -34,13 +35,13 @@ def insert(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         "INSERT INTO task_choices "
         "SELECT document_set, document, choice, arg_min(response, score) "
         "FROM incoming ANTI JOIN task_choices USING (document_set, document, choice) "
-        "WHERE choice IS NOT NULL GROUP BY document_set, document, choice ORDER BY ALL"
+        "GROUP BY document_set, document, choice ORDER BY ALL"
     )
     connection.execute(
         "INSERT INTO score_results "
-        "SELECT score, document, if(text = response, choice, NULL), if(text = response, NULL, response), "
+        f"SELECT score, document, if(text = response, choice, {NO_CHOICE}), if(text = response, NULL, response), "
         "metrics, logprobs "
-        "FROM incoming LEFT JOIN task_choices USING (document_set, document, choice) ORDER BY score, document"
+        "FROM incoming JOIN task_choices USING (document_set, document, choice) ORDER BY score, document"
     )
     connection.unregister("incoming")
 
@@ -83,6 +84,9 @@ def _sets(connection: duckdb.DuckDBPyConnection, asked: Mapping[str, pa.Table]) 
         _insert(connection, "document_sets", arrow_table("document_set:int digest", rows))
         documents = [_with(asked[digest], document_set=numbers[digest]) for digest in new]
         _insert(connection, "task_documents", pa.concat_tables(documents))
+        # Every answer finds its choice, also where it is none: inner joins let a filter on trials come first.
+        none = pa.concat_tables(table.select(["document_set", "document"]) for table in documents)
+        _insert(connection, "task_choices", _with(none, choice=NO_CHOICE))
     return numbers
 
 

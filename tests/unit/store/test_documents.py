@@ -76,7 +76,13 @@ def test_the_usual_file_is_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) ->
 
     assert found.names == ("acc", "acc_norm")
     assert found.results.to_pylist() == [
-        {"document": 0, "choice": 0, "response": " 4", "metrics": [1.0, 0.0], "logprobs": [-0.5, -1.5]}
+        {
+            "document": 0,
+            "choice": 0,
+            "response": " 4",
+            "metrics": [("acc", 1.0), ("acc_norm", 0.0)],
+            "logprobs": [-0.5, -1.5],
+        }
     ]
 
 
