@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import FolderError
+from harness.records.overlap import read_overlap
 from harness.score.backends import Backend, Place
 from harness.score.child import Child
 from harness.score.jobs import Job, JobCheckpoint, JobTask
+from harness.score.scorefiles import overlap_file
 from harness.score.subjects import Subject, in_order
 from harness.score.tally import Item, Tally
 
@@ -21,7 +23,8 @@ Left = dict[tuple[str, str], Item]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """What every job of one backend has in common. `done` hears of each item that came to its end."""
+    """What every job of one backend has in common. `done` hears of each item that came to its end; `measured` are the
+    items whose overlap with the training is to be known."""
 
     backend: Backend
     place: Place
@@ -30,6 +33,7 @@ class Orders:
     root: Path
     log: Path
     done: Callable[[Item], None]
+    measured: Sequence[Item] = ()
     parity: int | None = None
     parity_of: str | None = None
     out: Path | None = None
@@ -47,6 +51,12 @@ def score_in_children(items: Sequence[Item], orders: Orders, tally: Tally) -> No
         raise FolderError.of(f"{orders.log} cannot be written", why=str(error)) from error
     for family in _families(items) if orders.backend.shares else [list(items)]:
         _score_family(family, orders, tally)
+
+
+def measure_in_child(orders: Orders, tally: Tally) -> None:
+    """One child that scores nothing and measures the overlaps which are not known; where it dies, they stay so."""
+    with Child(_job({}, orders), orders.backend, orders.place, orders.log, tally.check) as child:
+        _listen(child, {}, orders, tally)
 
 
 def _families(items: Sequence[Item]) -> list[list[Item]]:
@@ -136,7 +146,7 @@ def _begin(item: Item, orders: Orders, tally: Tally) -> None:
 
 def _job(left: Left, orders: Orders) -> Job:
     assert orders.backend.opener is not None
-    tasks = {item.task.name: item.task for item in left.values()}
+    tasks = {item.task.name: item.task for item in (*orders.measured, *left.values())}
     by_subject: dict[str, list[Item]] = {}
     for (key, _), item in left.items():
         by_subject.setdefault(key, []).append(item)
@@ -150,9 +160,26 @@ def _job(left: Left, orders: Orders) -> Job:
         environment=orders.place.record,
         parity=orders.parity,
         parity_of=orders.parity_of,
+        overlaps=unmeasured(orders.measured) if orders.parity is None else (),
         root=str(orders.root.resolve()),
         out=None if orders.out is None else str(orders.out.resolve()),
     )
+
+
+def unmeasured(items: Sequence[Item]) -> tuple[tuple[str, str], ...]:
+    """Run folders of trainings, with tasks whose overlap with them is not known."""
+    wanted = {(str(item.subject.folder.path.resolve()), item.task.name): item for item in items}
+    return tuple(key for key, item in sorted(wanted.items()) if _trained(item.subject) and not _measured(item))
+
+
+def _measured(item: Item) -> bool:
+    """Whether somebody has looked, and found an overlap, none, or why it cannot be known."""
+    found = read_overlap(overlap_file(item.subject.folder, item.task.name))
+    return found is not None and found.task_hash == item.task.hash
+
+
+def _trained(subject: Subject) -> bool:
+    return not subject.made_up and bool((subject.folder.spec() or {}).get("method"))
 
 
 def _checkpoint(subject: Subject, items: Sequence[Item]) -> JobCheckpoint:

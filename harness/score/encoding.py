@@ -42,6 +42,6 @@ def notes_on_prompts(lm: Any, documents: Sequence[Collection[str]]) -> list[str]
     if not cut:
         return []
     return [
-        f"{cut} of {len(documents)} documents: the prompt did not reach the model whole; the tokenizer joins its end to "
-        "what stands beside it, and lm-eval leaves a token out there"
+        f"{cut} of {len(documents)} documents: the prompt did not reach the model whole; the tokenizer joins its end "
+        "to what stands beside it, and lm-eval leaves a token out there"
     ]

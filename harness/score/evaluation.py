@@ -23,7 +23,7 @@ from harness.errors import InputError
 from harness.score.answers import Evaluated, evaluated, prompts_of
 from harness.score.encoding import notes_on_prompts
 from harness.score.jobs import JobTask
-from harness.score.taskdata import asked_of, without_waiting, wrong_data
+from harness.score.taskdata import without_waiting, wrong_data
 from harness.score.tasktemplate import chosen, hash_of
 
 SEED = 1234
@@ -74,16 +74,6 @@ class Evaluator:
         prompts = notes_on_prompts(lm, prompts_of(answer["samples"][name]))
         notes = [*self.notes(task), *said, *heard.notes(), *prompts]
         return evaluated(answer, name, notes, hash_of(text, system))
-
-    def documents(self, name: str, limit: int | None = None) -> list[str]:
-        """The text of each document: its question and its choices, or its answer; no examples, no template.
-
-        Raises:
-            InputError: the task's documents cannot be had.
-        """
-        task = self.task(name)
-        self._loaded[name][1].restore()
-        return [asked_of(task, document) for _, document in task.doc_iterator(limit=limit)]
 
     def task(self, name: str) -> Any:
         """lm-eval's task object, loaded when first asked for, with the number of examples that was asked for.

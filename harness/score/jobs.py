@@ -71,7 +71,7 @@ class Job:
 
     `environment` is recorded with every score. With `parity` (a number of documents) nothing is scored anew: the
     documents are asked again of this backend, and what differs from the scores by the backend `parity_of` is written
-    into those.
+    into those. `overlaps` are run folders and tasks whose overlap with the training is not known yet.
     """
 
     backend: str
@@ -83,6 +83,7 @@ class Job:
     environment: Mapping[str, Any] | None = None
     parity: int | None = None
     parity_of: str | None = None
+    overlaps: tuple[tuple[str, str], ...] = ()
     root: str | None = None
     out: str | None = None
 
@@ -106,6 +107,7 @@ class Job:
                 JobCheckpoint(**{**one, "tasks": tuple(one["tasks"]), "modules": tuple(one.get("modules") or ())})
                 for one in value.pop("checkpoints")
             )
-            return cls(tasks=tasks, checkpoints=checkpoints, **value)
-        except (KeyError, TypeError) as error:
+            overlaps = tuple((folder, task) for folder, task in value.pop("overlaps", ()))
+            return cls(tasks=tasks, checkpoints=checkpoints, overlaps=overlaps, **value)
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError.of(f"{path} is not a scoring job", why=str(error)) from error

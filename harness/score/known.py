@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from harness.records.run_folder import RunFolder
-from harness.score.scorefiles import matches, read_score
+from harness.score.scorefiles import folder_name, matches, read_score
 from harness.score.subjects import Subject
 from harness.score.tally import Item
 
@@ -44,7 +45,7 @@ class Elsewhere:
 
     def _of(self, task: str) -> list[tuple[RunFolder, int | None]]:
         if task not in self._read:
-            ending = f"{task}.{self.backend}"
+            ending = escape(folder_name(task, self.backend))
             places = [
                 *self.results.glob(f"*/*/scores/{ending}/score.json"),
                 *self.results.glob(f"*/*/scores/{ending}@*/score.json"),

@@ -20,7 +20,7 @@ from harness.records.fingerprint import of_value
 from harness.records.overlap import VERSION, Overlap, read_overlap
 from harness.records.run_folder import RunFolder, write_json
 from harness.score.jobs import Job, JobTask
-from harness.score.scorefiles import folder_of
+from harness.score.scorefiles import overlap_file
 
 _EXAMPLES = 5
 
@@ -56,15 +56,14 @@ class _Searched:
 
 def file_of(folder: RunFolder, task: str) -> Path:
     """Where a task's overlap lies, beside its scores."""
-    beside = folder_of(folder, task, "overlap")
-    return beside.with_name(f"{beside.name}.json")
+    return overlap_file(folder, task)
 
 
 def measure_job(job: Job, task: Callable[[str], Any]) -> list[str]:
-    """`measure` of every run folder and task of a job; `task` gives lm-eval's task object by name."""
+    """`measure` of what a job lacks; `task` gives lm-eval's task object by name."""
     tasks = {one.name: one for one in job.tasks}
     limit = job.flags.get("limit")
-    wanted = [(RunFolder(Path(one.folder)), tasks[name]) for one in job.checkpoints for name in one.tasks]
+    wanted = [(RunFolder(Path(folder)), tasks[name]) for folder, name in job.overlaps]
     return measure(wanted, lambda name: texts_of(task(name), limit), limit=limit)
 
 

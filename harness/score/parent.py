@@ -15,11 +15,12 @@ from harness.records.run_folder import RunFolder
 from harness.records.score import Score
 from harness.score import debug, known
 from harness.score.backends import BACKENDS, Backend, Place, choose
-from harness.score.children import Orders, score_in_children
+from harness.score.children import Orders, measure_in_child, score_in_children, unmeasured
+from harness.score.groupscores import score_groups
 from harness.score.scorefiles import flags_of, matches, read_documents, read_score, write_score
 from harness.score.subjects import Subject, subjects_of
 from harness.score.tally import Failure, Item, Tally
-from harness.score.taskfiles import TaskFile, resolve
+from harness.score.taskfiles import TaskFile, resolve, resolve_groups
 
 __all__ = ["Failure", "ScoreReport", "score"]
 
@@ -61,9 +62,11 @@ def score(
     for folder in folders:
         check()  # the weights of each are hashed
         subjects += subjects_of(folder, every=wanted.every != "end")
-    return score_subjects(
+    told = score_subjects(
         subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, doing=doing, check=check
     )
+    _score_groups(subjects, wanted, root, told.backend)
+    return told
 
 
 def score_subjects(
@@ -119,11 +122,13 @@ def score_subjects(
                 root=root,
                 log=log,
                 done=done,
+                measured=[Item(subject=one, task=task) for one in real_ones for task in tasks],
                 out=out,
             )
             if leaders:
                 score_in_children(leaders, orders, tally)
             done.followers_of_failures()
+    _measure_overlaps(real_ones, tasks, flags, root, tally)
     if wanted.parity and backend.shares:
         _check_parity(real_ones, tasks, wanted, backend, flags, root, tally)
     only_debug = bool(subjects) and all(one.made_up for one in subjects)
@@ -134,6 +139,23 @@ def score_subjects(
         backend="debug" if only_debug else backend.name,
         note="made-up scores: these checkpoints hold no model" if only_debug else note,
     )
+
+
+def _score_groups(subjects: Sequence[Subject], wanted: suite.Score, root: Path, backend: str) -> None:
+    """Writes what follows from the scores that are there; what a group lacks has been told of its tasks.
+
+    Raises:
+        FolderError: a run folder cannot be written.
+    """
+    groups = resolve_groups(wanted.tasks, root)
+    for subject in subjects if groups else ():
+        by = "debug" if subject.made_up else backend
+        try:
+            score_groups(
+                subject.folder, groups, by, flags=flags_of(wanted), weights_hash=subject.weights, step=subject.step
+            )
+        except OSError as error:
+            raise FolderError.of(f"{subject.folder.path} cannot be written", why=str(error)) from error
 
 
 def _placed(
@@ -268,6 +290,31 @@ class _Done:
             self.tally.fail(item, f"its score cannot be written: {error}")
         else:
             self.tally.scored += 1
+
+
+def _measure_overlaps(
+    subjects: Sequence[Subject], tasks: Sequence[TaskFile], flags: dict[str, Any], root: Path, tally: Tally
+) -> None:
+    """Has the overlaps measured that no scoring child came to: it died, or there was nothing left to score."""
+    items = [Item(subject=one, task=task) for one in subjects for task in tasks]
+    if not unmeasured(items):
+        return
+    backend = BACKENDS["hf"]
+    with backend.place(tally.say) as place:
+        log = items[0].subject.folder.path.parent / "score.log"
+        measure_in_child(
+            Orders(
+                backend=backend,
+                place=place,
+                flags=flags,
+                engine={},
+                root=root,
+                log=log,
+                done=_nothing,
+                measured=items,
+            ),
+            tally,
+        )
 
 
 def _check_parity(

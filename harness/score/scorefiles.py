@@ -43,6 +43,12 @@ def folder_name(task: str, backend: str, step: int | None = None) -> str:
     return name if step is None else f"{name}@{step}"
 
 
+def overlap_file(folder: RunFolder, task: str) -> Path:
+    """Where a task's overlap with the training lies, beside its scores."""
+    beside = folder_of(folder, task, "overlap")
+    return beside.with_name(f"{beside.name}.json")
+
+
 def read_score(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Score | None:
     """The score that is there; None when it is missing, damaged or cut off before its documents."""
     place = folder_of(folder, task, backend, step)

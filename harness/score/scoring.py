@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.records.run_folder import RunFolder
 from harness.records.score import Score
-from harness.score import canary, parity
+from harness.score import canary, overlap, parity
 from harness.score.evaluation import Evaluator
 from harness.score.jobs import Job, JobCheckpoint
 from harness.score.opened import Opened, Opener
@@ -88,6 +89,14 @@ class Scoring:
                 checkpoint.step,
                 lambda score: _with_base_again(score, same),
             )
+
+    def overlaps(self) -> None:
+        """Measures how much of the tasks stands in what was trained on; what cannot be measured says so in its file."""
+        if not self.job.overlaps:
+            return
+        self.tell("doing", text="looking for the tasks' documents in the training data")
+        for line in overlap.measure_job(self.job, self._evaluator.task):
+            print(line, file=sys.stderr)
 
     def _proven(self, checkpoint: JobCheckpoint, stack: ExitStack) -> _Proven:
         """Opens a checkpoint, by another way if the first does not answer with its weights."""

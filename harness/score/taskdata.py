@@ -13,18 +13,6 @@ import huggingface_hub.constants
 from harness.errors import Problem
 
 
-def asked_of(task: Any, document: Any) -> str:
-    """A document's question with its choices, or with its answer where it has none; one per line."""
-    question = task.doc_to_text(document)
-    choices = _choices(task, document)
-    target = task.doc_to_target(document)
-    parts = [question] if isinstance(question, str) else []  # a number: the choices are the questions
-    parts += choices
-    if not choices or isinstance(target, str):
-        parts += [str(one) for one in (target if isinstance(target, list) else [target])]
-    return "\n".join(dict.fromkeys(parts))
-
-
 def _choices(task: Any, document: Any) -> list[str]:
     if task.get_config("doc_to_choice") is None:
         return []

@@ -69,6 +69,7 @@ def run(job: Job, teller: Teller) -> int:
         for checkpoint in job.checkpoints:
             scoring.score(checkpoint)
         scoring.finish()
+        scoring.overlaps()
     except EngineDied:
         return _ENGINE_DIED
     finally:

@@ -18,8 +18,10 @@ MakeFolder = Callable[..., RunFolder]
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> MakeFolder:
-    """Makes a run folder whose checkpoint is the debug engine's, or (weights given) looks like a model's. Its first line
-    is `weights`; the name follows, unless it is to be the `same` as others'."""
+    """Makes a run folder whose checkpoint is the debug engine's, or (weights given) looks like a model's.
+
+    Its weights' first line is `weights`; the name follows, unless they are to be the `same` as others'.
+    """
 
     def make(
         name: str,

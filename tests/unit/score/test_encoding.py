@@ -66,7 +66,9 @@ def test_the_tokens_are_lm_evals_own(pieces: list[str], at: int) -> None:
     model = _Model()
     found = model._encode_pair(context, continuation)
     assert found == _LmEval()._encode_pair(context, continuation)
-    assert model.is_cut(context) is ("".join(VOCABULARY[token] for token in sum(found, [])) != context + continuation)
+    assert model.is_cut(context) is (
+        "".join(VOCABULARY[token] for part in found for token in part) != context + continuation
+    )
 
 
 def test_documents_are_counted_once_however_many_prompts_and_answers_they_have() -> None:

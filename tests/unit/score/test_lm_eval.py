@@ -227,7 +227,9 @@ def test_numbers_that_are_none_are_kept_and_noted(scored: Scored) -> None:
 
 
 def test_nothing_is_scored_twice(scored: Scored) -> None:
-    whole = suite.Score(tasks=["arithmetic_mc", "arithmetic_gen", "pydoc_mc", "shots.yaml"], limit=LIMIT, batch_size=9, backend="hf")
+    whole = suite.Score(
+        tasks=["arithmetic_mc", "arithmetic_gen", "pydoc_mc", "shots.yaml"], limit=LIMIT, batch_size=9, backend="hf"
+    )
     began = time.monotonic()
     report = score(scored.folders[:3], whole, observer=Silent(), root=scored.root)
     assert (report.scored, report.reused, report.failed) == (0, 12, ())

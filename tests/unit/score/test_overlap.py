@@ -19,7 +19,7 @@ from harness.records.outcome import Outcome
 from harness.records.overlap import Overlap, overlaps, read_overlap
 from harness.records.run_folder import RunFolder, write_json
 from harness.score import overlap
-from harness.score.jobs import Job, JobCheckpoint, JobTask
+from harness.score.jobs import Job, JobTask
 
 TASK = JobTask(name="quiz", path="quiz.yaml", hash="of quiz")
 LONG = "Why do seventeen grey geese look on while the quick brown fox jumps over a lazy dog?"
@@ -364,9 +364,11 @@ def test_a_job_is_measured_by_its_folders_tasks_and_limit(trained: Make) -> None
         opener="",
         flags={"limit": 1},
         tasks=(TASK, replace(TASK, name="other")),
-        checkpoints=tuple(
-            JobCheckpoint(folder=str(folder.path), checkpoint="", weights_hash=None, tasks=tasks)
+        checkpoints=(),
+        overlaps=tuple(
+            (str(folder.path), task)
             for folder, tasks in zip(folders, (("quiz",), ("quiz", "other")), strict=True)
+            for task in tasks
         ),
     )
     task = FakeTask([DOC, DOC], text=lambda doc: doc["q"], target=lambda doc: "Bob")

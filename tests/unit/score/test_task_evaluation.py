@@ -220,13 +220,6 @@ def test_documents_that_are_not_there_cannot_be_chosen(here: Here, indexes: list
         _evaluator(here, "choices").evaluate(here.ours, "choices", indexes=indexes)
 
 
-def test_documents_are_their_questions_and_answers(here: Here) -> None:
-    evaluator = _evaluator(here, "choices", "written", "sum", num_fewshot=5, apply_chat_template=True)
-    assert evaluator.documents("choices", 1) == ["Question: What is 0 + 1?\nAnswer:\n1\nno\n0"]
-    assert evaluator.documents("written", 2) == ["What is 0 + 1?\n1", "What is 1 + 1?\n2"]
-    assert len(evaluator.documents("sum")) == 14
-
-
 def test_the_template_hash_is_over_template_and_system_prompt(here: Here, tmp_path: Path) -> None:
     tokenizer = here.ours.tokenizer
     tokenizer.save_pretrained(str(tmp_path))
