@@ -13,12 +13,6 @@ import huggingface_hub.constants
 from harness.errors import Problem
 
 
-def _choices(task: Any, document: Any) -> list[str]:
-    if task.get_config("doc_to_choice") is None:
-        return []
-    return [str(choice) for choice in task.doc_to_choice(document)]
-
-
 def wrong_data(error: BaseException, task: str) -> Problem | None:
     """What to say where a task's dataset could not be had, naming it; None where something else went wrong."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
