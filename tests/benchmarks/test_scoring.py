@@ -114,7 +114,7 @@ def test_eight_adapters_of_one_base(benchmark: object, tmp_path: Path, tell: Tel
     their_seconds = time.monotonic() - began
 
     for run, metrics in zip(folders, theirs, strict=True):
-        found = {}
+        found: dict[str, float] = {}
         for task in TASKS:
             kept = read_score(run, task, "vllm")
             assert kept is not None
