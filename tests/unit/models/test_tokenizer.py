@@ -47,12 +47,13 @@ def test_any_text_comes_back(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("a b?.,:;`')]}\n\r\t 7"))
+ANY = st.text(st.characters(exclude_categories=["Cs"]))
+PLAIN = st.text("ab?.,:)\n\r 7")  # what merges are about, which chance seldom puts side by side
 
 
 @pytest.mark.slow
-@given(prompt=TEXT, spaces=st.text("\n\r\t \u00a0\u3000", min_size=1), answer=TEXT)
-@settings(deadline=None)
+@given(prompt=ANY | PLAIN, spaces=st.text("\n\r\t \u00a0\u3000", min_size=1), answer=ANY | PLAIN)
+@settings(deadline=None, max_examples=400)
 def test_a_prompt_without_its_last_spaces_is_the_beginning_of_the_whole(
     tokenizer: Any, prompt: str, spaces: str, answer: str
 ) -> None:
