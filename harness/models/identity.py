@@ -20,6 +20,9 @@ BASE_FILE = "base.json"
 _WEIGHTS = ("*.safetensors", "*.bin")
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+_FROM_WHERE = {"is_local", "local_files_only", "name_or_path", "transformers_version"}
+"""Fields of tokenizer_config.json that tell how the tokenizer was loaded before it was saved: transformers writes them
+for one that came from a folder, and leaves them out for the same one from elsewhere."""
 _INCIDENTAL = {"transformers_version", "_name_or_path", "base_model_name_or_path", "peft_version", "revision"}
 """Config fields that name where a model came from or who wrote the file, not what it is."""
 
@@ -114,10 +117,21 @@ def weights_hash(folder: Path) -> str:
 
 
 def tokenizer_hash(folder: Path) -> str:
-    """sha256 (hex) over the tokenizer files of a model folder."""
+    """sha256 (hex) over the tokenizer files of a model folder, without what says where it was loaded from."""
     files = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
     files += sorted(path for path in folder.glob("*.model") if path.is_file())
-    return of_value([[path.name, of_file(path)] for path in files])
+    return of_value([[path.name, _tokenizer_part(path)] for path in files])
+
+
+def _tokenizer_part(path: Path) -> Any:
+    if path.name == "tokenizer_config.json":
+        try:
+            config = json.loads(path.read_bytes())
+        except ValueError:
+            return of_file(path)  # whoever loads it will say what is wrong
+        if isinstance(config, dict):
+            return {key: value for key, value in config.items() if key not in _FROM_WHERE}
+    return of_file(path)
 
 
 def meaning(config: dict[str, Any]) -> dict[str, Any]:

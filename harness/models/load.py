@@ -72,6 +72,7 @@ def load_checkpoint(
     """
     if (folder / "adapter_config.json").is_file():
         adapted, tokenizer = _adapted(folder, device, dtype, attn_implementation, foreign_dtype="float32")
+        _untie(adapted)
         return adapted.merge_and_unload().requires_grad_(True), tokenizer  # PEFT leaves the base frozen
     model_folder({"path": str(folder)}, Path())
     return _from_folder(folder, device, dtype or "auto", attn_implementation)
@@ -257,6 +258,21 @@ def _from_folder(folder: Path, device: str, dtype: str, kernel: str | None) -> t
             hint="check that the folder is complete, as save_pretrained wrote it",
         ) from error
     return loaded.to(device), tokenizer
+
+
+def _untie(adapted: Any) -> None:
+    """Gives an adapted layer that shares its weights with another one weights of its own.
+
+    An adapter on the output layer changes that alone; merged into weights that are the input embeddings too, it would
+    change these as well (46 in a logit of the `tiny` shape). PEFT warns of it; once they differ, it says so in the
+    config.
+    """
+    from torch.nn import Parameter
+
+    for layer in (adapted.get_input_embeddings(), adapted.get_output_embeddings()):
+        shared = getattr(layer, "base_layer", None)
+        if shared is not None:
+            shared.weight = Parameter(shared.weight.detach().clone())
 
 
 def _own_tokenizer(folder: Path) -> Any:

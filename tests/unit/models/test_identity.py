@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ModelError
-from harness.models import identity, weights_hash
+from harness.models import identity, tokenizer_hash, weights_hash
 
 MakeFolder = Callable[..., Path]
 ROOT = Path()
@@ -137,3 +137,17 @@ def test_a_damaged_config_is_an_error_of_ours(make_folder: MakeFolder) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         weights_hash(folder)
+
+
+def test_a_tokenizer_is_the_same_wherever_it_was_loaded_from(tmp_path: Path) -> None:
+    said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}
+    for name, more in {
+        "a": {},
+        "b": {"is_local": True, "local_files_only": True},
+        "c": {"eos_token": "<|end|>"},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer_config.json").write_text(json.dumps({**said, **more}))
+    assert tokenizer_hash(tmp_path / "a") == tokenizer_hash(tmp_path / "b") != tokenizer_hash(tmp_path / "c")
+    (tmp_path / "a" / "tokenizer_config.json").write_text("{")
+    assert tokenizer_hash(tmp_path / "a") != tokenizer_hash(tmp_path / "b")

@@ -126,6 +126,29 @@ def test_an_adapter_on_a_shape_comes_back_merged(tmp_path: Path, fields: dict[st
     assert torch.equal(_logits(as_trained, again), expected), "merging rounds; what is scored is what was trained"
 
 
+@pytest.mark.parametrize("fields", [{"target_modules": ["q_proj", "lm_head"]}, {"target_modules": ["embed_tokens"]}])
+def test_an_adapter_on_one_of_two_layers_that_share_weights_leaves_the_other_alone(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    import torch
+
+    model, tokenizer = _small()
+    assert model.config.tie_word_embeddings
+    adapted = _adapted(model, **fields)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.5)
+    expected = _logits(adapted, tokenizer)
+    save(adapted, tokenizer, tmp_path / "checkpoint", {"model": SMALL, "root": tmp_path, "start": None})
+    reopened, again = load_checkpoint(tmp_path / "checkpoint", device="cpu")
+    assert torch.allclose(_logits(reopened.eval(), again), expected, atol=1e-4)
+    save(reopened, again, tmp_path / "whole", None)
+    whole, again = load_checkpoint(tmp_path / "whole", device="cpu")
+    assert torch.allclose(_logits(whole.eval(), again), expected, atol=1e-4)
+    assert not whole.config.tie_word_embeddings
+
+
 def test_adapters_on_adapters_survive_a_move(tmp_path: Path) -> None:
     """A LoRA stage, then a LoRA cell that starts from it; the results folder is moved as a whole."""
     import torch
