@@ -203,6 +203,10 @@ def _memory(library: Any, handle: Any) -> dict[str, float]:
     return {"memory_used": int(library.nvmlDeviceGetMemoryInfo(handle).used)}
 
 
+def _capacity(library: Any, handle: Any) -> dict[str, float]:
+    return {"memory_total": int(library.nvmlDeviceGetMemoryInfo(handle).total)}
+
+
 def _utilization(library: Any, handle: Any) -> dict[str, float]:
     rates = library.nvmlDeviceGetUtilizationRates(handle)
     return {"utilization": rates.gpu / 100, "memory_utilization": rates.memory / 100}
@@ -252,8 +256,10 @@ READINGS: dict[str, Callable[[Any, Any], dict[str, float]]] = {
     "clocks": _clocks,
     "temperature": _temperature,
     "throttle": _throttle,
+    "capacity": _capacity,
 }
-"""What is sampled: memory in bytes, J since the driver was loaded, W, shares of 1, MHz, °C, reasons.
+"""What is sampled, and the capacity, which never changes: memory in bytes, J since the driver was loaded, W, shares of
+1, MHz, °C, reasons.
 
 PCIe throughput is left out: NVML measures it for 20 ms while the caller waits."""
 

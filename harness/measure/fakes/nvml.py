@@ -4,6 +4,7 @@ A script is JSON, times in seconds since the script was opened:
 
     {"devices": [{
         "uuid": "GPU-1", "name": "…",
+        "memory_total": bytes,
         "memory": 1000 or [[t, bytes], …]     also power (W), utilization, memory_utilization (of 1), sm_clock,
                                               memory_clock (MHz), temperature (°C): straight lines between the points
         "throttle": [[from, to, "hw_thermal"], …]
@@ -65,12 +66,15 @@ class ScriptedGpu:
     throttle: Sequence[tuple[float, float, str]] = ()
     listed: Sequence[tuple[float, float, int, int]] = ()
     errors: Sequence[tuple[float, float, str, str]] = ()
+    capacity: float = 80 * 2**30
 
     def read(self, what: str) -> Mapping[str, float]:
         t = self.clock()
         self._fail(what, t)
         if what == "energy":
             return {"energy": _START_ENERGY + integral(self.curves["power"], t)}
+        if what == "capacity":
+            return {"memory_total": self.capacity}
         if what == "throttle":
             reasons = {reason for begin, end, reason in self.throttle if begin <= t < end}
             return {"throttle": len(reasons), **{f"throttle_{reason}": 1.0 for reason in sorted(reasons)}}
@@ -129,6 +133,7 @@ def _gpu(device: Mapping[str, Any], clock: Callable[[], float]) -> ScriptedGpu:
         throttle=[(float(begin), float(end), str(reason)) for begin, end, reason in device.get("throttle", ())],
         listed=[(float(a), float(b), int(pid), int(size)) for a, b, pid, size in device.get("processes", ())],
         errors=[(float(a), float(b), str(of), str(text)) for a, b, of, text in device.get("errors", ())],
+        capacity=float(device.get("memory_total", 80 * 2**30)),
     )
 
 
