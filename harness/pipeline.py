@@ -5,8 +5,8 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
+from harness.records.suite import Score as ScoreSection
 
 __all__ = [
     "Choice",
@@ -29,6 +30,7 @@ __all__ = [
     "rebuild",
     "report_plan",
     "run",
+    "score_models",
     "score_suite",
     "states",
     "status",
@@ -145,18 +147,63 @@ def run(
     )
 
 
-def score_suite(file: Path, choice: Choice, places: Places, observer: Observer) -> score.ScoreReport | None:
-    """Scores what lacks a score and stores it; None where the suite asks for no scores. Raises as `run` does."""
+def score_suite(
+    file: Path, choice: Choice, places: Places, observer: Observer, *, asked: Mapping[str, Any] | None = None
+) -> score.ScoreReport | None:
+    """Scores what lacks a score and stores it; None where the suite asks for no scores. Raises as `run` does.
+
+    `asked` are fields of the suite's `score` section to be taken instead of its own.
+    """
     from harness import execute
     from harness.store import Ingesting, Store
 
     plan = planned(file, choice)
     if plan.suite.score is None:
         return None
+    wanted = plan.suite.score.model_copy(update=dict(asked or {}))
+    plan = replace(plan, suite=plan.suite.model_copy(update={"score": wanted}))
     with execute.session(places.results, plan.suite.name) as session:
         scores = _score(plan, places, observer, session, force=choice.force)
         Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     return scores
+
+
+def score_models(
+    said: Sequence[str],
+    wanted: ScoreSection,
+    places: Places,
+    observer: Observer,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    out: Path | None = None,
+    force: bool = False,
+) -> score.Alone:
+    """Scores models by themselves and stores the scores; paths are relative to the current folder.
+
+    Raises:
+        InputError: all that is wrong with what was asked; nothing was scored.
+        HarnessError: as `run`.
+    """
+    from harness import execute
+    from harness.store import Ingesting, Store
+
+    root = Path.cwd()
+    given = score.prepare(said, wanted, root=root, name=name, revision=revision, out=out, say=observer.message)
+    with execute.session(places.results, score.SCORED) as session:
+        told = score.score_alone(
+            given,
+            wanted,
+            results=places.results,
+            observer=observer,
+            root=root,
+            force=force,
+            out=out,
+            doing=session.doing,
+            check=session.check,
+        )
+        Ingesting(Store(places.database), observer).now(*told.folders)
+    return told
 
 
 def _score(

@@ -1,21 +1,65 @@
-"""`harness score`: scores for checkpoints that lack one."""
+"""`harness score`: scores for checkpoints that lack one: a suite's, or any model by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from harness.cli import options, watch
 
 if TYPE_CHECKING:
     from harness.errors import Problem
-    from harness.score import ScoreReport
+    from harness.records.score import Score
+    from harness.score import Alone, ScoreReport
+
+_CHAT = "--apply-chat-template"
+_YAML = (".yaml", ".yml")
+_WIDEST = 36  # characters of a model's name in a table of several
+
+
+class ScoreCommand(TyperCommand):
+    """Takes `--apply-chat-template` alone as well as with `=NAME`; it never takes the argument after it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does it, with an empty name where there is none."""
+        return super().parse_args(ctx, [f"{_CHAT}=" if arg == _CHAT else arg for arg in args])
 
 
 def score(
-    suite: options.SuiteFile,
+    what: Annotated[
+        list[str], typer.Argument(metavar="SUITE | MODEL …", help="A suite's file; or models: folders, hub ids.")
+    ],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Of models: shipped tasks, lm-eval's names, .yaml files, folders."),
+    ] = None,
+    backend: Annotated[Literal["auto", "hf", "vllm"] | None, typer.Option(help="What runs the model.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N documents of each task.")] = None,
+    num_fewshot: Annotated[int | None, typer.Option(metavar="N", min=0, help="Few-shot examples.")] = None,
+    apply_chat_template: Annotated[
+        str | None, typer.Option(_CHAT, metavar="[=NAME]", help="Render prompts with the chat template (of this name).")
+    ] = None,
+    system_instruction: Annotated[str | None, typer.Option(metavar="TEXT", help="System prompt.")] = None,
+    fewshot_as_multiturn: Annotated[
+        bool | None,
+        typer.Option("--fewshot-as-multiturn/--no-fewshot-as-multiturn", help="Examples as turns of a chat."),
+    ] = None,
+    parity: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Ask N documents of transformers too, and compare.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", min=1, help="Documents per forward (hf).")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What the model is to be called.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="SHA", help="Commit, tag or branch on the hub.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write lm-eval's own results and samples files here.")
+    ] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--confirm-run-unsafe-code", help="Run tasks that execute what the model writes.")
+    ] = False,
     only: options.Only = None,
     skip: options.Skip = None,
     force: Annotated[bool, typer.Option("--force", help="Score again what has its score.")] = False,
@@ -23,31 +67,181 @@ def score(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Score the checkpoints of a suite that lack a score.
+    """Score the checkpoints of a suite that lack a score, or any models by themselves.
 
-    Ends with 5 when a checkpoint could not be scored.
+    A model is a folder with a model or an adapter, a run folder, or an id of the Hugging Face hub. Its scores lie in
+    results/scored/ and in the database. Ends with 5 when something could not be scored.
 
     \b
-    Example:
+    Examples:
       harness score suites/quickstart.yaml --only 'dpo-*'
+      harness score Qwen/Qwen2.5-0.5B my-adapter/ --tasks arithmetic_mc,my.yaml
+      harness score my-model/ --tasks pydoc_mc --limit 100 --out lm-eval-files/
     """
+    asked = {
+        "backend": backend,
+        "parity": parity,
+        "limit": limit,
+        "num_fewshot": num_fewshot,
+        "apply_chat_template": True if apply_chat_template == "" else apply_chat_template,
+        "system_instruction": system_instruction,
+        "fewshot_as_multiturn": fewshot_as_multiturn,
+        "batch_size": batch_size,
+        "confirm_run_unsafe_code": unsafe or None,
+    }
+    asked = {field: value for field, value in asked.items() if value is not None}
+    alone = {"tasks": tasks, "name": name, "revision": revision, "out": out}
+    chosen = {"only": only, "skip": skip}
+    file = _suite_of(what)
+    if file is None:
+        _refuse(chosen, "a suite", "models are scored by name: leave it out")
+        wanted = {"tasks": _listed(tasks), **asked}
+        _models(what, wanted, name, revision, out, force=force, results=results, quiet=quiet, as_json=as_json)
+        return
+    own = {field: value for field, value in asked.items() if field not in ("backend", "parity")}
+    _refuse({**alone, **own}, "a model", f"the suite says it itself: change the score section of {file}")
+    with watch.observing(file.stem, quiet=quiet) as observer:
+        _suite(file, options.choice(only, skip, force=force), asked, results, observer, as_json=as_json)
+
+
+def _suite_of(what: Sequence[str]) -> Path | None:
+    """The suite's file, where one is given; None for models."""
+    from harness.errors import InputError
+
+    files = [one for one in what if one.endswith(_YAML) and not Path(one).is_dir()]
+    if files and len(what) > 1:
+        raise InputError.of(
+            f"{files[0]} is a suite, and more is given", hint="score suites one by one, and models apart"
+        )
+    return Path(files[0]) if files else None
+
+
+def _refuse(given: Mapping[str, Any], of: str, hint: str) -> None:
+    from harness.errors import InputError, Problem
+
+    named = [f"--{field.replace('_', '-')}" for field, value in given.items() if value is not None]
+    if named:
+        what = f"{', '.join(named)} can be given with {of} only"
+        raise InputError(problems=(Problem(what=what, hint=hint),))
+
+
+def _listed(tasks: Sequence[str] | None) -> list[str]:
+    from harness.errors import InputError
+
+    names = [part.strip() for given in tasks or () for part in given.split(",") if part.strip()]
+    if not names:
+        from harness.score import TASKS
+
+        shipped = ", ".join(TASKS)
+        raise InputError.of(
+            "models are scored on tasks, and none is given",
+            hint=f"--tasks NAME,…: shipped ({shipped}), lm-eval's, or files and folders of yours",
+        )
+    return list(dict.fromkeys(names))
+
+
+def _suite(file: Path, choice: Any, asked: Mapping[str, Any], results: Path, observer: Any, *, as_json: bool) -> None:
     from harness import pipeline
     from harness.cli.output import print_json
     from harness.errors import InputError, TrialsFailed
 
-    with watch.observing(suite.stem, quiet=quiet) as observer:
-        told = pipeline.score_suite(suite, options.choice(only, skip, force=force), options.places(results), observer)
+    told = pipeline.score_suite(file, choice, options.places(results), observer, asked=asked)
     if told is None:
-        raise InputError.of(f"{suite} asks for no scores", hint="add a score section, e.g. score: {tasks: [pydoc_mc]}")
+        raise InputError.of(f"{file} asks for no scores", hint="add a score section, e.g. score: {tasks: [pydoc_mc]}")
     if as_json:
         print_json(told)
     else:
-        print(f"scored {told.scored}, kept {told.reused}, failed {len(told.failed)} (backend: {told.backend})")
-        if told.note:
-            print(told.note)
+        _print_counts(told)
     problems = unscored(told)
     if problems:
         raise TrialsFailed(problems=problems)
+
+
+def _models(
+    what: Sequence[str],
+    wanted: Mapping[str, Any],
+    name: str | None,
+    revision: str | None,
+    out: Path | None,
+    *,
+    force: bool,
+    results: Path,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from harness import pipeline
+    from harness.cli.output import jsonable, print_json
+    from harness.errors import TrialsFailed
+    from harness.records import suite
+
+    with watch.observing("models", quiet=quiet) as observer:
+        told = pipeline.score_models(
+            what,
+            suite.Score(**wanted),
+            options.places(results),
+            observer,
+            name=name,
+            revision=revision,
+            out=out,
+            force=force,
+        )
+    if as_json:
+        print_json({**jsonable(told.report), "models": told.models})
+    else:
+        _print_models(told)
+    problems = [*unscored(told.report), *told.problems]
+    if problems:
+        raise TrialsFailed(problems=problems)
+
+
+def _print_counts(told: ScoreReport) -> None:
+    print(f"scored {told.scored}, kept {told.reused}, failed {len(told.failed)} (backend: {told.backend})")
+    if told.note:
+        print(told.note)
+
+
+def _print_models(told: Alone) -> None:
+    from harness.cli.output import shortened, table
+
+    several = len(told.models) > 1
+    rows = [
+        [*([shortened(model.name, _WIDEST)] if several else []), *row]
+        for model in told.models
+        for score in model.scores
+        for row in _rows(score)
+    ]
+    for model in () if several else told.models:
+        print(f"{model.name}  {model.id}")
+    if rows:
+        heads = [*(["model"] if several else []), "task", "metric", "value", "±", "documents", "backend", "served"]
+        table(heads, rows, right=("value", "±", "documents"))
+    _print_notes(told)
+    _print_counts(told.report)
+
+
+def _rows(score: Score) -> list[list[Any]]:
+    return [
+        [score.task, metric, f"{value:.4g}", _error(score, metric), score.n_documents, score.backend, score.served]
+        for metric, value in score.metrics.items()
+    ]
+
+
+def _error(score: Score, metric: str) -> str | None:
+    error = score.stderr.get(metric)
+    return None if error is None else f"{error:.2g}"
+
+
+def _print_notes(told: Alone) -> None:
+    """Each note once, with the scores it is of."""
+    from harness.cli.output import wrapped
+
+    of: dict[str, list[str]] = {}
+    for model in told.models:
+        for score in model.scores:
+            for note in score.notes:
+                of.setdefault(note, []).append(f"{model.name} {score.task}" if len(told.models) > 1 else score.task)
+    for note, scores in of.items():
+        print(wrapped(f"note on {listed(scores)}: {note}", indent=2))
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

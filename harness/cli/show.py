@@ -155,7 +155,8 @@ def _print(told: Mapping[str, Any]) -> None:
     print_pairs("facts", told["facts"])
     _print_scores(told["scores"])
     _print_lines("health", [finding_line(finding) for finding in told["findings"]])
-    print_pairs("trained with", {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
+    with_what = "model" if spec.get("kind") in ("scored", "imported") else "trained with"
+    print_pairs(with_what, {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
     print_pairs("data", spec.get("data") or {})
     print_pairs("active", _unfolded(told["active"]))
     print_pairs("environment", _environment(told["environment"]))

@@ -11,8 +11,12 @@ from harness.errors import Problem
 if TYPE_CHECKING:  # who only reads what a plan came to needs no pydantic: a process that samples devices starts sooner
     from harness.records.suite import Step, Suite
 
-Kind = Literal["cell", "stage", "floor"]
-"""`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained."""
+Kind = Literal["cell", "stage", "floor", "scored", "imported"]
+"""`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained.
+
+No plan holds the others, which are of no suite: `scored` is a model that was only scored, `imported` one whose scores
+somebody else's lm-eval wrote.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

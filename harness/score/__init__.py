@@ -3,21 +3,28 @@
 Nothing here imports lm_eval or torch; only the child (`harness.score.worker`) does.
 """
 
+from harness.score.alone import Alone, ModelScores, prepare, score_alone
 from harness.score.backends import BACKENDS, Backend, check_backend
 from harness.score.parent import Failure, ScoreReport, score
+from harness.score.standalone import SUITE as SCORED
 from harness.score.taskfiles import TASKS, TaskFile, TaskInfo, check_tasks, task_metrics, wrong_tasks
 
 __all__ = [
     "BACKENDS",
+    "SCORED",
     "TASKS",
+    "Alone",
     "Backend",
     "Failure",
+    "ModelScores",
     "ScoreReport",
     "TaskFile",
     "TaskInfo",
     "check_backend",
     "check_tasks",
+    "prepare",
     "score",
+    "score_alone",
     "task_metrics",
     "wrong_tasks",
 ]

@@ -198,4 +198,5 @@ def _checkpoint(subject: Subject, items: Sequence[Item]) -> JobCheckpoint:
         base=found.base,
         rank=found.rank,
         modules=found.modules,
+        arguments=subject.arguments,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,12 @@ from harness.score.tasktemplate import chosen, hash_of
 SEED = 1234
 """lm-eval's own default, for its few-shot examples and the numbers a task may draw."""
 
+BOOTSTRAP = 100_000
+"""Resamples of lm-eval's own command, for the standard errors of metrics that are no means."""
+
+Hear = Callable[[str, dict[str, Any], str | None], None]
+"""Gets a task's name, lm-eval's answer, and the chat template that was applied."""
+
 
 class Evaluator:
     """Loads each task once, and asks it of any number of models. `flags` are those of `scorefiles.flags_of`."""
@@ -41,10 +47,11 @@ class Evaluator:
         self._failed: dict[str, InputError] = {}
         self._offline = False
 
-    def evaluate(self, lm: Any, name: str, indexes: Sequence[int] | None = None) -> Evaluated:
+    def evaluate(self, lm: Any, name: str, indexes: Sequence[int] | None = None, hear: Hear | None = None) -> Evaluated:
         """The task's metrics and documents for this model; only the documents at `indexes` where they are given.
 
-        Those get the same prompts as among all: few-shot examples are drawn for each document in turn.
+        Those get the same prompts as among all: few-shot examples are drawn for each document in turn. `hear` is given
+        lm-eval's answer whole, with the standard errors of its own command, and the text of the chat template.
 
         Raises:
             InputError: the task's documents cannot be had.
@@ -63,7 +70,7 @@ class Evaluator:
                 task_dict={"tasks": {name: task}, "groups": {}, "group_map": {}},
                 limit=self._flags["limit"] if wanted is None else None,
                 samples=None if wanted is None else {name: wanted},
-                bootstrap_iters=0,
+                bootstrap_iters=0 if hear is None else BOOTSTRAP,
                 cache_requests=False,
                 log_samples=True,
                 system_instruction=system,
@@ -73,7 +80,10 @@ class Evaluator:
             )
         prompts = notes_on_prompts(lm, prompts_of(answer["samples"][name]))
         notes = [*self.notes(task), *said, *heard.notes(), *prompts]
-        return evaluated(answer, name, notes, hash_of(text, system))
+        found = evaluated(answer, name, notes, hash_of(text, system))
+        if hear is not None:
+            hear(name, answer, text)
+        return found
 
     def task(self, name: str) -> Any:
         """lm-eval's task object, loaded when first asked for, with the number of examples that was asked for.

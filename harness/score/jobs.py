@@ -38,7 +38,7 @@ class JobCheckpoint:
     """The weights in `checkpoint`, to be scored on `tasks` (names); the scores go into `folder`, a run folder.
 
     `step` is the optimizer step of weights that are not those training ended with. `way`, `why`, `base`, `rank` and
-    `modules` are those of `harness.score.preflight.Preflight`.
+    `modules` are those of `harness.score.preflight.Preflight`, `arguments` those of `harness.score.subjects.Subject`.
     """
 
     folder: str
@@ -53,6 +53,7 @@ class JobCheckpoint:
     base: Mapping[str, Any] | None = None
     rank: int = 0
     modules: tuple[str, ...] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -71,7 +72,8 @@ class Job:
 
     `environment` is recorded with every score. With `parity` (a number of documents) nothing is scored anew: the
     documents are asked again of this backend, and what differs from the scores by the backend `parity_of` is written
-    into those. `overlaps` are run folders and tasks whose overlap with the training is not known yet.
+    into those. `overlaps` are run folders and tasks whose overlap with the training is not known yet. `out` is a folder
+    that also gets the files which lm-eval's own command would write: see `harness.score.outfiles`.
     """
 
     backend: str

@@ -65,7 +65,7 @@ def score(
     told = score_subjects(
         subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, doing=doing, check=check
     )
-    _score_groups(subjects, wanted, root, told.backend)
+    write_groups(subjects, wanted, root, told.backend)
     return told
 
 
@@ -141,8 +141,8 @@ def score_subjects(
     )
 
 
-def _score_groups(subjects: Sequence[Subject], wanted: suite.Score, root: Path, backend: str) -> None:
-    """Writes what follows from the scores that are there; what a group lacks has been told of its tasks.
+def write_groups(subjects: Sequence[Subject], wanted: suite.Score, root: Path, backend: str) -> None:
+    """Writes the scores of groups, which follow from those of tasks; what a group lacks has been told of its tasks.
 
     Raises:
         FolderError: a run folder cannot be written.

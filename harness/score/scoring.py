@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.records.run_folder import RunFolder
@@ -21,6 +21,9 @@ from harness.score.evaluation import Evaluator
 from harness.score.jobs import Job, JobCheckpoint
 from harness.score.opened import Opened, Opener
 from harness.score.scorefiles import read_documents, read_score, update_score, write_score
+
+if TYPE_CHECKING:
+    from harness.score.outfiles import OutFiles
 
 Tell = Callable[..., None]
 
@@ -67,8 +70,9 @@ class Scoring:
         try:
             with ExitStack() as stack:
                 proven = self._proven(checkpoint, stack)
+                files = self._files(checkpoint, proven, stack)
                 while left:
-                    self._task(checkpoint, left[0], proven)
+                    self._task(checkpoint, left[0], proven, files)
                     left.pop(0)
         except EngineDied:
             raise
@@ -136,13 +140,34 @@ class Scoring:
                 self._first = self._bases[key]
         return self._bases[key]
 
-    def _task(self, checkpoint: JobCheckpoint, task: str, proven: _Proven) -> None:
+    def _files(self, checkpoint: JobCheckpoint, proven: _Proven, stack: ExitStack) -> OutFiles | None:
+        """What also gets lm-eval's answers, where its own files are wanted; they are written before the model closes.
+
+        The scores lie in the run folder by then, so files that cannot be written end nothing: the parent finds them
+        missing.
+        """
+        if self.job.out is None:
+            return None
+        from harness.score.outfiles import OutFiles
+
+        files = OutFiles(job=self.job, checkpoint=checkpoint, lm=proven.opened.lm)
+
+        def write() -> None:
+            try:
+                files.write()
+            except Exception as error:
+                traceback.print_exception(error)  # stderr is the log
+
+        stack.callback(write)
+        return files
+
+    def _task(self, checkpoint: JobCheckpoint, task: str, proven: _Proven, files: OutFiles | None) -> None:
         self.tell("start", checkpoint=checkpoint.key, task=task)
         try:
             if self.job.parity is not None:
                 metrics = self._compare(checkpoint, task, proven, self.job.parity)
             else:
-                metrics = self._evaluate(checkpoint, task, proven)
+                metrics = self._evaluate(checkpoint, task, proven, files)
         except Exception as error:
             if not self.opener.lives():
                 traceback.print_exception(error)  # stderr is the log
@@ -152,9 +177,11 @@ class Scoring:
         else:
             self.tell("done", checkpoint=checkpoint.key, task=task, metrics=metrics)
 
-    def _evaluate(self, checkpoint: JobCheckpoint, task: str, proven: _Proven) -> dict[str, float]:
+    def _evaluate(
+        self, checkpoint: JobCheckpoint, task: str, proven: _Proven, files: OutFiles | None
+    ) -> dict[str, float]:
         began = time.monotonic()
-        found = self._evaluator.evaluate(proven.opened.lm, task)
+        found = self._evaluator.evaluate(proven.opened.lm, task, hear=files.add if files else None)
         score = Score(
             task=task,
             backend=self.job.backend,

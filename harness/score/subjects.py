@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import models
@@ -20,7 +20,7 @@ class Subject:
 
     `weights` is their hash; None, with `problem`, where they cannot be scored. `there` is false where they were
     dropped: scores of theirs may lie there all the same. `found` is None for what the debug engine made up, and
-    without weights.
+    without weights. `arguments` is what lm-eval's own command would be told of them, for the files it would write.
     """
 
     folder: RunFolder
@@ -33,6 +33,7 @@ class Subject:
     made_up: bool = False
     found: Preflight | None = None
     problem: str | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -68,9 +69,9 @@ def subjects_of(folder: RunFolder, *, every: bool) -> list[Subject]:
     return [*found, _subject(folder, name, folder.checkpoint, None, folder.weights_hash(), spec)]
 
 
-def subject_of(folder: RunFolder, name: str, checkpoint: Path) -> Subject:
+def subject_of(folder: RunFolder, name: str, checkpoint: Path, arguments: Mapping[str, str]) -> Subject:
     """Weights that no training of ours left: a folder of a user's, or of the hub's local copy."""
-    return _subject(folder, name, checkpoint, None, None, {})
+    return replace(_subject(folder, name, checkpoint, None, None, {}), arguments=arguments)
 
 
 def _subject(

@@ -21,6 +21,8 @@ MOST_SEEDS = 10_000
 RESERVED = {
     "reference": "results/reference and reports/reference hold published results",
     "harness.duckdb": "results/harness.duckdb is the store",
+    "scored": "results/scored holds models that are scored by themselves",
+    "imported": "results/imported holds scores of other tools",
 }
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 LARGEST_SEED = 2**32 - 1  # numpy's bound, which transformers' set_seed meets
