@@ -136,6 +136,9 @@ class _Kept:
     def warm(self) -> None:
         self.engine.warm()
 
+    def restrict(self, devices: str) -> None:
+        self.engine.restrict(devices)
+
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> execute.Handle:
         return self.engine.start(spec, folder, attempt)
 

@@ -38,9 +38,13 @@ class DebugEngine:
     script: Mapping[str, Behaviour | Sequence[Behaviour]] = field(default_factory=dict)
     step_s: float = 0.05
     started: list[str] = field(default_factory=list)  # trial names, in the order they were started
+    devices: str | None = None  # what it was restricted to
 
     def warm(self) -> None:
         pass
+
+    def restrict(self, devices: str) -> None:
+        self.devices = devices
 
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> DebugHandle:
         self.started.append(spec.name)

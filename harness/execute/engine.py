@@ -45,6 +45,9 @@ class Engine(Protocol):
     def warm(self) -> None:
         """Begins what makes the first start slow; returns at once."""
 
+    def restrict(self, devices: str) -> None:
+        """Attempts see these CUDA devices alone, as CUDA_VISIBLE_DEVICES names them. Said before the first of them."""
+
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
         """Starts one attempt of the trial in `folder`, whose spec.json is written.
 

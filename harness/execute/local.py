@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from harness.errors import InputError
 from harness.execute.engine import Exit
+from harness.measure.division import VARIABLE, training_device
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
 
@@ -38,7 +39,7 @@ class _Nursery:
     _pending: bytes = b""
 
     @classmethod
-    def begin(cls, python: str, arguments: Sequence[str]) -> _Nursery:
+    def begin(cls, python: str, arguments: Sequence[str], variables: Mapping[str, str]) -> _Nursery:
         """Starts the process in a session of its own, out of reach of the terminal's Ctrl-C."""
         read, write = os.pipe()
         output = tempfile.TemporaryFile(prefix="harness-nursery-")  # noqa: SIM115 — lives as long as the nursery
@@ -51,6 +52,7 @@ class _Nursery:
                 stderr=subprocess.STDOUT,
                 pass_fds=(write,),
                 start_new_session=True,
+                env={**os.environ, **variables},
             )
         except OSError as error:
             os.close(read)
@@ -197,18 +199,23 @@ class LocalEngine:
     """Workers on this machine, forked by one nursery that runs `python` and is started when first needed.
 
     `preload` and `train` are the nursery's options (what it imports, what trains a trial). The engine is to be
-    used from the main thread: on Linux the nursery ends with the thread that started it.
+    used from the main thread: on Linux the nursery ends with the thread that started it. Workers see one CUDA device,
+    the first, unless the engine is restricted to another.
     """
 
     python: str = sys.executable
     preload: str = "default"
     train: str | None = None
     import_limit_s: float = 300.0
+    devices: str | None = None
     _nursery: _Nursery | None = None
     _count: int = 0
 
     def warm(self) -> None:
         self._living()
+
+    def restrict(self, devices: str) -> None:
+        self.devices = devices
 
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> LocalHandle:
         nursery = self._living()
@@ -235,7 +242,8 @@ class LocalEngine:
                 self.close()
         if self._nursery is None:
             options = [f"--preload={self.preload}"] + ([f"--train={self.train}"] if self.train else [])
-            self._nursery = _Nursery.begin(self.python, options)
+            devices = self.devices or training_device()
+            self._nursery = _Nursery.begin(self.python, options, {VARIABLE: devices} if devices else {})
         return self._nursery
 
 

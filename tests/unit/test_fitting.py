@@ -34,6 +34,9 @@ class Elsewhere:
     def warm(self) -> None:
         self.debug.warm()
 
+    def restrict(self, devices: str) -> None:
+        self.debug.restrict(devices)
+
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
         return self.debug.start(spec, folder, attempt)
 

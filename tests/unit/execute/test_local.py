@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -287,3 +288,28 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("devices", "seen"), [(2, "GPU-0"), (1, None)])
+def test_a_worker_sees_one_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: int, seen: str | None
+) -> None:
+    """Left with two, Hugging Face's trainer would spread every batch over both."""
+    script = tmp_path / "gpu.json"
+    script.write_text(json.dumps({"devices": [{"uuid": f"GPU-{number}"} for number in range(devices)]}))
+    monkeypatch.setenv("HARNESS_FAKE_NVML", str(script))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert _devices_of_the_nursery(local()) == seen
+    restricted = local()
+    restricted.restrict("GPU-1")
+    assert _devices_of_the_nursery(restricted) == "GPU-1"
+
+
+def _devices_of_the_nursery(engine: LocalEngine) -> str | None:
+    engine.warm()
+    try:
+        assert engine.nursery_pid is not None
+        found = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")
+    finally:
+        engine.close()
+    return found

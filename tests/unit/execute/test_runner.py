@@ -285,6 +285,9 @@ class Unusable:
     def warm(self) -> None:
         pass
 
+    def restrict(self, devices: str) -> None:
+        pass
+
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
         raise InputError.of("the training stack cannot be imported", why="No module named 'trl'")
 
