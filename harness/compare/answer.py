@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.compare.alike import comparable, scores_of, unlike_cells, unlike_columns, unlike_goal
 from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
@@ -10,6 +11,8 @@ from harness.compare.findings import findings_of, made_up, made_up_devices
 from harness.compare.headline import headline_of
 from harness.compare.health import health_of
 from harness.compare.memory import out_of_memory, predictions
+from harness.compare.quality import quality_of, unlike_steps
+from harness.compare.scoring import scoring_of
 from harness.compare.summary import measured, summarise
 from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults
@@ -27,9 +30,16 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
     goal = goal_of(plan.suite, cells)
     columns = columns_of(plan.suite, cells, goal)
     directions = directions_of(columns, cells, goal)
-    decision = decide(plan.suite, cells, goal)
+    scores = scores_of(results)
+    unlike = unlike_columns(columns, trials, scores)
+    judged_by = (goal.metric, *(plan.suite.decide.keep if plan.suite.decide else ()))
+    decision = decide(plan.suite, cells, goal, unlike=unlike_goal(judged_by, trials, scores))
     baseline = baseline_of(plan, cells)
-    beside = against(cells, baseline, columns, goal)
+    beside = against(
+        cells, baseline, columns, goal, lambda one, other: unlike_cells(one, other, columns, trials, scores)
+    )
+    quality = quality_of(columns, cells, trials, results.curves)
+    unlike_on_the_way = unlike_steps(quality, trials, results.scores)
     invented = (*made_up(results, trials), *(made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()))
     health = health_of(trials, cells)
     known = {trial.trial_id for trial in trials}
@@ -42,13 +52,15 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         decision=decision,
         columns=columns,
         directions=directions,
-        best=best_of(columns, directions, cells),
+        best=best_of(comparable(columns, trials, scores), directions, cells),
         cells=cells,
         trials=trials,
         curves=tuple(curve for curve in results.curves if curve.trial_id in known),
         excluded=plan.excluded,
         environments={key: value for key, value in results.environments.items() if key in shown},
-        findings=findings_of(plan, results, trials, cells, columns, decision, health),
+        findings=findings_of(
+            plan, results, trials, cells, columns, decision, health, (*(one.text for one in unlike), *unlike_on_the_way)
+        ),
         score_backends=results.score_backends,
         baseline=tuple(cell.name for cell in baseline),
         against=beside,
@@ -57,5 +69,9 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         out_of_memory=out_of_memory(trials),
         predictions=predictions(trials, cells),
         timelines=tuple(timeline for timeline in results.timelines if timeline.trial_id in known),
+        scoring=scoring_of(trials, results.scores, results.overlaps),
+        unlike=unlike,
+        quality=quality,
+        quality_unlike=unlike_on_the_way,
         results=folder,
     )

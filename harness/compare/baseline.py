@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.compare.columns import OF_A_METHOD, Goal
 from harness.records.metrics import metric
@@ -18,8 +18,16 @@ def baseline_of(plan: Plan, cells: Sequence[CellSummary]) -> tuple[CellSummary, 
     return tuple(cell for cell in cells if cell.kind == "cell" and cell.cell_id in plan.baseline)
 
 
+Unlike = Callable[[CellSummary, CellSummary], Sequence[str]]
+"""The metrics that two cells were not scored alike on."""
+
+
 def against(
-    cells: Sequence[CellSummary], baseline: Sequence[CellSummary], columns: Sequence[str], goal: Goal
+    cells: Sequence[CellSummary],
+    baseline: Sequence[CellSummary],
+    columns: Sequence[str],
+    goal: Goal,
+    unlike: Unlike = lambda one, other: (),
 ) -> tuple[Against, ...]:
     """Each other cell of the matrix beside the baseline cell that differs on the fewest axes, the first of them.
 
@@ -29,7 +37,7 @@ def against(
         return ()
     compared = [name for name in columns if name == goal.metric or name not in OF_A_METHOD]
     others = [cell for cell in cells if cell.kind == "cell" and cell not in baseline]
-    return tuple(_beside(cell, min(baseline, key=lambda one: _apart(cell, one)), compared) for cell in others)
+    return tuple(_beside(cell, min(baseline, key=lambda one: _apart(cell, one)), compared, unlike) for cell in others)
 
 
 def _apart(cell: CellSummary, other: CellSummary) -> int:
@@ -37,7 +45,7 @@ def _apart(cell: CellSummary, other: CellSummary) -> int:
     return sum(cell.levels.get(axis) != other.levels.get(axis) for axis in {*cell.levels, *other.levels})
 
 
-def _beside(cell: CellSummary, other: CellSummary, columns: Sequence[str]) -> Against:
+def _beside(cell: CellSummary, other: CellSummary, columns: Sequence[str], unlike: Unlike) -> Against:
     one_method = cell.config.get("method") == other.config.get("method")
     found = {
         name: change(name, cell.metrics[name], other.metrics[name])
@@ -49,6 +57,7 @@ def _beside(cell: CellSummary, other: CellSummary, columns: Sequence[str]) -> Ag
         baseline=other.name,
         seeds=(cell.outcomes.get("ok", 0), other.outcomes.get("ok", 0)),
         changes={name: made for name, made in found.items() if made is not None},
+        unlike=tuple(unlike(cell, other)),
     )
 
 

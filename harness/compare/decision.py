@@ -12,11 +12,12 @@ from harness.records.suite import Suite
 from harness.records.units import Bound, parse_bound
 
 
-def decide(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> Decision | None:
+def decide(suite: Suite, cells: Sequence[CellSummary], goal: Goal, *, unlike: str | None = None) -> Decision | None:
     """The cell with the best mean of the goal's metric; None where no cell of the matrix has that metric.
 
     A bound must hold for every seed of a cell, not for their mean. The lead is `clear` when both sides have at least
-    two seeds and their ranges do not overlap: a plain statement about what was seen, not a test.
+    two seeds and their ranges do not overlap: a plain statement about what was seen, not a test. Where cells were not
+    scored alike, which `unlike` says, no lead is clear.
     """
     bounds = {name: parse_bound(text) for name, text in suite.decide.keep.items()} if suite.decide else {}
     matrix = [cell for cell in cells if cell.kind == "cell"]
@@ -29,7 +30,7 @@ def decide(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> Decision |
         (cell for cell in able if cell.name not in broken), key=lambda cell: -sign * cell.metrics[goal.metric].mean
     )
     if not ranked:
-        return _nobody(goal, broken)
+        return _nobody(goal, broken, unlike)
     first = ranked[0].metrics[goal.metric]
     second = ranked[1].metrics[goal.metric] if len(ranked) > 1 else None
     return Decision(
@@ -39,8 +40,9 @@ def decide(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> Decision |
         value=first,
         runner_up=ranked[1].name if second else None,
         difference=first.mean - second.mean if second else None,
-        clear=second is not None and apart(first, second),
+        clear=second is not None and unlike is None and apart(first, second),
         out_of_bounds=broken,
+        unlike=unlike,
     )
 
 
@@ -49,7 +51,7 @@ def apart(one: Spread, other: Spread) -> bool:
     return min(one.n, other.n) > 1 and (one.low > other.high or other.low > one.high)
 
 
-def _nobody(goal: Goal, broken: dict[str, str]) -> Decision:
+def _nobody(goal: Goal, broken: dict[str, str], unlike: str | None) -> Decision:
     return Decision(
         metric=goal.metric,
         better=goal.better,
@@ -59,6 +61,7 @@ def _nobody(goal: Goal, broken: dict[str, str]) -> Decision:
         difference=None,
         clear=False,
         out_of_bounds=broken,
+        unlike=unlike,
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
+from harness.compare.overlaps import overlap_findings
+from harness.compare.scoring import doubts
 from harness.records import figures
 from harness.records.plan import Plan
 from harness.records.results import CellFinding, CellSummary, Decision, SuiteResults, TrialResult
@@ -24,19 +26,23 @@ def findings_of(
     columns: Sequence[str],
     decision: Decision | None,
     health: Sequence[CellFinding],
+    unlike: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Every finding; none where there is nothing to tell."""
+    """Every finding; none where there is nothing to tell. `unlike`: what is said of scores not made alike."""
     return (
         *made_up(results, trials),
         *made_up_devices(trials),
+        *doubts(trials, results.scores),
+        *unlike,
         *_failed(trials),
         *_impossible(cells),
+        *overlap_findings(trials, results.overlaps),
         *_disturbed(trials),
         *_out_of_bounds(decision),
         *_no_better_than_stages(plan, cells, decision),
         *_health(health),
         *_environments(results, trials),
-        *_backends(results),
+        *_backends(results, unlike),
         *_baseline(plan, cells),
         *_few_seeds(cells),
         *_scores(plan, trials),
@@ -168,8 +174,9 @@ def _differences(environments: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(said[:_MOST_NAMES]) + (f" and {len(said) - _MOST_NAMES} more" if len(said) > _MOST_NAMES else "")
 
 
-def _backends(results: SuiteResults) -> Iterable[str]:
-    if len(results.score_backends) > 1:
+def _backends(results: SuiteResults, unlike: Sequence[str]) -> Iterable[str]:
+    """Of several backends over tasks; where one task has several, what is not alike says so already."""
+    if len(results.score_backends) > 1 and not any("backend " in said for said in unlike):
         backends = ", ".join(results.score_backends)
         yield f"Scores come from several backends ({backends}); small differences may be theirs."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.compare.columns import Goal
+from harness.compare.decision import apart
 from harness.records.figures import alike, called, changed, decimals, number, said, scale, title
 from harness.records.metrics import metric
 from harness.records.results import Against, CellSummary, Decision, Spread
@@ -24,6 +25,8 @@ def headline_of(
     else:
         lead = _lead(cells, decision, decision.value)
         said = " ".join([lead, *_against(decision, against), *_doubts(cells, decision, decision.value)])
+    if decision is not None and decision.unlike:
+        said = f"{said} {decision.unlike}"
     return f"MADE UP, not measured: {said}" if made_up else said
 
 
@@ -139,6 +142,8 @@ def _unclear(decision: Decision, value: Spread, second: Spread, n: str) -> str:
         return f"With one seed of {who} nothing tells how much of this is chance, so the lead is not clear."
     if alike(decision.metric, value.mean, second.mean):
         return "There is no lead."
+    if decision.unlike and apart(value, second):
+        return f"The ranges over {n} seeds do not overlap, and yet the lead is not clear."
     return f"With {n} seeds the ranges overlap, so the lead is not clear."
 
 

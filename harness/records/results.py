@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.records.metrics import Direction
+from harness.records.overlap import Overlap
 from harness.records.plan import Excluded, Kind
 
 
@@ -50,8 +51,33 @@ class TrialResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskScore:
+    """How one trial was scored on one task, as `harness.records.score.Score` tells it besides the metrics.
+
+    `step` is None for the weights that training ended with.
+    """
+
+    trial_id: str
+    task: str
+    backend: str
+    step: int | None = None
+    n_documents: int | None = None
+    task_hash: str | None = None
+    task_version: str | None = None
+    template_hash: str | None = None
+    served: str = "loaded"
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)  # empty: the harness's own
+    canary: Mapping[str, Any] = field(default_factory=dict)  # empty: none was asked
+    parity: Mapping[str, Any] = field(default_factory=dict)  # empty: none was asked
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One metric of one trial over optimizer steps."""
+    """One metric of one trial over optimizer steps. A score's is named `score.<task>.<metric>`; `ended`: its last point
+    is that of the weights training ended with."""
 
     trial_id: str
     cell_name: str
@@ -59,6 +85,7 @@ class Curve:
     metric: str
     steps: Sequence[int]
     values: Sequence[float]
+    ended: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +110,8 @@ class SuiteResults:
     environments: Mapping[str, Mapping[str, Any]]  # hash → environment.json
     score_backends: Sequence[str] = ()
     timelines: Sequence[Timeline] = ()
+    scores: Sequence[TaskScore] = ()  # those that count, of the end and of steps on the way
+    overlaps: Mapping[str, Sequence[Overlap]] = field(default_factory=dict)  # by trial id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,8 +151,9 @@ class Decision:
     value: Spread | None
     runner_up: str | None
     difference: float | None  # winner − runner-up
-    clear: bool  # the winner's and the runner-up's ranges over seeds do not overlap
+    clear: bool  # the winner's and the runner-up's ranges over seeds do not overlap, and they were scored alike
     out_of_bounds: Mapping[str, str] = field(default_factory=dict)  # cell name → which bound it breaks
+    unlike: str | None = None  # a sentence: cells that are judged by this were not scored alike
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +178,7 @@ class Against:
     baseline: str
     seeds: tuple[int, int]  # finished trials of the cell, and of the baseline cell
     changes: Mapping[str, Change]  # by metric; without those that one of the two lacks
+    unlike: Sequence[str] = ()  # metrics that the two were not scored alike on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +191,49 @@ class CellFinding:
     level: Literal["info", "warning"]
     text: str
     seen: Sequence[tuple[int, int | None]]  # seed, and the step where it began
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unlike:
+    """Scores of the same metrics that were not made alike, in a sentence.
+
+    `grave`: by other backends or versions, or they were asked something else, so that a difference may be due to that.
+    What is not is a template of each model's own.
+    """
+
+    metrics: Sequence[str]
+    text: str
+    grave: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HowScored:
+    """How trials were scored on one task. `how`: aspect (backend, documents, few-shot, …) → value in words → trials."""
+
+    task: str
+    trials: int
+    how: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scoring:
+    """How the answer's scores came about. All but `tasks` are sentences."""
+
+    tasks: Sequence[HowScored] = ()
+    backends: Sequence[str] = ()  # what scored, in which versions, and why that backend
+    proofs: Sequence[str] = ()  # whether the weights that a score names answered, and as transformers would
+    overlaps: Sequence[str] = ()  # of tasks with what was trained on
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityRow:
+    """A cell's score over steps of its training, each over the seeds that have it; `end`: of the end's weights."""
+
+    cell: str
+    kind: Kind
+    steps: Mapping[int, Spread]
+    end: Spread | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,4 +297,8 @@ class Answer:
     out_of_memory: Sequence[OutOfMemory] = ()
     predictions: Sequence[Prediction] = ()
     timelines: Sequence[Timeline] = ()
+    scoring: Scoring = field(default_factory=Scoring)
+    unlike: Sequence[Unlike] = ()  # scores of one column that were not made alike
+    quality: Mapping[str, Sequence[QualityRow]] = field(default_factory=dict)  # by score, where steps were scored
+    quality_unlike: Sequence[str] = ()  # sentences: scores over steps that were not made alike
     results: str = "results"  # folder of the run folders

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.records.figures import title
 from harness.records.results import Answer
-from harness.report import breakdown, cost, curves, timeline
+from harness.report import breakdown, cost, curves, quality, timeline
 from harness.report.emphasis import Emphasis, emphasise
 
 
@@ -52,7 +52,12 @@ TIMELINE = Chart(
     title="Memory over time",
     caption="The most since the sample before, of the first seed of each cell; dashed where the trial failed.",
 )
-CHARTS = (LOSS, EVAL_LOSS, MARGINS, COST, BREAKDOWN, TIMELINE)
+QUALITY = Chart(
+    file="quality.svg",
+    title="Quality over steps",
+    caption="Mean over seeds; thin lines are single seeds. The last point of each is that of the end.",
+)
+CHARTS = (LOSS, EVAL_LOSS, MARGINS, QUALITY, COST, BREAKDOWN, TIMELINE)
 _CURVES = {LOSS: ("loss", "loss"), EVAL_LOSS: ("eval_loss", "evaluation loss"), MARGINS: ("rewards/margins", "margin")}
 
 
@@ -64,6 +69,9 @@ def draw(answer: Answer) -> dict[Chart, str]:
         svg = curves.draw(answer, emphasis, metric, label)
         if svg is not None:
             drawn[chart] = svg
+    svg = quality.draw(answer, emphasis)
+    if svg is not None:
+        drawn[QUALITY] = svg
     svg = _cost(answer, emphasis)
     if svg is not None:
         drawn[COST] = svg

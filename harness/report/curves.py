@@ -44,7 +44,7 @@ def draw(answer: Answer, emphasis: Emphasis, metric: str, label: str) -> str | N
     with styled():
         made, axes = figure(columns, rows, width=3.9 if columns > 1 else 6.5, height=3.2, share_y=False)
         for at, (title, cells) in zip(axes, panels.items(), strict=False):
-            _panel(at, cells, emphasis)
+            panel(at, cells, emphasis)
             at.set_title(title)
             at.set_xlabel("optimizer step")
         for row in range(rows):
@@ -96,16 +96,17 @@ def mean_line(lines: Sequence[Line]) -> Line:
     return steps, [_mean([values[step] for values in by_step]) for step in steps]
 
 
-def _panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
-    stage = cells[0].cell.kind == "stage"
-    coloured = [entry for entry in cells if stage or entry.cell.name in emphasis.colours]
+def panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
+    """The curves of cells, in their colours; stages in ink, cells without a colour in grey."""
+    alone = all(entry.cell.kind == "stage" for entry in cells)
+    coloured = [entry for entry in cells if entry.cell.kind == "stage" or entry.cell.name in emphasis.colours]
     others = [entry for entry in cells if entry not in coloured]
     for number, entry in enumerate(_with_curves(others)):
         label = f"{len(others)} other cell{'' if len(others) == 1 else 's'}" if number == 0 else None
         at.plot(*mean_line(entry.fine), color=FAINT, linewidth=0.9, label=label, zorder=1)
     for entry in coloured:
-        _cell(at, entry, INK if stage else emphasis.colours[entry.cell.name])
-    if not stage and at.get_legend_handles_labels()[0]:
+        _cell(at, entry, INK if entry.cell.kind == "stage" else emphasis.colours[entry.cell.name])
+    if not alone and at.get_legend_handles_labels()[0]:
         at.legend(loc="best", handlelength=1.4)
     at.margins(x=0.02)
 
@@ -125,4 +126,13 @@ def _cell(at: Axes, entry: Drawn, colour: str) -> None:
             at.plot(*line, color=colour, linewidth=0.7, alpha=0.35)
     steps, values = mean_line(entry.fine)
     marker = "o" if len(steps) <= _FEW_POINTS else None
-    at.plot(steps, values, color=colour, linewidth=1.8, marker=marker, markersize=3, label=entry.cell.name, zorder=3)
+    at.plot(
+        steps,
+        values,
+        color=colour,
+        linewidth=1.8,
+        marker=marker,
+        markersize=3,
+        label=called(entry.cell.kind, entry.cell.name),
+        zorder=3,
+    )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
-from harness.report.charts import BREAKDOWN, TIMELINE, Chart
+from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
 from harness.report.commands import run, where, word
 from harness.report.environment import environment_table
 from harness.report.format import quoted, shortened, shown_path, text
 from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted
+from harness.report.quality import quality
 from harness.report.results import baseline, results, tried
+from harness.report.scoring import scoring
 from harness.report.tables import table
 
 _CAUSE_CHARACTERS = 110
@@ -30,7 +32,9 @@ def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
         disturbed(answer),
         _what_else(answer),
         health(answer),
-        *(_chart(chart) for chart in charts if chart not in (BREAKDOWN, TIMELINE)),
+        scoring(answer),
+        _quality(answer, charts),
+        *(_chart(chart) for chart in charts if chart not in (QUALITY, BREAKDOWN, TIMELINE)),
         memory(answer),
         *(_bare(chart) for chart in charts if chart is BREAKDOWN),
         *(_chart(chart) for chart in charts if chart is TIMELINE),
@@ -71,6 +75,12 @@ def _chart(chart: Chart) -> str:
 def _bare(chart: Chart) -> str:
     """The chart without a heading, for a section that has one."""
     return f"![{chart.title}]({chart.file})\n\n{chart.caption}"
+
+
+def _quality(answer: Answer, charts: Sequence[Chart]) -> str:
+    tables = quality(answer)
+    drawn = [_bare(chart) for chart in charts if chart is QUALITY]
+    return "\n\n".join([f"## {QUALITY.title}", tables, *drawn]) if tables else ""
 
 
 def _failed(answer: Answer) -> str:

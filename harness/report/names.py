@@ -7,6 +7,8 @@ from harness.records.results import Answer, CellSummary
 from harness.report.format import text
 
 DISTURBED = "†"
+UNLIKE = "‡"
+"""Marks scores that were not made alike."""
 
 
 def row_name(answer: Answer, cell: CellSummary) -> str:

@@ -8,7 +8,7 @@ from harness.records.figures import changed
 from harness.records.metrics import metric
 from harness.records.results import Against, Answer, CellSummary
 from harness.report.format import NONE, column_scale, figure, heading, short_title, text
-from harness.report.names import DISTURBED, row_name
+from harness.report.names import DISTURBED, UNLIKE, row_name
 from harness.report.tables import Column, tables
 
 _QUALITY = ("score", "nats", "")
@@ -61,7 +61,8 @@ def _column(answer: Answer, name: str) -> Column:
         said = figure(cell.metrics.get(name), how)
         best = cell.kind == "cell" and cell.name in answer.best.get(name, ())
         cells.append(f"**{said}**" if best else said)
-    return Column(heading=heading(name, how, answer.directions[name]), cells=cells)
+    mark = f" {UNLIKE}" if any(name in one.metrics for one in answer.unlike) else ""
+    return Column(heading=heading(name, how, answer.directions[name]) + mark, cells=cells)
 
 
 def _legend(answer: Answer) -> str:
@@ -82,6 +83,7 @@ def _legend(answer: Answer) -> str:
         lines.append("Memory is the most that was in use at once.")
     if any(cell.disturbed for cell in answer.cells):
         lines.append(f"{DISTURBED} measured while something disturbed it; see Disturbed.")
+    lines += [f"{UNLIKE} {text(one.text)}" for one in answer.unlike]
     return "\n".join(lines)
 
 
@@ -107,7 +109,8 @@ def _change(row: Against, name: str) -> str:
     if change is None:
         return NONE
     own = (change.n, change.baseline_n)
-    return changed(name, change) + (f" ({own[0]} vs {own[1]})" if own != row.seeds else "")
+    said = changed(name, change) + (f" ({own[0]} vs {own[1]})" if own != row.seeds else "")
+    return f"{said} {UNLIKE}" if name in row.unlike else said
 
 
 def _said(rows: Sequence[Against], compared: Sequence[str]) -> str:
@@ -119,7 +122,10 @@ def _said(rows: Sequence[Against], compared: Sequence[str]) -> str:
         "ratio": "rates, times and sizes as ratios",
         "difference": "other figures as differences",
     }
-    return (
+    told = (
         f"Means beside those of {whose}: {'; '.join(said for kind, said in ways.items() if kind in kinds)}.\n"
         "Seeds are the cell's and the baseline's. No verdict: whether a difference is more than chance is not judged."
     )
+    if any(name in row.unlike for row in rows for name in compared):
+        told += f"\n{UNLIKE} The two were not scored alike, so the difference may be due to that; see Scoring."
+    return told

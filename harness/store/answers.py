@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import Location, StoreError
 from harness.records.results import Curve, SuiteResults, Timeline
-from harness.store import trials
+from harness.store import scored, trials
 from harness.store.table import Table
 
 if TYPE_CHECKING:
@@ -116,10 +116,12 @@ def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
         question=question or "",
         suite_file=suite_file or "",
         trials=trials.of_suite(connection, suite),
-        curves=_curves(connection, suite),
+        curves=(*_curves(connection, suite), *scored.quality(connection, suite)),
         timelines=_timelines(connection, suite),
         environments={key: json.loads(content) for key, content in environments},
         score_backends=tuple(backend for (backend,) in backends),
+        scores=scored.scores(connection, suite),
+        overlaps=scored.overlaps(connection, suite),
     )
 
 

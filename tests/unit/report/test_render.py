@@ -21,6 +21,7 @@ from harness.records.suite import Decide, Selector
 from harness.report import render
 from harness.report.tables import WIDEST
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, on_a_device, plan, result, results, suite, whole
+from tests.unit.compare.made_scores import mixed, proven
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -106,6 +107,20 @@ def mixed_and_odd() -> Answer:
     return answer(results(found, environments={"e1": ENVIRONMENT, "e2": other}), made)
 
 
+def proven_scores() -> Answer:
+    """One engine, canaries and parity, steps on the way, an overlap."""
+    made, found = proven()
+    return answer(found, made)
+
+
+def unlike_scores() -> Answer:
+    """Two backends in one column, beside a baseline."""
+    made, found = mixed()
+    chosen = tuple(one.id for one in made.cells if one.name == "sft")
+    said = made.suite.model_copy(update={"baseline": Selector(levels={"recipe": ("sft",)})})
+    return answer(found, dataclasses.replace(made, suite=said, baseline=chosen))
+
+
 ANSWERS: dict[str, Callable[[], Answer]] = {
     made.__name__: made
     for made in (
@@ -117,6 +132,8 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
         one_cell,
         a_memory_suite,
         mixed_and_odd,
+        proven_scores,
+        unlike_scores,
     )
 }
 

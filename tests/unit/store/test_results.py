@@ -9,7 +9,7 @@ from harness.records.results import Finding
 from harness.records.run_folder import run_folders
 from harness.store import Store
 from tests.unit.store.asked import one
-from tests.unit.store.made_up import OUTCOME, a_few, add_attempt, add_score, spec_of, write_folder
+from tests.unit.store.made_up import OUTCOME, a_few, add_attempt, add_overlap, add_score, spec_of, write_folder
 
 
 def test_results_of_a_suite(store: Store, results: Path) -> None:
@@ -111,3 +111,64 @@ def test_memory_over_time(store: Store, results: Path) -> None:
     assert (timeline.trial_id, timeline.metric) == ("dpo-id-0", "host_uss_peak")
     assert list(timeline.times) == [0.0, 0.5, 1.0]
     assert list(timeline.values) == [7, 6, 5]
+
+
+def test_how_trials_were_scored(store: Store, results: Path) -> None:
+    folder = write_folder(results, spec_of(), outcome=replace(OUTCOME, step_hashes={"2": "w1", "3": "w1"}))
+    add_score(folder, step=2, acc=0.4)
+    add_score(folder, step=9, acc=0.4)  # of weights that are not there any more
+    add_score(folder, backend="vllm", weights_hash="earlier")
+    add_score(
+        folder,
+        acc=0.6,
+        canary={"same_as": []},
+        parity={"documents": 3},
+        environment={"name": "vllm-cpu"},
+        notes=("odd",),
+        template_hash="c1",
+    )
+    store.ingest([folder])
+
+    found = store.results("quick")
+
+    assert [(score.trial_id, score.task, score.backend, score.step) for score in found.scores] == [
+        ("dpo-id-0", "arithmetic_mc", "hf", 2),
+        ("dpo-id-0", "arithmetic_mc", "hf", None),
+    ]
+    end = found.scores[1]
+    assert (end.canary, end.parity, end.environment) == ({"same_as": []}, {"documents": 3}, {"name": "vllm-cpu"})
+    assert (end.notes, end.template_hash, end.n_documents, end.served) == (("odd",), "c1", 4, "loaded")
+    assert (end.flags["num_fewshot"], end.versions) == (0, {"lm_eval": "0.4.13"})
+    assert found.scores[0].canary == {}
+
+
+def test_scores_over_steps_are_curves(store: Store, results: Path) -> None:
+    folders = [
+        write_folder(results, spec_of(seed=seed), outcome=replace(OUTCOME, step_hashes={"1": "w1", "2": "w1"}))
+        for seed in (0, 1)
+    ]
+    for step, acc in ((2, 0.4), (1, 0.2), (None, 0.7)):
+        add_score(folders[0], step=step, acc=acc)
+    add_score(folders[1], acc=0.9)  # its end alone is no curve
+    store.ingest(folders)
+
+    (curve,) = [curve for curve in store.results("quick").curves if curve.metric.startswith("score.")]
+
+    assert (curve.trial_id, curve.metric) == ("dpo-id-0", "score.arithmetic_mc.acc")
+    assert (list(curve.steps), list(curve.values), curve.ended) == ([1, 2, 3], [0.2, 0.4, 0.7], True)
+
+
+def test_overlaps_of_a_suite(store: Store, results: Path) -> None:
+    folder = write_folder(results, spec_of())
+    add_overlap(folder)
+    add_overlap(folder, "other", documents=None, exact=None, ngram=None, share=None, reason="no rows")
+    store.ingest([folder])
+
+    (first, other) = store.results("quick").overlaps["dpo-id-0"]
+
+    assert (first.task, first.documents, first.exact, first.ngram, first.n, first.share) == (
+        "arithmetic_mc",
+        *(200, 3, 5, 13, 0.03),
+    )
+    assert list(first.examples) == [{"document": 7, "text": "7+5="}]
+    assert (other.task, other.share, other.reason) == ("other", None, "no rows")

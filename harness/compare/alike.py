@@ -1,0 +1,188 @@
+"""Whether scores were made alike: by the same backend in the same versions, and asked the same.
+
+Two backends round differently, and pad vocabularies differently; another limit or number of examples asks something
+else. Such scores stand in one table only with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.records.figures import title
+from harness.records.fingerprint import of_value
+from harness.records.results import CellSummary, SuiteResults, TaskScore, TrialResult, Unlike
+
+_ONLY_SPEED = ("batch_size", "parity")
+"""Flags of a score that change how it is made, not what is asked."""
+_MOST_NAMES = 3
+_SHORT = 10  # characters of a hash
+_FINGER = 6  # and of one that only tells apart
+_LONGEST = 80  # characters of a value
+
+Scores = Mapping[tuple[str, str], TaskScore]
+"""The scores of the end's weights, by trial id and task."""
+
+
+def scores_of(results: SuiteResults) -> dict[tuple[str, str], TaskScore]:
+    """Those that count, of the weights that trainings ended with."""
+    return {(score.trial_id, score.task): score for score in results.scores if score.step is None}
+
+
+def task_of(metric: str) -> str | None:
+    """The task of `score.<task>.<metric>`; None for what is no score."""
+    return metric.removeprefix("score.").rpartition(".")[0] if metric.startswith("score.") else None
+
+
+def unlike_columns(columns: Sequence[str], trials: Sequence[TrialResult], scores: Scores) -> tuple[Unlike, ...]:
+    """What a reader must know of the columns of scores; columns with the same trouble are told together."""
+    found: dict[tuple[str, bool], list[str]] = {}
+    for name in columns:
+        made = [(trial, scores[trial.trial_id, task]) for trial, task in _scored(name, trials, scores)]
+        told = differences(made)
+        if told is not None:
+            found.setdefault(told, []).append(name)
+    return tuple(
+        Unlike(metrics=tuple(names), text=f"Scores of {_tasks(names)} were not made alike: {text}.", grave=grave)
+        for (text, grave), names in found.items()
+    )
+
+
+def comparable(columns: Sequence[str], trials: Sequence[TrialResult], scores: Scores) -> tuple[str, ...]:
+    """The columns on which cells of the matrix may be ranked: not those that were gravely not scored alike."""
+    matrix = [trial for trial in trials if trial.kind == "cell"]
+    not_so = {name for one in unlike_columns(columns, matrix, scores) if one.grave for name in one.metrics}
+    return tuple(name for name in columns if name not in not_so)
+
+
+def unlike_goal(metrics: Iterable[str], trials: Sequence[TrialResult], scores: Scores) -> str | None:
+    """The sentence for a decision by these metrics, where cells of the matrix were gravely not scored alike."""
+    matrix = [trial for trial in trials if trial.kind == "cell"]
+    told = [one.text for one in unlike_columns(tuple(dict.fromkeys(metrics)), matrix, scores) if one.grave]
+    return " ".join(told) or None
+
+
+def unlike_cells(
+    one: CellSummary, other: CellSummary, columns: Sequence[str], trials: Sequence[TrialResult], scores: Scores
+) -> tuple[str, ...]:
+    """The columns that two cells were gravely not scored alike on."""
+    ids = {(one.kind, one.cell_id), (other.kind, other.cell_id)}
+    both = [trial for trial in trials if (trial.kind, trial.cell_id) in ids]
+    return tuple(name for found in unlike_columns(columns, both, scores) if found.grave for name in found.metrics)
+
+
+def differences(made: Sequence[tuple[TrialResult, TaskScore]]) -> tuple[str, bool] | None:
+    """What differs between scores of one task, in words, and whether it is grave; None where they were made alike.
+
+    What one aspect explains is not told twice: another backend has other versions.
+    """
+    scores = [score for _, score in made]
+    aspects = {**_ASPECTS, "flags": _flags(scores), "versions": _versions(scores)}
+    told = {name: said for name, aspect in aspects.items() if (said := _values(made, aspect))}
+    if "backend" in told:
+        for follows in ("versions", "environment"):
+            told.pop(follows, None)
+    if "versions" in told:
+        told.pop("environment", None)
+    if "task" in told:
+        told.pop("documents", None)
+    if not told:
+        return None
+    own = set(told) == {"chat template"} and _by_model(made)
+    text = "; ".join(f"{name} {said}" for name, said in told.items())
+    return (f"{text}, as each model has its own" if own else f"{text}", not own)
+
+
+def _scored(name: str, trials: Sequence[TrialResult], scores: Scores) -> Iterable[tuple[TrialResult, str]]:
+    task = task_of(name)
+    for trial in trials:
+        if task and trial.outcome == "ok" and name in trial.metrics and (trial.trial_id, task) in scores:
+            yield trial, task
+
+
+def _values(made: Sequence[tuple[TrialResult, TaskScore]], aspect: Callable[[TaskScore], str]) -> str:
+    """`hf (4 scores) and vllm (a-s0, a-s1)` where there are several values, those of few by name; else empty."""
+    found: dict[str, list[str]] = {}
+    for trial, score in made:
+        name = trial.name if score.step is None else f"{trial.name} at step {score.step}"
+        found.setdefault(aspect(score), []).append(name)
+    if len(found) < 2:
+        return ""
+    ranked = sorted(found.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    words = [_cut(value) for value, _ in ranked]
+    if len(set(words)) < len(words):  # they differ beyond what is shown
+        words = [f"{word} [{of_value(value)[:_FINGER]}]" for word, (value, _) in zip(words, ranked, strict=True)]
+    return " and ".join(f"{word} ({_names(names)})" for word, (_, names) in zip(words, ranked, strict=True))
+
+
+def _cut(value: str) -> str:
+    """Hashes and long values as far as a reader needs them."""
+    short = re.sub(rf"\b[0-9a-f]{{{_SHORT + 6},}}\b", lambda found: found[0][:_SHORT], value)
+    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} scores"
+
+
+def _tasks(names: Sequence[str]) -> str:
+    shown = ", ".join(title(name) for name in names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+
+
+def _by_model(made: Sequence[tuple[TrialResult, TaskScore]]) -> bool:
+    """Whether every model has been asked with one template: then it is the model's own, as `model` is its lever."""
+    templates: dict[str, set[str | None]] = {}
+    for trial, score in made:
+        model = json.dumps(trial.config.get("model"), sort_keys=True, default=str)
+        templates.setdefault(model, set()).add(score.template_hash)
+    return len(templates) > 1 and all(len(found) == 1 for found in templates.values())
+
+
+def _versions(scores: Sequence[TaskScore]) -> Callable[[TaskScore], str]:
+    """The versions of those packages that differ between the scores."""
+    names = sorted({name for score in scores for name in score.versions})
+    differ = [name for name in names if len({str(score.versions.get(name)) for score in scores}) > 1]
+    return lambda score: ", ".join(f"{name} {score.versions.get(name, 'none')}" for name in differ)
+
+
+def _environment(score: TaskScore) -> str:
+    return environment(score.environment, whole=True)
+
+
+def environment(content: Mapping[str, Any], *, whole: bool = False) -> str:
+    """An environment by its name and lock: `vllm-cpu (0123456789)`; where there is none it was the harness's own."""
+    if not content:
+        return "the harness's own environment"
+    lock = str(content.get("lock_hash") or "no lock")
+    return f"{content.get('name', 'unnamed')} ({lock if whole else lock[:_SHORT]})"
+
+
+def _flags(scores: Sequence[TaskScore]) -> Callable[[TaskScore], str]:
+    """Those that differ between the scores; one that is off or null is the same as one that is not there."""
+    names = sorted({name for score in scores for name in score.flags} - set(_ONLY_SPEED))
+    differ = [name for name in names if len({_flag(score, name) for score in scores}) > 1]
+    return lambda score: ", ".join(f"{name} {_flag(score, name)}" for name in differ)
+
+
+def _flag(score: TaskScore, name: str) -> str:
+    value = score.flags.get(name)
+    if value is None or value is False:  # 0 examples are asked for, and no number of them is not
+        return "unset"
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def short(value: str | None) -> str:
+    """The beginning of a hash."""
+    return str(value)[:_SHORT] if value else "unknown"
+
+
+_ASPECTS: Mapping[str, Callable[[TaskScore], str]] = {
+    "backend": lambda score: score.backend,
+    "task": lambda score: f"{score.task_hash or 'unknown'} (version {score.task_version or 'unknown'})",
+    "documents": lambda score: str(score.n_documents),
+    "chat template": lambda score: score.template_hash or "none",
+    "environment": _environment,
+}
