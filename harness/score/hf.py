@@ -26,6 +26,10 @@ _SMALL = 20_000_000
 small model: 1.0 s of CPU for two tasks became 12 s of it and 39 s of wall time on a machine with other work to do."""
 
 
+def _nothing(*_: Any, **__: Any) -> None:
+    """What is done already."""
+
+
 class _Model(Watched, HFLM):
     """lm-eval's own transformers model, and nothing of its figures changed."""
 
@@ -66,6 +70,9 @@ class HfOpener:
         model, tokenizer = models.open_checkpoint(checkpoint, device=self._device)
         if self._device == "cpu":
             torch.set_num_threads(1 if model.num_parameters() < _SMALL else self._threads)
+        # lm-eval ties what shares weights. They were tied when they were loaded; an adapter that stands between them
+        # since then (on the output layer) makes doing it again fail.
+        model.tie_weights = _nothing
         lm = _Model(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=self._batch_size)
         try:
             with torch.inference_mode():

@@ -38,10 +38,14 @@ def compare(ours: Sequence[Document], theirs: Sequence[Document], *, backend: st
         "other_prompts": len(pairs) - len(asked),
         "max_logprob_difference": max(apart, default=None),
         "mean_logprob_difference": math.fsum(apart) / len(apart) if apart else None,
-        "same_answers": sum(mine.response == other.response for mine, other in asked),
+        "same_answers": sum(_ended(mine.response) == _ended(other.response) for mine, other in asked),
         "metrics": {name: list(both) for name, both in _means(asked).items()},
         "tolerance": TOLERANCE,
     }
+
+
+def _ended(text: str) -> str:
+    return text.rstrip("\ufffd")
 
 
 def _apart(a: float, b: float) -> float:

@@ -4,7 +4,8 @@ vLLM applies a LoRA adapter to each request, which costs nothing between adapter
 linear layers of a decoder only; what it cannot apply it refuses, ignores, or dies of (vLLM 0.32: a rank above its
 maximum kills the engine for good, DoRA, bias and `modules_to_save` are refused, ranks and scalings that differ from
 layer to layer are taken to be all the same). Those adapters are merged into their base, and the whole is given to the
-engine. Reads JSON and the header of safetensors; imports nothing heavy.
+engine; to one of their own where they change the vocabulary's layers, which an engine cannot exchange. Reads JSON and
+the header of safetensors; imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from harness.errors import ModelError
 from harness.records.fingerprint import of_value
 from harness.records.run_folder import read_json
 
-Way = Literal["full", "adapter", "merged"]
+Way = Literal["full", "adapter", "merged", "alone"]
+"""Whole weights; an adapter beside its base; one merged into it; one that is, once merged, built otherwise than it."""
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM allows as `max_lora_rank` (0.32)."""
@@ -32,6 +34,7 @@ LINEAR = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pro
 `lm_head` is none of them: with log-probabilities of a prompt asked for, it killed the engine."""
 
 _TENSOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.(?:[^.]+\.)?weight$")
+_VOCABULARY = re.compile(r"\b(lm_head|embed_tokens|embed_out|wte)\b")
 _HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for a header, in bytes
 
 
@@ -40,7 +43,7 @@ class Preflight:
     """What the files say. `why` is why an adapter is merged; `rank` and `modules` are those of an adapter's tensors.
 
     `base` is what an adapter stands on: {"path": folder}, or a model as suites name it ({"shape": …}, {"hub": …}).
-    `family` names architecture, dtype and tokenizer: checkpoints of one family can be scored by one engine.
+    `family` names architecture, dtype, vocabulary and tokenizer: checkpoints of one family can be scored by one engine.
     """
 
     way: Way
@@ -58,7 +61,8 @@ def preflight(checkpoint: Path, spec: Mapping[str, Any] | None = None) -> Prefli
         ModelError: an adapter without weights, without a base, or whose files cannot be read.
     """
     if not (checkpoint / "adapter_config.json").is_file():
-        return Preflight(way="full", family=_family(_architecture(checkpoint, spec), checkpoint, None))
+        family = [_architecture(checkpoint, spec), _vocabulary(checkpoint, spec), models.tokenizer_hash(checkpoint)]
+        return Preflight(way="full", family=of_value(family))
     config = read_json(checkpoint / "adapter_config.json")
     if config is None:
         raise ModelError.of(f"the adapter in {checkpoint} cannot be read", why="adapter_config.json is no JSON object")
@@ -70,13 +74,18 @@ def preflight(checkpoint: Path, spec: Mapping[str, Any] | None = None) -> Prefli
             why="its weights file holds no tensor, so scoring it would score its base",
             hint="train it again, or score the base itself",
         )
-    found = {match["module"]: match for name in tensors or {} if (match := _TENSOR.match(name))}
+    found = {match["module"] for name in tensors or {} if (match := _TENSOR.match(name))}
     modules = tuple(sorted({module.rpartition(".")[2] for module in found}))
-    rank = max((shape[0] for name, shape in (tensors or {}).items() if ".lora_A." in name and shape), default=0)
+    ranks = {shape[0] for name, shape in (tensors or {}).items() if ".lora_A." in name and shape}
+    rank = max(ranks, default=0)
+    _whole(checkpoint, config, tensors, ranks)
     why = _why_merged(config, tensors, modules, rank)
+    vocabulary = _vocabulary_on(base, tensors)
+    family = [_architecture_of_base(base, checkpoint), vocabulary, _tokenizer(checkpoint, base)]
+    alone = why is not None and vocabulary != _vocabulary_on(base, {})
     return Preflight(
-        way="adapter" if why is None else "merged",
-        family=_family(_architecture_of_base(base, checkpoint), checkpoint, base),
+        way="adapter" if why is None else "alone" if alone else "merged",
+        family=of_value(family),
         why=why,
         base=base,
         rank=rank,
@@ -119,6 +128,34 @@ def base_of(checkpoint: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {"path": str(start)}
 
 
+def _whole(
+    checkpoint: Path, config: Mapping[str, Any], tensors: Mapping[str, list[int]] | None, ranks: set[int]
+) -> None:
+    """PEFT only warns of matrices that are missing, and vLLM scales by the rank that the config says.
+
+    Raises:
+        ModelError: matrices that are not those the config speaks of.
+    """
+    if tensors is None or config.get("peft_type") != "LORA":
+        return
+    alone = [
+        name
+        for name in tensors
+        for one, other in ((".lora_A.", ".lora_B."), (".lora_B.", ".lora_A."))
+        if one in name and name.replace(one, other) not in tensors
+    ]
+    if alone:
+        what = f"the adapter in {checkpoint} is not whole"
+        raise ModelError.of(what, why=f"nothing belongs to its {alone[0]}", hint="train or download the adapter again")
+    said = config.get("r")
+    if not config.get("rank_pattern") and ranks and ranks != {said}:
+        raise ModelError.of(
+            f"the adapter in {checkpoint} has other weights than its config says",
+            why=f"its matrices are of rank {', '.join(map(str, sorted(ranks)))}, adapter_config.json says {said}",
+            hint="train or download the adapter again",
+        )
+
+
 def _why_merged(
     config: Mapping[str, Any], tensors: Mapping[str, list[int]] | None, modules: tuple[str, ...], rank: int
 ) -> str | None:
@@ -136,11 +173,11 @@ def _why_merged(
         return "it trains biases"
     if rank > RANKS[-1]:
         return f"its rank, {rank}, is above the {RANKS[-1]} that vLLM can hold"
-    others = [name for name in tensors if not _TENSOR.match(name)]
-    if others:
-        return f"it holds more than LoRA matrices: {others[0]}"
     strange = sorted(set(modules) - LINEAR)
-    return f"it changes {', '.join(strange)}, which vLLM does not adapt" if strange else None
+    if strange:
+        return f"it changes {', '.join(strange)}, which vLLM does not adapt"
+    others = [name for name in tensors if not _TENSOR.match(name)]
+    return f"it holds more than LoRA matrices: {others[0]}" if others else None
 
 
 _REFUSED = {
@@ -211,9 +248,40 @@ def _shape(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"shape": model["shape"], "overrides": model.get("overrides") or {}, "dtype": model.get("dtype", "float32")}
 
 
-def _family(architecture: Any, checkpoint: Path, base: Mapping[str, Any] | None) -> str:
+def _vocabulary(checkpoint: Path, spec: Mapping[str, Any] | None) -> list[Any]:
+    """Rows of the embeddings, and whether the output layer shares them; training can change what a shape says."""
+    config = read_json(checkpoint / "config.json") or {}
+    model = (spec or {}).get("model")
+    shape = _shape_vocabulary(model) if isinstance(model, Mapping) and "shape" in model else (None, None)
+    names = ("vocab_size", "tie_word_embeddings")
+    return [config.get(name, known) for name, known in zip(names, shape, strict=True)]
+
+
+def _vocabulary_on(base: Mapping[str, Any], tensors: Mapping[str, list[int]] | None) -> list[Any]:
+    """The same of a base with an adapter merged into it: one that changes embeddings or output layer alone parts them.
+
+    vLLM gives an engine with shared embeddings no output layer of its own, and an engine no other number of rows.
+    """
+    if "path" not in base:
+        rows, tied = _shape_vocabulary(base) if "shape" in base else (None, None)
+    else:
+        folder = Path(base["path"])
+        config = read_json(folder / "adapter_config.json")
+        below = _vocabulary_on(base_of(folder, config), _tensors(folder)) if config else _vocabulary(folder, None)
+        rows, tied = below
+    own = {name: shape for name, shape in (tensors or {}).items() if _VOCABULARY.search(name)}
+    if not own:
+        return [rows, tied]
+    whole = [shape[0] for name, shape in own.items() if ".lora_" not in name and len(shape) == 2]
+    return [max(whole, default=rows), False]
+
+
+def _shape_vocabulary(model: Mapping[str, Any]) -> tuple[Any, Any]:
+    facts = {**models.SHAPES[model["shape"]].config, **(model.get("overrides") or {})}
+    return facts.get("vocab_size"), facts.get("tie_word_embeddings")
+
+
+def _tokenizer(checkpoint: Path, base: Mapping[str, Any]) -> str:
     """A tokenizer beside an adapter is the one it is scored with; without one, its base's."""
-    tokenizer = models.tokenizer_hash(checkpoint)
-    if base is not None and "path" in base and tokenizer == of_value([]):
-        tokenizer = models.tokenizer_hash(Path(base["path"]))
-    return of_value([architecture, tokenizer])
+    own = models.tokenizer_hash(checkpoint)
+    return models.tokenizer_hash(Path(base["path"])) if "path" in base and own == of_value([]) else own

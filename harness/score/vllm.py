@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class VllmOpener:
         self._there: str | None = None  # the weights that are in it
         self._ids: dict[str, int] = {}  # an id per adapter content: vLLM answers a used one with the earlier adapter
         self._made: dict[str, str] = {}  # bases that had to be written first, by what they are
+        self._spoilt = False  # an answer since the last wiping was no number
         self._work = Path(tempfile.mkdtemp(prefix="harness-vllm-"))
 
     @contextmanager
@@ -73,7 +75,7 @@ class VllmOpener:
                 yield Opened(lm=lm, served="adapter", null=_changes_nothing(Path(checkpoint.checkpoint)))
             finally:
                 lm.lora_request = None
-        elif checkpoint.way == "merged":
+        elif checkpoint.way in ("merged", "alone"):
             with self._merged(checkpoint) as opened:
                 yield opened
         else:
@@ -82,8 +84,10 @@ class VllmOpener:
             yield Opened(lm=lm, served="base" if fresh or self._there == self._began else "reloaded")
 
     def base(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Any] | None:
-        """The engine on an adapter's base, without the adapter."""
-        return None if checkpoint.base is None else self._bare(self._base_folder(checkpoint))
+        """The engine on an adapter's base, without the adapter; None where that is of another build."""
+        if checkpoint.base is None or checkpoint.way == "alone":
+            return None
+        return self._bare(self._base_folder(checkpoint))
 
     def again(self, checkpoint: JobCheckpoint) -> AbstractContextManager[Opened] | None:
         """An adapter merged into its base."""
@@ -122,11 +126,10 @@ class VllmOpener:
         try:
             null = _changes_nothing(Path(checkpoint.checkpoint))
             self._write_merged(Path(checkpoint.checkpoint), folder)
-            if self._lm is not None:
-                self._same_vocabulary(folder, checkpoint)
             lm = self._give(str(folder))
             lm.lora_request = None
-            notes = () if checkpoint.why is None else (f"merged into its base before scoring: {checkpoint.why}",)
+            own = ", by an engine of its own" if checkpoint.way == "alone" else ""
+            notes = () if checkpoint.why is None else (f"merged into its base before scoring{own}: {checkpoint.why}",)
             yield Opened(lm=lm, served="merged", notes=notes, null=null)
         finally:
             if self._began != str(folder):  # else it is asked once more at the end
@@ -137,17 +140,6 @@ class VllmOpener:
         models.save(model.eval(), tokenizer, folder, None)
         del model
         gc.collect()
-
-    def _same_vocabulary(self, folder: Path, checkpoint: JobCheckpoint) -> None:
-        """An engine cannot be given weights of another shape."""
-        size = (read_json(folder / "config.json") or {}).get("vocab_size")
-        own = (read_json(Path(str(self._began)) / "config.json") or {}).get("vocab_size")
-        if size != own:
-            raise ModelError.of(
-                f"{checkpoint.name} cannot share an engine with its base",
-                why=f"it has a vocabulary of {size}, its base of {own}",
-                hint="score it with `backend: hf`, or merge it and score the folder by itself",
-            )
 
     def _base_folder(self, checkpoint: JobCheckpoint) -> str:
         """An adapter's base as a folder with whole weights."""
@@ -178,13 +170,19 @@ class VllmOpener:
         return LoRARequest(content, number, str(Path(checkpoint.checkpoint).resolve()))
 
     def _give(self, folder: str) -> Any:
-        """The engine with the weights of this folder in it."""
+        """The engine with the weights of this folder in it, and nothing of others."""
         if self._lm is None:
             self._lm = self._start(folder)
             self._began = self._there = folder
-        elif self._there != folder:
+            return self._lm
+        if self._spoilt:
+            self._lm.model.collective_rpc(_wipe)
+            self._lm.model.reset_prefix_cache()  # else it would take what was wiped for what it had computed
+            self._spoilt = False
+        if self._there != folder:
             from vllm.platforms import current_platform
 
+            _check_fit(folder, str(self._began))
             self._there = None  # neither the old nor the new, until all of them are there
             self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": folder})
             if current_platform.is_cpu():
@@ -200,7 +198,24 @@ class VllmOpener:
         class Model(Watched, VLLM):
             """lm-eval's own vLLM model, watched for prompts that do not arrive whole."""
 
-        return Model(pretrained=folder, **self.settings(read_json(Path(folder) / "config.json") or {}))
+        lm = Model(pretrained=folder, **self.settings(read_json(Path(folder) / "config.json") or {}))
+        lm.model.generate = self._heard(lm.model.generate)
+        return lm
+
+    def _heard(self, generate: Callable[..., Any]) -> Callable[..., Any]:
+        """The engine's `generate`, which notices answers that are no numbers.
+
+        NaN anywhere in a request is in everything after it, so the probability of the last token tells of all.
+        """
+
+        def generate_and_hear(prompts: Any, sampling_params: Any, **others: Any) -> Any:
+            for params in sampling_params:
+                params.logprobs = params.logprobs or 0  # the probability of the token itself
+            outputs = generate(prompts, sampling_params=sampling_params, **others)
+            self._spoilt = self._spoilt or any(map(_is_odd, outputs))
+            return outputs
+
+        return generate_and_hear
 
     def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What lm-eval's vLLM model is told, for a base with this config.json."""
@@ -223,6 +238,27 @@ class VllmOpener:
         return chosen
 
 
+def _is_odd(output: Any) -> bool:
+    """Whether a request's last token has a probability that is no number."""
+    last = [one.logprobs[-1] for one in output.outputs if one.logprobs]
+    return any(math.isnan(token.logprob) for tokens in last for token in tokens.values())
+
+
+def _wipe(worker: Any) -> None:
+    """Clears the engine's cache of keys and values.
+
+    What a request has left in a block is multiplied by zero when the block is used again, and zero times NaN is NaN:
+    after weights that gave NaN, several of the next checkpoints did on some documents (vLLM 0.32, CPU build).
+    """
+    caches = list(worker.model_runner.kv_caches)
+    while caches:
+        cache = caches.pop()
+        if isinstance(cache, list | tuple):
+            caches += cache
+        else:
+            cache.zero_()
+
+
 def _pack_again(model: Any) -> None:
     """Gives the output layer of a model with tied embeddings the new weights.
 
@@ -234,6 +270,26 @@ def _pack_again(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "cpu_linear") and getattr(module, "weight", None) is not None and module.weight.numel():
             dispatch_cpu_unquantized_gemm(module, remove_weight=False)
+
+
+def _check_fit(folder: str, began: str) -> None:
+    """Weights of another build are taken by an engine without a word, as far as they fit.
+
+    Raises:
+        ModelError: these are of another build than those the engine began with.
+    """
+    here, there = (models.meaning(read_json(Path(one) / "config.json") or {}) for one in (folder, began))
+    other = [name for name in _BUILD if here.get(name) != there.get(name)]
+    if other:
+        said = "; ".join(f"its {name} is {here.get(name)}, the engine's {there.get(name)}" for name in other)
+        raise ModelError.of(
+            f"the weights in {folder} do not fit the engine that runs",
+            why=said,
+            hint="score it by itself: harness score FOLDER --tasks …",
+        )
+
+
+_BUILD = ("architectures", "vocab_size", "tie_word_embeddings", "hidden_size", "num_hidden_layers")
 
 
 def _changes_nothing(folder: Path) -> bool:
