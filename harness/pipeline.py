@@ -25,6 +25,7 @@ __all__ = [
     "Choice",
     "Finished",
     "Places",
+    "import_lm_eval",
     "planned",
     "preview",
     "rebuild",
@@ -202,6 +203,23 @@ def score_models(
             doing=session.doing,
             check=session.check,
         )
+        Ingesting(Store(places.database), observer).now(*told.folders)
+    return told
+
+
+def import_lm_eval(path: Path, places: Places, observer: Observer, *, name: str | None = None) -> score.Imported:
+    """Takes results that lm-eval wrote elsewhere into the results, as run folders, and stores them.
+
+    Raises:
+        InputError: there are none that can be read.
+        HarnessError: as `run`.
+    """
+    from harness import execute
+    from harness.store import Ingesting, Store
+
+    runs, problems = score.look_for(path)
+    with execute.session(places.results, score.IMPORTED) as session:
+        told = score.take_in(runs, problems, places.results, name=name, doing=session.doing, check=session.check)
         Ingesting(Store(places.database), observer).now(*told.folders)
     return told
 

@@ -11,6 +11,7 @@ from harness.cli import (
     doctor,
     env,
     fit,
+    import_,
     init,
     listing,
     plan,
@@ -72,5 +73,6 @@ app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(env.app, name="env")
+app.add_typer(import_.app, name="import")
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
