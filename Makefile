@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test check bench install dev constraints clean
+.PHONY: quickstart test lint check bench install dev constraints clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -28,11 +28,13 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist loadfile
 
-check: $(VENV)/.dev
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/pytest -q -m 'not slow and not gpu' -n 2 -p no:benchmark -o addopts='-ra --strict-markers --import-mode=importlib' --ignore=tests/benchmarks
 
 bench: $(VENV)/.dev
