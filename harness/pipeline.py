@@ -120,19 +120,28 @@ def run(
     specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
     ingest = Ingesting(Store(places.database), observer)
     with execute.session(places.results, plan.suite.name) as session:
+        rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
         ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
-        outcomes = execute.execute(
-            plan,
-            specs,
-            places.results,
-            engine=engine,
-            observer=observer,
-            retry=choice.retry,
-            force=choice.force,
-            on_finished=ingest.when_it_can,
-            within=session,
-        )
-        scores = _score(plan, places, observer, session, force=choice.force) if scoring else None
+        with rounds.beside() as beside:
+            if rounds.devices.training is not None:
+                engine.restrict(rounds.devices.training)
+
+            def ended(folder: RunFolder) -> None:
+                beside(folder)
+                ingest.when_it_can(folder)
+
+            outcomes = execute.execute(
+                plan,
+                specs,
+                places.results,
+                engine=engine,
+                observer=observer,
+                retry=choice.retry,
+                force=choice.force,
+                on_finished=ended,
+                within=session,
+            )
+        scores = rounds.rest(_folders(plan, places))
         if scoring:
             _drop_checkpoints(plan, places, scores)
         session.check()
@@ -164,7 +173,8 @@ def score_suite(
     wanted = plan.suite.score.model_copy(update=dict(asked or {}))
     plan = replace(plan, suite=plan.suite.model_copy(update={"score": wanted}))
     with execute.session(places.results, plan.suite.name) as session:
-        scores = _score(plan, places, observer, session, force=choice.force)
+        rounds = _rounds(plan, observer, session, force=choice.force)
+        scores = rounds.rest(_folders(plan, places))
         Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     return scores
 
@@ -224,20 +234,17 @@ def import_lm_eval(path: Path, places: Places, observer: Observer, *, name: str 
     return told
 
 
-def _score(
-    plan: Plan, places: Places, observer: Observer, session: execute.Session, *, force: bool
-) -> score.ScoreReport | None:
-    wanted = plan.suite.score
-    if wanted is None:
-        return None
-    return score.score(
-        _folders(plan, places),
-        wanted,
-        observer=observer,
+def _rounds(
+    plan: Plan, observer: Observer, session: execute.Session, *, force: bool, scoring: bool = True
+) -> score.Rounds:
+    return score.Rounds(
+        wanted=plan.suite.score if scoring else None,
         root=plan.suite.file.parent,
-        force=force,
+        observer=observer,
         doing=session.doing,
+        meanwhile=session.meanwhile,
         check=session.check,
+        force=force,
     )
 
 

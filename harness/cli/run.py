@@ -90,6 +90,7 @@ def run(
     else:
         print(finished.answer.headline)
         print(f"report: {finished.report}")
+    tell_scoring(finished, quiet=quiet)
     tell_disturbed(finished, suite, quiet=quiet)
     tell_failures(finished, suite)
 
@@ -151,6 +152,7 @@ def _document(finished: Finished) -> dict[str, Any]:
             for trial, outcome in finished.outcomes.items()
         ],
         "failed": list(finished.failed),
+        "scores": finished.scores,
         "disturbed": {trial: list(finished.counting[trial].disturbed) for trial in finished.disturbed},
     }
 
@@ -164,6 +166,14 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "duration_s": outcome.duration_s,
         "metrics": outcome.summary,
     }
+
+
+def tell_scoring(finished: Finished, *, quiet: bool) -> None:
+    """Says which backend scored, and why, where the suite left that open or nothing was really scored."""
+    from harness.cli.output import say, wrapped
+
+    if finished.scores is not None and finished.scores.note and not quiet:
+        say(wrapped(f"note: {finished.scores.note}", indent=2))
 
 
 def tell_disturbed(finished: Finished, suite: Path, *, quiet: bool) -> None:

@@ -79,7 +79,7 @@ def _suite(one: SuiteStatus) -> list[str]:
     said.append(f"  run by process {who.get('pid')} on {who.get('host')} since {who.get('started_at')}")
     if one.running is not None:
         said.append("  " + _running(one))
-    elif one.doing is not None:
+    if one.doing is not None:
         said.append(f"  {one.doing}")
     return said
 

@@ -26,6 +26,15 @@ class Session:
         with contextlib.suppress(OSError):  # a courtesy: a disk that is full shows where something is lost by it
             write_json(_progress_file(self.results, self.suite), {"doing": text})
 
+    def meanwhile(self, text: str | None) -> None:
+        """The same of what is done while trials go on; None when that has ended."""
+        file = _progress_file(self.results, self.suite)
+        with contextlib.suppress(OSError):
+            if text is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_json(file, {"doing": text, "meanwhile": True})
+
     def check(self) -> None:
         """To be called between pieces of work, and every moment while waiting.
 
@@ -58,6 +67,12 @@ def doing(results: Path, suite: str) -> str | None:
     """What the holder of the suite is doing outside trials; None when nobody said."""
     said = (read_json(_progress_file(results, suite)) or {}).get("doing")
     return said if isinstance(said, str) else None
+
+
+def in_trials(results: Path, suite: str) -> bool:
+    """Whether trials go on beside what the holder says that it is doing, if it says anything."""
+    said = read_json(_progress_file(results, suite)) or {}
+    return "doing" not in said or said.get("meanwhile") is True
 
 
 def interrupted(interrupts: Interrupts, why: str | None) -> Interrupted:

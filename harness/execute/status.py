@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.execute.live import Tail
 from harness.execute.lock import holder
-from harness.execute.session import doing
+from harness.execute.session import doing, in_trials
 from harness.records.plan import Plan
 from harness.records.run_folder import Attempt, read_json, run_folders, suite_folder, write_json
 
@@ -44,7 +44,7 @@ class SuiteStatus:
     total: int
     outcomes: dict[str, int]  # outcome → number of trials
     running: Running | None
-    doing: str | None = None  # outside trials: "scoring 3/15 …"
+    doing: str | None = None  # outside trials, or beside them: "scoring 3/15 …"
     disturbed: int = 0  # trials whose figures something disturbed
 
     @property
@@ -84,6 +84,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
     trials = names or {trial: str((folder.spec() or {}).get("name", trial)) for trial, folder in folders.items()}
     who = holder(results, suite)
     said = doing(results, suite) if who is not None else None
+    training = who is not None and in_trials(results, suite)
     counts: dict[str, int] = {}
     disturbed = 0
     running = None
@@ -91,7 +92,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         folder = folders.get(trial)
         attempt = folder.last_attempt() if folder else None
         outcome = folder.outcome() if folder else None
-        if who is not None and said is None and attempt and attempt.outcome() is None:
+        if training and attempt and attempt.outcome() is None:
             running = _running(name, attempt)
         elif outcome:
             counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1

@@ -1,7 +1,7 @@
 """Which CUDA device trains and which scores, where a process may use several.
 
 A trial is trained by one process on one device. Left with several, Hugging Face's trainer would spread every batch over
-all of them (`DataParallel`): their number would multiply the batch, and a suite would train otherwise on another machine.
+all of them (`DataParallel`): their number would multiply the batch, and a suite would train otherwise elsewhere.
 So a worker sees one device, and another is free for scoring meanwhile. Asks NVML alone, which makes no CUDA context.
 """
 

@@ -8,6 +8,7 @@ from harness.score.backends import BACKENDS, Backend, check_backend
 from harness.score.imported import SUITE as IMPORTED
 from harness.score.imported import Imported, look_for, take_in
 from harness.score.parent import Failure, ScoreReport, score
+from harness.score.rounds import Rounds
 from harness.score.standalone import SUITE as SCORED
 from harness.score.taskfiles import TASKS, TaskFile, TaskInfo, check_tasks, task_metrics, wrong_tasks
 
@@ -21,6 +22,7 @@ __all__ = [
     "Failure",
     "Imported",
     "ModelScores",
+    "Rounds",
     "ScoreReport",
     "TaskFile",
     "TaskInfo",

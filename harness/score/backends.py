@@ -29,11 +29,12 @@ _WORKER = ("-m", "harness.score.worker")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a backend's child runs: what starts it (a job file and options follow), the variables it gets, and what of
-    that is recorded with every score."""
+    """Where a backend's child runs: what starts it (a job file and options follow), the variables it gets, whether its
+    engine is one for CUDA, and what of that is recorded with every score."""
 
     command: tuple[str, ...] = (sys.executable, *_WORKER)
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cuda: bool = False
     record: Mapping[str, Any] | None = None
 
 
@@ -46,9 +47,9 @@ def _here(tell: Tell) -> Iterator[Place]:
 class Backend:
     """`opener` is None for a backend that needs no child. `missing` says why it cannot be used here, or None.
 
-    `place` gives where its children run, while they do; it may take time to make, of which it tells. `shares` is true
-    where one engine serves all checkpoints of a family, so that each family is a job of its own. A child that shows
-    no sign of life for `silence_s` seconds is taken to hang.
+    `place` gives where its children run, while they do; unless it is `ready`, that takes time to make, of which it
+    tells. `shares` is true where one engine serves all checkpoints of a family, so that each family is a job of its
+    own. A child that shows no sign of life for `silence_s` seconds is taken to hang.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Backend:
     opener: str | None
     missing: Callable[[], str | None]
     place: Callable[[Tell], AbstractContextManager[Place]] = _here
+    ready: Callable[[], bool] = lambda: True
     shares: bool = False
     silence_s: float = SILENCE_S
 
@@ -75,13 +77,17 @@ def _no_vllm() -> str | None:
     return None if environments.find(vllm_environment()) else environments.buildable(vllm_environment())
 
 
+def _vllm_is_there() -> bool:
+    return find_spec("vllm") is not None or environments.find(vllm_environment()) is not None
+
+
 @contextmanager
 def _with_vllm(tell: Tell) -> Iterator[Place]:
     """The harness's own Python where vLLM is installed beside it; else the environment, built if need be."""
-    if find_spec("vllm") is not None:
-        yield Place()
-        return
     name = vllm_environment()
+    if find_spec("vllm") is not None:
+        yield Place(cuda=name == "vllm")
+        return
     found = environments.find(name)
     if found is None:
         tell(f"building the environment {name}, once; see `harness env list`")
@@ -91,6 +97,7 @@ def _with_vllm(tell: Tell) -> Iterator[Place]:
         yield Place(
             command=(str(environment.python), *_WORKER),
             variables=environment.variables(),
+            cuda=name == "vllm",
             record={key: whole[key] for key in ("name", "spec_hash", "lock_hash", "python")},
         )
 
@@ -102,6 +109,7 @@ _ALL = (
         opener="harness.score.vllm:VllmOpener",
         missing=_no_vllm,
         place=_with_vllm,
+        ready=_vllm_is_there,
         shares=True,
     ),
     Backend(name="hf", description="transformers", opener="harness.score.hf:HfOpener", missing=_nothing),
@@ -114,6 +122,14 @@ BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 
 PREFERRED = ("vllm", "hf")
 """What `auto` takes: the first that can be used here."""
+
+PREFERENCE = "`backend: auto` takes it where it can be used"
+
+
+def said(backend: Backend, why: str, place: Place | None = None) -> str:
+    """For the reader of a score: which backend gave it, where, and why it was taken."""
+    where = f" in the environment {place.record['name']}" if place is not None and place.record else ""
+    return f"scored with {backend.name} ({backend.description}{where}): {why}"
 
 
 def why_not(name: str) -> str | None:
@@ -135,7 +151,7 @@ def check_backend(name: str) -> Problem | None:
 
 
 def choose(name: str) -> tuple[Backend, str | None]:
-    """The backend to use, and a note for the reader when `auto` could not take the one it prefers.
+    """The backend to use, and, of `auto`, a note for the reader: which it took, and why.
 
     Raises:
         InputError: the backend was asked for by name and cannot be used.
@@ -150,7 +166,6 @@ def choose(name: str) -> tuple[Backend, str | None]:
         reason = why_not(candidate)
         if reason is None:
             chosen = BACKENDS[candidate]
-            note = f"scored with {chosen.name} ({chosen.description})"
-            return chosen, f"{note}: {'; '.join(refused)}" if refused else None
+            return chosen, said(chosen, "; ".join(refused) or PREFERENCE)
         refused.append(reason)
     raise InputError.of("no scoring backend can be used", why="; ".join(refused))

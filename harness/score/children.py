@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from harness.records.overlap import read_overlap
 from harness.score.backends import Backend, Place
 from harness.score.child import Child
 from harness.score.jobs import Job, JobCheckpoint, JobTask
+from harness.score.memory_back import Back
 from harness.score.scorefiles import overlap_file
 from harness.score.subjects import Subject, in_order
 from harness.score.tally import Item, Tally
@@ -33,6 +34,7 @@ class Orders:
     root: Path
     log: Path
     done: Callable[[Item], None]
+    notes: tuple[str, ...] = ()
     measured: Sequence[Item] = ()
     parity: int | None = None
     parity_of: str | None = None
@@ -55,7 +57,7 @@ def score_in_children(items: Sequence[Item], orders: Orders, tally: Tally) -> No
 
 def measure_in_child(orders: Orders, tally: Tally) -> None:
     """One child that scores nothing and measures the overlaps which are not known; where it dies, they stay so."""
-    with Child(_job({}, orders), orders.backend, orders.place, orders.log, tally.check) as child:
+    with _child({}, orders, tally) as child:
         _listen(child, {}, orders, tally)
 
 
@@ -80,7 +82,7 @@ def _score_family(items: Sequence[Item], orders: Orders, tally: Tally) -> None:
     while left:
         before = len(left)
         tally.say(f"importing lm-eval ({orders.backend.name}); its log is {orders.log}")
-        with Child(_job(left, orders), orders.backend, orders.place, orders.log, tally.check) as child:
+        with _child(left, orders, tally) as child:
             heard = _listen(child, left, orders, tally)
             if heard.ended:
                 return
@@ -142,6 +144,28 @@ def _begin(item: Item, orders: Orders, tally: Tally) -> None:
         tally.begin(item)
     else:
         tally.say(f"asking {item.subject.name} {item.task.name} again with {orders.backend.name}")
+
+
+def _child(left: Left, orders: Orders, tally: Tally) -> Child:
+    """A child for what is left, once the memory of who was on its devices before is back."""
+    place = replace(orders.place, variables={**orders.place.variables, **tally.variables})
+    back = tally.memory.back(place.variables, tally.say, tally.check)
+    for note in back.notes:
+        tally.say(note)
+    job = _job(left, orders)
+    job = replace(job, engine=_within(back, orders), notes=(*orders.notes, *back.notes))
+    return Child(job, orders.backend, place, orders.log, tally.check)
+
+
+def _within(back: Back, orders: Orders) -> Mapping[str, Any]:
+    """The engine's settings, with the share of the device that is free where vLLM's own would not fit."""
+    asked = orders.engine
+    known = any(name in asked for name in ("gpu_memory_utilization", "kv_cache_memory_bytes"))
+    if not orders.backend.shares or known or not orders.place.cuda:
+        return asked
+    devices = asked.get("tensor_parallel_size", 1)
+    share = back.share(devices if isinstance(devices, int) else 1)
+    return asked if share is None else {**asked, "gpu_memory_utilization": share}
 
 
 def _job(left: Left, orders: Orders) -> Job:

@@ -70,10 +70,10 @@ def key_of(folder: str, step: int | None) -> str:
 class Job:
     """One child's work. `flags` are those of `harness.records.score.Score`; `root` is what data paths are relative to.
 
-    `environment` is recorded with every score. With `parity` (a number of documents) nothing is scored anew: the
-    documents are asked again of this backend, and what differs from the scores by the backend `parity_of` is written
-    into those. `overlaps` are run folders and tasks whose overlap with the training is not known yet. `out` is a folder
-    that also gets the files which lm-eval's own command would write: see `harness.score.outfiles`.
+    `environment` and `notes` are recorded with every score. With `parity` (a number of documents) nothing is scored
+    anew: the documents are asked again of this backend, and what differs from the scores by the backend `parity_of` is
+    written into those. `overlaps` are run folders and tasks whose overlap with the training is not known yet. `out` is
+    a folder that also gets the files which lm-eval's own command would write: see `harness.score.outfiles`.
     """
 
     backend: str
@@ -83,6 +83,7 @@ class Job:
     checkpoints: tuple[JobCheckpoint, ...]
     engine: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
     parity: int | None = None
     parity_of: str | None = None
     overlaps: tuple[tuple[str, str], ...] = ()
@@ -110,6 +111,7 @@ class Job:
                 for one in value.pop("checkpoints")
             )
             overlaps = tuple((folder, task) for folder, task in value.pop("overlaps", ()))
-            return cls(tasks=tasks, checkpoints=checkpoints, overlaps=overlaps, **value)
+            notes = tuple(value.pop("notes", ()))
+            return cls(tasks=tasks, checkpoints=checkpoints, overlaps=overlaps, notes=notes, **value)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError.of(f"{path} is not a scoring job", why=str(error)) from error

@@ -14,7 +14,7 @@ from harness.records.progress import Observer
 from harness.records.run_folder import RunFolder
 from harness.records.score import Score
 from harness.score import debug, known
-from harness.score.backends import BACKENDS, Backend, Place, choose
+from harness.score.backends import BACKENDS, PREFERENCE, Backend, Place, choose, said
 from harness.score.children import Orders, measure_in_child, score_in_children, unmeasured
 from harness.score.groupscores import score_groups
 from harness.score.scorefiles import flags_of, matches, read_documents, read_score, write_score
@@ -49,6 +49,7 @@ def score(
     force: bool = False,
     doing: Callable[[str], None] = _nothing,
     check: Callable[[], None] = _nothing,
+    tally: Tally | None = None,
 ) -> ScoreReport:
     """Scores every finished checkpoint on every wanted task; only what is missing, unless `force`.
 
@@ -57,13 +58,14 @@ def score(
     """
     tasks = resolve(wanted.tasks, root)
     backend, note = choose(wanted.backend)
-    doing("looking for what is to be scored")
+    tally = tally or Tally(observer=observer, doing=doing, check=check)
+    tally.doing("looking for what is to be scored")
     subjects = []
     for folder in folders:
-        check()  # the weights of each are hashed
+        tally.check()  # the weights of each are hashed
         subjects += subjects_of(folder, every=wanted.every != "end")
     told = score_subjects(
-        subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, doing=doing, check=check
+        subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, tally=tally
     )
     write_groups(subjects, wanted, root, told.backend)
     return told
@@ -82,13 +84,15 @@ def score_subjects(
     out: Path | None = None,
     doing: Callable[[str], None] = _nothing,
     check: Callable[[], None] = _nothing,
+    tally: Tally | None = None,
 ) -> ScoreReport:
     """Scores every subject on every task; only what is missing, unless `force`.
 
     A score is kept when it is of the same weights and tokenizer, task content and flags, by the same backend; where
     other run folders of the same results hold one, it is taken over. What the children print goes to `score.log` beside
     the first run folder that is scored. `doing` is told what is being done. `check` is called twice a second, and what
-    it raises ends the scoring. `out`: see `harness.score.jobs.Job`.
+    it raises ends the scoring. `out`: see `harness.score.jobs.Job`. `tally` is that of earlier rounds of this run,
+    with what to tell and check; the report is of all rounds.
 
     Raises:
         InputError: a backend that cannot be used; nothing has been scored then.
@@ -96,7 +100,7 @@ def score_subjects(
         Interrupted, KeyboardInterrupt: of `check`, once the child is gone; what was scored before stays.
     """
     flags = flags_of(wanted)
-    tally = Tally(observer=observer, doing=doing, check=check)
+    tally = tally or Tally(observer=observer, doing=doing, check=check)
     made_up = _missing([one for one in subjects if one.made_up], tasks, "debug", flags, force, tally)
     real_ones = [one for one in subjects if not one.made_up]
     with ExitStack() as stack:
@@ -105,13 +109,14 @@ def score_subjects(
         place = Place()
         if real:
             backend, place, note, changed = _placed(backend, wanted, note, tally, stack)
+            tally.note = note
             if changed:
                 tally.back_to(before)
                 real = _missing(real_ones, tasks, backend.name, flags, force, tally)
-        tally.total = len(made_up) + len(real)
+        tally.total = tally.begun + len(made_up) + len(real)
         _score_made_up(made_up, flags, tally)
         if real:
-            log = _log(real)
+            log = _log(real, tally)
             done = _Done(tally=tally, backend=backend.name, flags=flags, twins={})
             leaders = done.leaders(real, elsewhere=not force)
             orders = Orders(
@@ -122,6 +127,7 @@ def score_subjects(
                 root=root,
                 log=log,
                 done=done,
+                notes=(*((note,) if note else ()), *tally.notes),
                 measured=[Item(subject=one, task=task) for one in real_ones for task in tasks],
                 out=out,
             )
@@ -137,7 +143,7 @@ def score_subjects(
         reused=tally.reused,
         failed=tuple(tally.failed),
         backend="debug" if only_debug else backend.name,
-        note="made-up scores: these checkpoints hold no model" if only_debug else note,
+        note="made-up scores: these checkpoints hold no model" if only_debug else tally.note or note,
     )
 
 
@@ -163,24 +169,29 @@ def _placed(
 ) -> tuple[Backend, Place, str | None, bool]:
     """Where the children run, made if need be. `auto` takes transformers where that fails, and says so."""
     try:
-        return backend, stack.enter_context(backend.place(tally.say)), note, False
+        place = stack.enter_context(backend.place(tally.say))
+        named = note is not None and place.record is not None
+        return backend, place, said(backend, PREFERENCE, place) if named else note, False
     except (BuildError, HeldError) as error:
         if wanted.backend != "auto":
             raise
         other = BACKENDS["hf"]
         why = "; ".join(problem.what + (f" ({problem.why})" if problem.why else "") for problem in error.problems)
-        note = f"scored with {other.name} ({other.description}): {why}"
+        note = said(other, why)
         tally.say(note)
         return other, stack.enter_context(other.place(tally.say)), note, True
 
 
-def _log(items: Sequence[Item]) -> Path:
+def _log(items: Sequence[Item], tally: Tally) -> Path:
+    """Where the children print to; what an earlier run printed is gone."""
     log = items[0].subject.folder.path.parent / "score.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+        if not tally.logged:
+            log.write_bytes(b"")
     except OSError as error:
         raise FolderError.of(f"{log} cannot be written", why=str(error)) from error
+    tally.logged = True
     return log
 
 
@@ -197,13 +208,15 @@ def _missing(
     for subject in subjects:
         for task in tasks:
             item = Item(subject=subject, task=task)
+            if item.key in tally.settled:
+                continue
             if subject.problem is not None:
                 tally.fail(item, subject.problem)
                 continue
             have = read_score(subject.folder, task.name, backend, subject.step)
             same = have is not None and is_of(have, subject, task, flags)
             if same and not (force and subject.there):
-                tally.reused += 1
+                tally.keep(item)
             elif subject.there:
                 missing.append(item)
             else:
@@ -231,7 +244,7 @@ def _score_made_up(items: Sequence[Item], flags: dict[str, Any], tally: Tally) -
         except OSError as error:
             tally.fail(item, f"its score cannot be written: {error}")
         else:
-            tally.scored += 1
+            tally.done(item)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -260,7 +273,7 @@ class _Done:
         return list(leaders.values())
 
     def __call__(self, item: Item) -> None:
-        self.tally.scored += 1
+        self.tally.done(item)
         for twin in self.twins.pop(item.key, []):
             self.tally.begin(twin)
             self._copy(item, twin)
@@ -289,7 +302,7 @@ class _Done:
         except (OSError, ValueError) as error:
             self.tally.fail(item, f"its score cannot be written: {error}")
         else:
-            self.tally.scored += 1
+            self.tally.done(item)
 
 
 def _measure_overlaps(

@@ -197,7 +197,7 @@ class Scoring:
             versions=_versions(),
             scored_at=datetime.now(UTC).isoformat(timespec="seconds"),
             duration_s=round(time.monotonic() - began, 3),
-            notes=(*proven.notes, *found.notes),
+            notes=(*self.job.notes, *proven.notes, *found.notes),
             tokenizer_hash=checkpoint.tokenizer_hash,
             step=checkpoint.step,
             served=proven.opened.served,

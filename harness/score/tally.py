@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.records.progress import Observer
+from harness.score.memory_back import Memory
 from harness.score.subjects import Subject
 from harness.score.taskfiles import TaskFile
 
@@ -36,7 +37,11 @@ class Item:
 
 @dataclass(kw_only=True, slots=True)
 class Tally:
-    """Counts of subject × task. `doing` is told what is being done; `check` may raise, which ends the scoring."""
+    """Counts of subject × task. `doing` is told what is being done; `check` may raise, which ends the scoring.
+
+    It may go on through several rounds of one run: what is `settled`, scored or failed, is not looked at again.
+    `memory` knows what was in use on the devices before, `variables` are given to children beside those of their place.
+    """
 
     observer: Observer
     doing: Callable[[str], None]
@@ -46,15 +51,31 @@ class Tally:
     scored: int = 0
     reused: int = 0
     failed: list[Failure] = field(default_factory=list)
+    settled: set[tuple[str, str]] = field(default_factory=set)
+    note: str | None = None  # which backend was taken, and why
+    notes: tuple[str, ...] = ()  # for the reader of every score
+    logged: bool = False  # whether what the children print is in the log already
+    memory: Memory = field(default_factory=Memory.look)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int, set[tuple[str, str]]]:
         """What `back_to` goes back to."""
-        return self.reused, len(self.failed)
+        return self.reused, len(self.failed), set(self.settled)
 
-    def back_to(self, counts: tuple[int, int]) -> None:
+    def back_to(self, counts: tuple[int, int, set[tuple[str, str]]]) -> None:
         """Forgets what was counted since: it is looked for again, by another backend."""
-        self.reused = counts[0]
-        del self.failed[counts[1] :]
+        self.reused, known, self.settled = counts
+        del self.failed[known:]
+
+    def done(self, item: Item) -> None:
+        """An item that has its score now."""
+        self.scored += 1
+        self.settled.add(item.key)
+
+    def keep(self, item: Item) -> None:
+        """An item that had its score."""
+        self.reused += 1
+        self.settled.add(item.key)
 
     def begin(self, item: Item) -> None:
         """An item is being scored now."""
@@ -68,6 +89,7 @@ class Tally:
 
     def fail(self, item: Item, cause: str) -> None:
         """An item that could not be scored."""
+        self.settled.add(item.key)
         where = item.subject.folder.path
         self.failed.append(Failure(name=item.subject.name, folder=where, task=item.task.name, cause=cause))
         self.observer.message(f"not scored: {item.subject.name} {item.task.name}: {cause}")

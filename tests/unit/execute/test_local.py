@@ -309,7 +309,7 @@ def _devices_of_the_nursery(engine: LocalEngine) -> str | None:
     engine.warm()
     try:
         assert engine.nursery_pid is not None
-        found = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")
+        found: str | None = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")
     finally:
         engine.close()
     return found

@@ -1,7 +1,8 @@
 """A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
 
 A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
-`hangs on <task>`, `is slow on <task>` (3 s, with something in its log every 0.3 s).
+`hangs on <task>`, `is slow on <task>` (3 s, with something in its log every 0.3 s). Scores tell in `environment`
+which devices it saw and what its engine was told.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def keep(job: Job, checkpoint: JobCheckpoint, name: str) -> None:
     folder = RunFolder(Path(checkpoint.folder))
     file = TaskFile(name=name, path=Path(task.path), hash=task.hash)
     score, documents = debug_score(folder, file, weights_hash=checkpoint.weights_hash, flags=job.flags)
-    write_score(folder, replace(score, backend=job.backend), documents)
+    seen = {"devices": os.environ.get("CUDA_VISIBLE_DEVICES"), "engine": dict(job.engine)}
+    notes = (*score.notes, *job.notes)
+    write_score(folder, replace(score, backend=job.backend, notes=notes, environment=seen), documents)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,11 @@ def test_every_trial_is_told_and_counted(run_folder: MakeFolder) -> None:
         "scoring 3/4 b arithmetic_mc",
         "scoring 4/4 b arithmetic_gen",
     ]
-    assert (report.scored, report.backend, report.note) == (4, "vllm", None)
+    assert (report.scored, report.backend) == (4, "vllm")
+    assert report.note == "scored with vllm (a fake): `backend: auto` takes it where it can be used"
+    kept = read_score(folders[0], "arithmetic_mc", "vllm")
+    assert kept is not None
+    assert report.note in kept.notes
 
 
 @pytest.mark.usefixtures("fake")
