@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import FolderError, InputError, Problem
@@ -72,7 +72,7 @@ def prepare(
     try:
         resolve(wanted.tasks, root)
     except InputError as error:
-        problems += error.problems
+        problems += [_without_suite(problem) for problem in error.problems]
     if problem := check_backend(wanted.backend):
         problems.append(problem)
     try:
@@ -183,6 +183,15 @@ def _say_again(
         observer.message(
             f"{there} scored already, asked again: --out needs what lm-eval was answered, which is not kept"
         )
+
+
+def _without_suite(problem: Problem) -> Problem:
+    """What is wrong with a task, for somebody who has no suite: paths are taken from where the command was given."""
+
+    def said(text: str | None) -> str | None:
+        return text and text.replace("beside the suite", "here").replace("the suite file", "the current folder")
+
+    return replace(problem, why=said(problem.why), hint=said(problem.hint))
 
 
 def _wrong_out(out: Path | None) -> Problem | None:

@@ -71,19 +71,19 @@ def _document(index: int, sample: Mapping[str, Any], kind: str | None) -> dict[s
 
 
 def _hash(text: Any) -> str | None:
-    """As lm-eval makes it, where a version before 0.4.3 has not; None where there is no text."""
+    """As lm-eval makes it, where an early version has not; None where there is no text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if isinstance(text, str) else None
 
 
 def _arguments(given: Any) -> list[list[Any]]:
-    """The arguments of each request: kept as lists, or since 0.4.4 as values by name."""
+    """The arguments of each request: values by name, in early versions lists."""
     entries = list(given.values()) if isinstance(given, Mapping) else given if isinstance(given, list) else []
     found = [list(entry.values()) if isinstance(entry, Mapping) else entry for entry in entries]
     return [entry for entry in found if isinstance(entry, list)]
 
 
 def _logprobs(answers: Sequence[Any], kind: str | None) -> list[float]:
-    """The log-probability of each choice, in nats: numbers, or since 0.4.4 their text; empty for generated text."""
+    """The log-probability of each choice, in nats: as text, in early versions numbers; empty for generated text."""
     if kind == _ROLLING:
         found = [_figure(one[0] if isinstance(one, list) and one else one) for one in answers]
     elif kind in _CHOICES or (kind is None and answers and all(map(_is_likelihood, answers))):

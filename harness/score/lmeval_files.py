@@ -1,7 +1,8 @@
 """Results files of lm-eval, of this version and others, and the samples files beside them. lm-eval is not imported.
 
-`lm_eval --output_path DIR` of 0.4.3 and later writes `results_<date>.json` and `samples_<task>_<date>.jsonl`; earlier ones
-`results.json` and `<model>_<task>.jsonl`, a JSON list. Files lie in whatever folders somebody has moved them to.
+`lm_eval --output_path DIR` writes `results_<date>.json` and `samples_<task>_<date>.jsonl`; early versions of 0.4 wrote
+`results.json` and `<model>_<task>.jsonl`, or `samples_<task>_<date>.json`, both of them one JSON list. Files lie in
+whatever folders somebody has moved them to.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class OutFiles:
             **(self._model() if hasattr(lm, "get_model_info") else {}),
             "batch_size": str(flags["batch_size"]),
             "batch_sizes": list(lm.batch_sizes.values()) if hasattr(lm, "batch_sizes") else [],
-            "device": str(getattr(lm, "device", None)),
+            "device": None if getattr(lm, "device", None) is None else str(lm.device),
             "use_cache": None,
             "limit": None if flags["limit"] is None else float(flags["limit"]),
             "bootstrap_iters": BOOTSTRAP,
