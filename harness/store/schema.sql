@@ -574,12 +574,14 @@ COMMENT ON VIEW reward_margins IS 'Reward margin (chosen − rejected) by step o
 CREATE VIEW method_comparison AS
 SELECT t.suite, t.cell_id, arg_min(t.cell_name, t.trial_id) AS cell_name, arg_min(t.kind, t.trial_id) AS kind,
        arg_min(t.method, t.trial_id) AS method, m.metric,
-       count(m.value) AS seeds, avg(m.value) AS mean, stddev_samp(m.value) AS sd, min(m.value) AS low, max(m.value) AS high
+       count(m.value) AS seeds, avg(m.value) AS mean, stddev_samp(m.value) AS sd, min(m.value) AS low, max(m.value) AS high,
+       list(DISTINCT s.backend ORDER BY s.backend) FILTER (s.backend IS NOT NULL) AS backends
 FROM trials AS t
 JOIN trial_metrics AS m USING (suite, trial_id)
 JOIN counting_attempts AS c USING (suite, trial_id)
 JOIN attempts AS a ON a.suite = t.suite AND a.trial_id = t.trial_id AND a.attempt = c.attempt
+LEFT JOIN trial_scores AS s ON s.suite = t.suite AND s.trial_id = t.trial_id AND s.name = m.metric
 WHERE a.outcome = 'ok'
 GROUP BY t.suite, t.cell_id, m.metric;
 COMMENT ON VIEW method_comparison IS
-    'Each metric and score of each cell over its seeds: number, mean, sample standard deviation, range; ok trials only.';
+    'Each metric and score of each cell over its seeds: number, mean, sample standard deviation, range; ok trials only. Of a score also the backends it comes from: scores of different ones differ by rounding alone.';

@@ -339,3 +339,16 @@ def test_json_that_is_none_of_ours_is_stored_as_it_is(store: Store, folder: RunF
         *([], None, "loaded", None),
         *("{}", '{"max_logprob_difference": "Infinity"}'),
     )
+
+
+def test_backends_stand_beside_what_is_compared(store: Store, results: Path) -> None:
+    folders = [write_folder(results, spec_of(seed=seed)) for seed in range(2)]
+    for folder, backend in zip(folders, ("vllm", "hf"), strict=True):
+        add_score(folder, backend=backend)
+    store.ingest(folders)
+
+    asked = "SELECT metric, seeds, backends FROM method_comparison WHERE metric IN ('final_loss', 'score.arithmetic_mc.acc')"
+    assert sorted(store.query(asked).rows) == [
+        ("final_loss", 2, None),
+        ("score.arithmetic_mc.acc", 2, ["hf", "vllm"]),
+    ]
