@@ -347,8 +347,9 @@ def test_backends_stand_beside_what_is_compared(store: Store, results: Path) -> 
         add_score(folder, backend=backend)
     store.ingest(folders)
 
-    asked = "SELECT metric, seeds, backends FROM method_comparison WHERE metric IN ('final_loss', 'score.arithmetic_mc.acc')"
-    assert sorted(store.query(asked).rows) == [
+    wanted = "metric IN ('final_loss', 'score.arithmetic_mc.acc')"
+    found = store.query(f"SELECT metric, seeds, backends FROM method_comparison WHERE {wanted}")
+    assert sorted(found.rows) == [
         ("final_loss", 2, None),
         ("score.arithmetic_mc.acc", 2, ["hf", "vllm"]),
     ]
