@@ -153,7 +153,7 @@ def _score(folder: RunFolder, run: Run, task: str, problems: list[Problem]) -> i
             where = Location(file=samples.file)
             problems.append(Problem(what=f"{samples.file.name} cannot be read", where=where, why=str(error)))
         if samples.lost:
-            notes.append(f"{samples.lost} lines of its samples file are damaged or cut off")
+            notes.append(f"damaged or cut off lines of its samples file: {samples.lost}")
             problems.append(Problem(what=notes[-1], where=Location(file=samples.file), why="the rest was imported"))
     elif not group:
         notes.append(
