@@ -245,6 +245,7 @@ def _rounds(
         meanwhile=session.meanwhile,
         check=session.check,
         force=force,
+        environment=score.environment_of(plan.suite) if scoring else None,
     )
 
 

