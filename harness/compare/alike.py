@@ -15,8 +15,8 @@ from harness.records.figures import title
 from harness.records.fingerprint import of_value
 from harness.records.results import CellSummary, SuiteResults, TaskScore, TrialResult, Unlike
 
-_ONLY_SPEED = ("batch_size", "parity")
-"""Flags of a score that change how it is made, not what is asked."""
+_NOT_ASKED = ("batch_size", "parity", "confirm_run_unsafe_code")
+"""Flags of a score that change how fast it is made, or what may run, and not what is asked."""
 _MOST_NAMES = 3
 _SHORT = 10  # characters of a hash
 _FINGER = 6  # and of one that only tells apart
@@ -29,6 +29,11 @@ Scores = Mapping[tuple[str, str], TaskScore]
 def scores_of(results: SuiteResults) -> dict[tuple[str, str], TaskScore]:
     """Those that count, of the weights that trainings ended with."""
     return {(score.trial_id, score.task): score for score in results.scores if score.step is None}
+
+
+def members_of(results: SuiteResults) -> frozenset[str]:
+    """Tasks that count as part of a group which has scores of its own."""
+    return frozenset(member for score in results.scores for member in score.members if member != score.task)
 
 
 def task_of(metric: str) -> str | None:
@@ -162,7 +167,7 @@ def environment(content: Mapping[str, Any], *, whole: bool = False) -> str:
 
 def _flags(scores: Sequence[TaskScore]) -> Callable[[TaskScore], str]:
     """Those that differ between the scores; one that is off or null is the same as one that is not there."""
-    names = sorted({name for score in scores for name in score.flags} - set(_ONLY_SPEED))
+    names = sorted({name for score in scores for name in score.flags} - set(_NOT_ASKED))
     differ = [name for name in names if len({_flag(score, name) for score in scores}) > 1]
     return lambda score: ", ".join(f"{name} {_flag(score, name)}" for name in differ)
 

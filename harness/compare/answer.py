@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.compare.alike import comparable, scores_of, unlike_cells, unlike_columns, unlike_goal
+from harness.compare.alike import comparable, members_of, scores_of, unlike_cells, unlike_columns, unlike_goal
 from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
@@ -27,8 +27,9 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
     """
     trials = measured(results, plan)
     cells = summarise(trials, plan)
-    goal = goal_of(plan.suite, cells)
-    columns = columns_of(plan.suite, cells, goal)
+    members = members_of(results)
+    goal = goal_of(plan.suite, cells, members)
+    columns = columns_of(plan.suite, cells, goal, members)
     directions = directions_of(columns, cells, goal)
     scores = scores_of(results)
     unlike = unlike_columns(columns, trials, scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -35,23 +35,28 @@ class Goal:
     stated: bool
 
 
-def goal_of(suite: Suite, cells: Sequence[CellSummary]) -> Goal:
-    """The metric of `decide`; without one the main score of the first task, else tokens per second."""
+def goal_of(suite: Suite, cells: Sequence[CellSummary], members: Collection[str] = ()) -> Goal:
+    """The metric of `decide`; without one the main score of the first task, else tokens per second.
+
+    `members`: tasks of groups, for which their group speaks.
+    """
     wanted = suite.decide
     if wanted and wanted.maximise:
         return Goal(metric=wanted.maximise, better="higher", stated=True)
     if wanted and wanted.minimise:
         return Goal(metric=wanted.minimise, better="lower", stated=True)
-    scores = score_columns(suite, cells, ())
+    scores = score_columns(suite, cells, (), members)
     chosen = scores[0] if scores else "tokens_per_second"
     known = metric(chosen)
     return Goal(metric=chosen, better=known.better if known else "higher", stated=False)
 
 
-def score_columns(suite: Suite, cells: Sequence[CellSummary], named: Sequence[str]) -> tuple[str, ...]:
+def score_columns(
+    suite: Suite, cells: Sequence[CellSummary], named: Sequence[str], members: Collection[str] = ()
+) -> tuple[str, ...]:
     """One score per task, the suite's tasks in their order; scores that `named` asks for are there too.
 
-    A named score takes the place of the task's usual one.
+    A named score takes the place of the task's usual one. Tasks among `members` are left out unless named.
     """
     tasks: dict[str, list[str]] = {}
     for name in sorted({name for cell in cells for name in cell.metrics if name.startswith("score.")}):
@@ -62,7 +67,8 @@ def score_columns(suite: Suite, cells: Sequence[CellSummary], named: Sequence[st
     columns: list[str] = []
     for task in order:
         wanted = [f"score.{task}.{kind}" for kind in tasks[task] if f"score.{task}.{kind}" in named]
-        columns += wanted or [f"score.{task}.{min(tasks[task], key=_rank)}"]
+        usual = [f"score.{task}.{min(tasks[task], key=_rank)}"] if task not in members else []
+        columns += wanted or usual
     return tuple(columns)
 
 
@@ -71,13 +77,15 @@ def _rank(kind: str) -> tuple[int, str]:
     return (_MAIN.index(plain) if plain in _MAIN else len(_MAIN), kind)
 
 
-def columns_of(suite: Suite, cells: Sequence[CellSummary], goal: Goal) -> tuple[str, ...]:
+def columns_of(
+    suite: Suite, cells: Sequence[CellSummary], goal: Goal, members: Collection[str] = ()
+) -> tuple[str, ...]:
     """Scores, reward margin, loss, speed, memory, time and start-up: those there are, and all that `decide` names."""
     present = {name for cell in cells for name in cell.metrics}
     named = (goal.metric, *(suite.decide.keep if suite.decide else ()))
     memory = "peak_device_memory" if "peak_device_memory" in present else "peak_host_memory"
     usual = ("final_reward_margin", "final_loss", "tokens_per_second", memory, "train_seconds", "startup_seconds")
-    scores = score_columns(suite, cells, named)
+    scores = score_columns(suite, cells, named, members)
     chosen = [*scores, *(name for name in named if name not in usual and name not in scores), *usual]
     return tuple(dict.fromkeys(name for name in chosen if name in present))
 

@@ -60,9 +60,11 @@ def _called(name: str, score: TaskScore) -> str:
 
 
 def _tasks(scores: Sequence[TaskScore]) -> tuple[HowScored, ...]:
+    members = {member for score in scores for member in score.members if member != score.task}
     by_task: dict[str, list[TaskScore]] = {}
     for score in scores:
-        by_task.setdefault(score.task, []).append(score)
+        if score.task not in members:  # its group speaks for it
+            by_task.setdefault(score.task, []).append(score)
     return tuple(
         HowScored(
             task=task,

@@ -72,6 +72,7 @@ class TaskScore:
     canary: Mapping[str, Any] = field(default_factory=dict)  # empty: none was asked
     parity: Mapping[str, Any] = field(default_factory=dict)  # empty: none was asked
     notes: Sequence[str] = ()
+    members: Sequence[str] = ()  # of a group: the tasks whose scores its figures are means of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

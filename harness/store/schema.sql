@@ -210,6 +210,7 @@ CREATE TABLE task_scores (
     canary JSON,
     parity JSON,
     notes VARCHAR[],
+    members VARCHAR[],
     scored_at VARCHAR,
     duration_s DOUBLE,
     document_metrics VARCHAR[],
@@ -236,6 +237,7 @@ COMMENT ON COLUMN task_scores.environment IS 'The environment that scored: name,
 COMMENT ON COLUMN task_scores.canary IS 'What proves that these weights answered.';
 COMMENT ON COLUMN task_scores.parity IS 'The same documents by transformers: documents, max_logprob_difference, mean_logprob_difference, same_answers, metrics.';
 COMMENT ON COLUMN task_scores.notes IS 'What a reader of the score should know.';
+COMMENT ON COLUMN task_scores.members IS 'Of a group: the tasks that its figures are means of; empty for a task.';
 COMMENT ON COLUMN task_scores.scored_at IS 'When, ISO 8601 UTC.';
 COMMENT ON COLUMN task_scores.duration_s IS 'Wall seconds of the scoring.';
 COMMENT ON COLUMN task_scores.document_metrics IS 'Names of the documents'' own values.';

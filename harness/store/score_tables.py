@@ -99,7 +99,7 @@ def _scores(scores: Sequence[ScoreRows], first: int, sets: Mapping[str, int]) ->
     return arrow_table(f"{columns} document_metrics:list_text document_set:int source", rows)
 
 
-_TYPES = {"step": ":int", "n_documents": ":int", "notes": ":list_text", "duration_s": ":float"}
+_TYPES = {"step": ":int", "n_documents": ":int", "notes": ":list_text", "members": ":list_text", "duration_s": ":float"}
 
 
 def _metrics(scores: Sequence[ScoreRows], first: int) -> pa.Table:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _JSON = ("flags", "versions", "environment", "canary", "parity")
+_LISTS = ("notes", "members")
 _PLAIN = ("trial_id", "task", "backend", "step", "n_documents", "task_hash", "task_version", "template_hash", "served")
 _COUNT = "SELECT score FROM trial_scores WHERE suite = ? UNION SELECT score FROM quality_curves WHERE suite = ?"
 _CURVES = """
@@ -35,16 +36,17 @@ def scores(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TaskScore
         duckdb.Error: the database fails.
     """
     rows = connection.execute(
-        f"SELECT {', '.join((*_PLAIN, *_JSON, 'notes'))} FROM task_scores WHERE score IN ({_COUNT}) "
+        f"SELECT {', '.join((*_PLAIN, *_JSON, *_LISTS))} FROM task_scores WHERE score IN ({_COUNT}) "
         "ORDER BY task, trial_id, step NULLS LAST",
         [suite, suite],
     ).fetchall()
-    return tuple(_score(dict(zip((*_PLAIN, *_JSON, "notes"), row, strict=True))) for row in rows)
+    return tuple(_score(dict(zip((*_PLAIN, *_JSON, *_LISTS), row, strict=True))) for row in rows)
 
 
 def _score(row: dict[str, Any]) -> TaskScore:
-    parsed = {name: json.loads(row[name] or "{}") for name in _JSON}
-    return TaskScore(**{name: row[name] for name in _PLAIN}, **parsed, notes=tuple(row["notes"] or ()))
+    parsed: dict[str, Any] = {name: json.loads(row[name] or "{}") for name in _JSON}
+    lists: dict[str, Any] = {name: tuple(row[name] or ()) for name in _LISTS}
+    return TaskScore(**{name: row[name] for name in _PLAIN}, **parsed, **lists)
 
 
 def quality(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[Curve, ...]:

@@ -41,18 +41,8 @@ class ScoreRows:
 
 VALUES = (
     *("task", "backend", "step", "n_documents", "task_hash", "task_version", "template_hash", "weights_hash"),
-    *(
-        "tokenizer_hash",
-        "served",
-        "flags",
-        "versions",
-        "environment",
-        "canary",
-        "parity",
-        "notes",
-        "scored_at",
-        "duration_s",
-    ),
+    *("tokenizer_hash", "served", "flags", "versions", "environment", "canary", "parity", "notes", "members"),
+    *("scored_at", "duration_s"),
 )
 
 
@@ -100,7 +90,7 @@ def rows_of(suite: str, trial_id: str, source: str, score: Mapping[str, Any], fo
 def _values(score: Mapping[str, Any], source: str) -> tuple[Any, ...]:
     names = ("task_hash", "task_version", "template_hash", "weights_hash", "tokenizer_hash")
     proofs = (plain.json_text(found) if (found := plain.mapping(score.get(key))) else None for key in _PROOFS)
-    notes = score.get("notes")
+    lists = (told if isinstance(told := score.get(key), list) else [] for key in ("notes", "members"))
     return (
         plain.text(score["task"]),
         plain.text(score.get("backend")) or "unknown",
@@ -110,7 +100,7 @@ def _values(score: Mapping[str, Any], source: str) -> tuple[Any, ...]:
         plain.text(score.get("served")) or "loaded",  # all there was before the field
         *(plain.json_text(plain.mapping(score.get(key))) for key in ("flags", "versions")),
         *proofs,
-        [plain.text(note) for note in notes if note is not None] if isinstance(notes, list) else [],
+        *([plain.text(entry) for entry in told if entry is not None] for told in lists),
         plain.text(score.get("scored_at")),
         plain.figure(score.get("duration_s")),
     )

@@ -390,3 +390,21 @@ def test_without_steps_there_is_no_quality_over_them() -> None:
     made, found = figures_of(VALUES)
 
     assert answer(found, made).quality == {}
+
+
+def test_a_group_speaks_for_its_tasks() -> None:
+    made, found = figures_of(VALUES)
+    group, member = "score.exam.acc", "score.exam_law.acc"
+    trials = [replace(one, metrics={**one.metrics, group: 0.5, member: 0.4}) for one in found.trials]
+    scores = [score_of(trial) for trial in trials]
+    scores += [score_of(trial, task="exam", members=("exam_law",)) for trial in trials]
+    scores += [score_of(trial, task="exam_law") for trial in trials]
+    results_ = scored(replace(found, trials=tuple(trials)), scores)
+
+    got = answer(results_, made)
+    decide = Decide(maximise=member)
+    named = answer(results_, replace(made, suite=made.suite.model_copy(update={"decide": decide})))
+
+    assert list(got.columns) == [ACC, group]
+    assert [task.task for task in got.scoring.tasks] == [TASK, "exam"]
+    assert member in named.columns

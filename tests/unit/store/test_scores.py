@@ -39,12 +39,18 @@ def held(store: Store) -> dict[str, int]:
 def test_everything_a_score_says_is_stored(store: Store, folder: RunFolder) -> None:
     canary, parity = {"differs_from_base": True, "same_as": []}, {"documents": 20, "max_logprob_difference": 4e-6}
     environment = {"name": "vllm-cpu", "lock_hash": "l1"}
-    said: dict[str, Any] = {"notes": ("cut on the left",), "template_hash": "c1", "served": "adapter"}
+    said: dict[str, Any] = {
+        "members": ("mc", "gen"),
+        "notes": ("cut on the left",),
+        "template_hash": "c1",
+        "served": "adapter",
+    }
     add_score(folder, backend="vllm", canary=canary, parity=parity, environment=environment, **said)
 
     done = store.ingest([folder])
 
     assert (done.scores, done.documents, done.problems) == (1, 4, ())
+    assert one(store, "SELECT members FROM task_scores") == ["mc", "gen"]
     asked = "notes, template_hash, served, step, task_hash, weights_hash, n_documents, metric, value, stderr"
     assert one(store, f"SELECT {asked} FROM scores") == (
         ["cut on the left"],
