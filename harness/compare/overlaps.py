@@ -47,7 +47,7 @@ def _folded(trials: Sequence[TrialResult], found: Mapping[str, Sequence[Overlap]
 
 def _text(one: Overlap) -> str:
     if one.reason is not None or one.share is None or one.documents is None:
-        return f"nobody knows what was trained on: {(one.reason or 'no reason was given').rstrip('.')}"
+        return f"no overlap could be measured: {(one.reason or 'no reason was given').rstrip('.')}"
     if not one.share:
         return f"none of {one.documents:,} documents is in the training data"
     seen = round(one.share * one.documents)

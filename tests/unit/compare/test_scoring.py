@@ -351,7 +351,7 @@ def test_an_overlap_that_could_not_be_measured_is_said() -> None:
     got = with_overlaps(a=None, b=None, c=None)
 
     assert got.findings == ()
-    assert got.scoring.overlaps == ("Of arithmetic_mc, nobody knows what was trained on: the data is gone.",)
+    assert got.scoring.overlaps == ("Of arithmetic_mc, no overlap could be measured: the data is gone.",)
 
 
 def quality() -> tuple[Plan, SuiteResults]:
