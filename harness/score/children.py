@@ -86,7 +86,7 @@ def _score_family(items: Sequence[Item], orders: Orders, tally: Tally) -> None:
             heard = _listen(child, left, orders, tally)
             if heard.ended:
                 return
-            cause = child.cause()
+            cause = child.cause() if heard.at is None else f"crashed: {child.cause()}"
         fruitless = 0 if len(left) < before and heard.fruits else fruitless + 1
         if heard.crashed is not None and fruitless < _HOPELESS:
             continue

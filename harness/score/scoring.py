@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,22 +78,25 @@ class Scoring:
         except EngineDied:
             raise
         except Exception as error:
-            self._failed(checkpoint, left, error)
+            self._lost(checkpoint, left, error)
 
     def finish(self) -> None:
         """Asks the weights that a shared engine began with once more, and says so in every score it gave."""
         if self._first is None or not self._written:
             return
-        with self._found(self.opener.first()) as lm:
-            same = canary.sing(lm) == self._first if canary.finite(self._first) else None
+        same, note = None, None
+        try:
+            with self._found(self.opener.first()) as lm:
+                same = canary.sing(lm) == self._first if canary.finite(self._first) else None
+        except Exception as error:
+            traceback.print_exception(error)
+            note = f"the engine's first weights could not be asked once more: {cause_of(error)}"
+        if same is False:
+            note = "the engine's first weights answered otherwise at the end than at the beginning: not proven"
         for checkpoint, task in self._written:
-            update_score(
-                RunFolder(Path(checkpoint.folder)),
-                task,
-                self.job.backend,
-                checkpoint.step,
-                lambda score: _with_base_again(score, same),
-            )
+            folder = RunFolder(Path(checkpoint.folder))
+            change = partial(_with_base_again, same=same, note=note)
+            update_score(folder, task, self.job.backend, checkpoint.step, change)
 
     def overlaps(self) -> None:
         """Measures how much of the tasks stands in what was trained on; what cannot be measured says so in its file."""
@@ -108,9 +112,10 @@ class Scoring:
             opened = stack.enter_context(self.opener.open(checkpoint))
             return _Proven(opened=opened, canary={}, notes=opened.notes)
         base = self._base_song(checkpoint)
+        begins = self.opener.first() is None
         opened = stack.enter_context(self.opener.open(checkpoint))
         song = canary.sing(opened.lm)
-        if self._first is None and opened.served == "base":
+        if begins and self.opener.first() is not None:
             self._first = song
         notes = opened.notes
         if base is not None and song == base and canary.finite(song) and not opened.null:
@@ -134,9 +139,10 @@ class Scoring:
             return None
         key = repr(sorted((checkpoint.base or {}).items()))
         if key not in self._bases:
+            begins = self.opener.first() is None
             with context as lm:
                 self._bases[key] = canary.sing(lm)
-            if self._first is None:
+            if begins:
                 self._first = self._bases[key]
         return self._bases[key]
 
@@ -169,11 +175,7 @@ class Scoring:
             else:
                 metrics = self._evaluate(checkpoint, task, proven, files)
         except Exception as error:
-            if not self.opener.lives():
-                traceback.print_exception(error)  # stderr is the log
-                self.tell("crashed", checkpoint=checkpoint.key, task=task, cause=cause_of(error))
-                raise EngineDied from error
-            self._failed(checkpoint, [task], error)
+            self._lost(checkpoint, [task], error)
         else:
             self.tell("done", checkpoint=checkpoint.key, task=task, metrics=metrics)
 
@@ -223,10 +225,19 @@ class Scoring:
         update_score(folder, task, backend, checkpoint.step, lambda _: changed)
         return {}
 
-    def _failed(self, checkpoint: JobCheckpoint, tasks: list[str], error: Exception) -> None:
+    def _lost(self, checkpoint: JobCheckpoint, tasks: list[str], error: Exception) -> None:
+        """Tells what could not be scored, and whether the engine died of it.
+
+        Raises:
+            EngineDied: it did.
+        """
         traceback.print_exception(error)  # stderr is the log
+        lives = self.opener.lives()
         for task in tasks:
-            self.tell("failed", checkpoint=checkpoint.key, task=task, cause=cause_of(error))
+            kind = "failed" if lives else "crashed"
+            self.tell(kind, checkpoint=checkpoint.key, task=task, cause=cause_of(error))
+        if not lives:
+            raise EngineDied from error
 
     @staticmethod
     def _found(context: AbstractContextManager[Any] | None) -> AbstractContextManager[Any]:
@@ -234,12 +245,9 @@ class Scoring:
         return context
 
 
-def _with_base_again(score: Score, same: bool | None) -> Score:
-    proof = {**(score.canary or {}), "base_again": same}
-    if same is not False:
-        return replace(score, canary=proof)
-    note = "the engine's first weights answered otherwise at the end than at the beginning: this score is not proven"
-    return replace(score, canary=proof, notes=(*score.notes, note))
+def _with_base_again(score: Score, same: bool | None, note: str | None) -> Score:
+    notes = (*score.notes, note) if note else score.notes
+    return replace(score, canary={**(score.canary or {}), "base_again": same}, notes=notes)
 
 
 def _doubts(song: tuple[float, ...], base: tuple[float, ...] | None, same: list[str], *, null: bool) -> tuple[str, ...]:

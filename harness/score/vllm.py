@@ -98,11 +98,21 @@ class VllmOpener:
         return None if self._began is None else self._bare(self._began)
 
     def lives(self) -> bool:
-        """Whether the engine still answers."""
+        """Whether the engine still answers.
+
+        What it was doing when it failed stays in it, unfinished: whatever it is asked next, it then tries that again
+        and never comes to an end (vLLM 0.32 in its caller's process). What it refuses beforehand leaves nothing.
+        """
         if self._lm is None:
             return True
         try:
-            canary.sing(self._lm)
+            if self._lm.model.llm_engine.has_unfinished_requests():
+                return False
+            request, self._lm.lora_request = self._lm.lora_request, None
+            try:
+                canary.sing(self._lm)
+            finally:
+                self._lm.lora_request = request
         except Exception:
             return False
         return True
