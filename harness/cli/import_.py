@@ -54,7 +54,8 @@ def lm_eval(
         _print(told)
     if told.unread:
         raise TrialsFailed(problems=told.problems)
-    failure.print_problems(told.problems, "warning")
+    if told.problems:
+        failure.print_problems(told.problems, "warning")
 
 
 def _print(told: Imported) -> None:

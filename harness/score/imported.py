@@ -144,11 +144,12 @@ def _score(folder: RunFolder, run: Run, task: str, problems: list[Problem]) -> i
         return None
     samples = Samples(file=run.samples[task]) if task in run.samples else None
     read: list[dict[str, Any]] = []
-    notes = []
+    notes: list[str] = []
     if samples is not None:
         kind = lmeval_scores.output_type(run, task)
         try:
-            read = documents(samples, kind=kind, metrics=found.names, filters=list(dict.fromkeys(found.filters)))
+            filters = list(dict.fromkeys(found.filters))
+            read, notes = documents(samples, kind=kind, metrics=found.names, filters=filters)
         except OSError as error:
             where = Location(file=samples.file)
             problems.append(Problem(what=f"{samples.file.name} cannot be read", where=where, why=str(error)))

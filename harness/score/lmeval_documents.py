@@ -24,13 +24,14 @@ def number(value: Any) -> float | None:
 
 def documents(
     samples: Iterable[Mapping[str, Any]], *, kind: str | None, metrics: Sequence[str], filters: Sequence[str]
-) -> list[dict[str, Any]]:
-    """One entry per document, by index, as `harness.records.score.Document` has them.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """One entry per document, by index, as `harness.records.score.Document` has them; and what is odd about them.
 
     A document has a sample for each filter. `kind` is the task's `output_type`, `metrics` and `filters` those of the
     results file, in its order: early versions name neither in their samples.
     """
     found: dict[int, dict[str, Any]] = {}
+    empty: set[int] = set()
     seen: dict[int, int] = {}
     for place, sample in enumerate(samples):
         given = sample.get("doc_id")
@@ -42,12 +43,34 @@ def documents(
         entry = found.setdefault(index, {})
         if not entry:
             entry.update(_document(index, sample, kind))
+            if not entry["logprobs"] and _wrote_nothing(sample.get("resps")):
+                empty.add(index)
         names = sample.get("metrics")
         for name in names if isinstance(names, list) else metrics:
             value = number(sample.get(name)) if isinstance(name, str) else None
             if value is not None:
                 entry["metrics"][called(name, choice)] = value
-    return [found[index] for index in sorted(found)]
+    entries = [found[index] for index in sorted(found)]
+    return entries, _oddities(entries, len(empty))
+
+
+def _oddities(entries: Sequence[Mapping[str, Any]], empty: int) -> list[str]:
+    """As of scores of the harness's own."""
+    odd = sum(not all(math.isfinite(value) for value in entry["logprobs"]) for entry in entries)
+    notes = []
+    if odd:
+        notes.append(f"{odd} of {len(entries)} documents have log-probabilities that are no finite numbers")
+    if empty:
+        notes.append(f"{empty} of {len(entries)} generations are empty")
+    return notes
+
+
+def _wrote_nothing(responses: Any) -> bool:
+    """Whether the model wrote nothing; what a filter makes of it may be text all the same."""
+    if not isinstance(responses, list) or not responses:
+        return False
+    written = [text for texts in responses for text in (texts if isinstance(texts, list) else [texts])]
+    return all(isinstance(text, str) and not text.strip() for text in written)
 
 
 def _document(index: int, sample: Mapping[str, Any], kind: str | None) -> dict[str, Any]:

@@ -324,17 +324,27 @@ def test_a_folder_without_results_is_an_error(content: str | None, tmp_path: Pat
 
 def test_likelihoods_that_are_no_numbers_stay(tmp_path: Path) -> None:
     odd = _sample(0, filtered_resps=[["nan", "False"], ["-inf", "False"]])
-    (document,) = documents([odd], kind="multiple_choice", metrics=["acc"], filters=["none"])
+    (document,), notes = documents([odd], kind="multiple_choice", metrics=["acc"], filters=["none"])
+    assert notes == ["1 of 1 documents have log-probabilities that are no finite numbers"]
     assert math.isnan(document["logprobs"][0])
     assert document["logprobs"][1] == -math.inf
     assert document["response"] == " yes"  # as numpy's argmax has it
-    (rolling,) = documents([_sample(0, filtered_resps=["-12.5"])], kind="loglikelihood_rolling", metrics=[], filters=[])
+    (rolling,), _ = documents(
+        [_sample(0, filtered_resps=["-12.5"])], kind="loglikelihood_rolling", metrics=[], filters=[]
+    )
     assert (rolling["logprobs"], rolling["response"]) == ([-12.5], "")
+
+
+def test_generations_without_text_are_told() -> None:
+    blank = [_sample(index, resps=[[text]], filtered_resps=["[invalid]"]) for index, text in enumerate((" \n", "a"))]
+    found, notes = documents(blank, kind="generate_until", metrics=["acc"], filters=["none"])
+    assert [one["response"] for one in found] == ["[invalid]"] * 2
+    assert notes == ["1 of 2 generations are empty"]
 
 
 def test_a_target_that_may_be_a_number_or_a_choice_is_left_as_it_is() -> None:
     arguments = [["ask", " 1"], ["ask", " 0"]]
-    (document,) = documents(
+    (document,), _ = documents(
         [_sample(0, arguments=arguments)], kind="multiple_choice", metrics=["acc"], filters=["none"]
     )
     assert document["target"] == "0"
