@@ -22,14 +22,38 @@ def tell(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         "one": without_defaults(one),
         "other": without_defaults(other),
         "metrics": {name: _beside(name, _figures(one).get(name), _figures(other).get(name)) for name in metrics},
+        "unlike_scores": _unlike(one, other),
         "differences": asdict(what_else(*sides)),
     }
+
+
+def _counting(told: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The score of each task that counts: of the weights training ended with, the latest over backends."""
+    ends = [score for score in told["scores"] if score.get("step") is None]
+    return {score["task"]: score for score in sorted(ends, key=lambda score: str(score.get("scored_at")))}
+
+
+def _unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """Tasks on which the two were not scored alike, with what differs."""
+    from harness.compare.alike import between
+    from harness.records.score import Score
+
+    sides = _counting(one), _counting(other)
+    found = {}
+    for task in sides[0].keys() & sides[1].keys():
+        try:
+            said = between(*(Score.from_json(side[task]) for side in sides))
+        except TypeError:  # a damaged score.json, or one of another time
+            said = "what one of them was made by is not known"
+        if said:
+            found[task] = said
+    return dict(sorted(found.items()))
 
 
 def _figures(told: Mapping[str, Any]) -> dict[str, float]:
     """Metrics and scores of one trial by name."""
     found = {name: float(entry["value"]) for name, entry in told["metrics"].items()}
-    for score in told["scores"]:
+    for score in _counting(told).values():
         for name, value in (score.get("metrics") or {}).items():
             if isinstance(value, int | float):
                 found[f"score.{score['task']}.{name}"] = float(value)
@@ -60,7 +84,12 @@ def show(both: Mapping[str, Any]) -> None:
     for letter, told in sides.items():
         _print(f"health of {letter}", [finding_line(finding) for finding in told["findings"]])
         _print(f"figures of {letter} not to be trusted", told["disturbed"])
+    _print("scores that were not made alike: a difference may come of that", _unlike_lines(both["unlike_scores"]))
     _print_differences(both["differences"])
+
+
+def _unlike_lines(found: Mapping[str, str]) -> list[str]:
+    return [f"{task}: {said}" for task, said in found.items()]
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> list[str]:

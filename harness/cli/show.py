@@ -247,9 +247,9 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
         for name, value in score.get("metrics", {}).items():
             error = score.get("stderr", {}).get(name)
             spread = f" ± {error:.3f}" if isinstance(error, float) else ""
-            print(
-                f"  {score['task']} {name}: {value:.4g}{spread}  ({score['backend']}, {score['n_documents']} documents)"
-            )
+            made = f"{score['backend']}, {score['n_documents']} documents"
+            at = "" if score.get("step") is None else f" at step {score['step']}"
+            print(f"  {score['task']} {name}{at}: {value:.4g}{spread}  ({made})")
 
 
 def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:

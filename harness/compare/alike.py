@@ -9,18 +9,42 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 from harness.records.figures import title
 from harness.records.fingerprint import of_value
 from harness.records.results import CellSummary, SuiteResults, TaskScore, TrialResult, Unlike
+from harness.records.score import Score
 
 _NOT_ASKED = ("batch_size", "parity", "confirm_run_unsafe_code")
 """Flags of a score that change how fast it is made, or what may run, and not what is asked."""
+_MAPPINGS = ("environment", "canary", "parity")
 _MOST_NAMES = 3
 _SHORT = 10  # characters of a hash
 _FINGER = 6  # and of one that only tells apart
 _LONGEST = 80  # characters of a value
+
+
+class Named(Protocol):
+    """What is scored: a trial, as far as that matters here."""
+
+    @property
+    def name(self) -> str:
+        """What readers know it by."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What says which model it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """Stands for a trial of which nothing but a name is to be told."""
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
 
 Scores = Mapping[tuple[str, str], TaskScore]
 """The scores of the end's weights, by trial id and task."""
@@ -78,7 +102,7 @@ def unlike_cells(
     return tuple(name for found in unlike_columns(columns, both, scores) if found.grave for name in found.metrics)
 
 
-def differences(made: Sequence[tuple[TrialResult, TaskScore]]) -> tuple[str, bool] | None:
+def differences(made: Sequence[tuple[Named, TaskScore]]) -> tuple[str, bool] | None:
     """What differs between scores of one task, in words, and whether it is grave; None where they were made alike.
 
     What one aspect explains is not told twice: another backend has other versions.
@@ -100,6 +124,18 @@ def differences(made: Sequence[tuple[TrialResult, TaskScore]]) -> tuple[str, boo
     return (f"{text}, as each model has its own" if own else f"{text}", not own)
 
 
+def between(one: Score, other: Score) -> str | None:
+    """What differs between two scores of one task, called A and B, in words; None where they were made alike."""
+    told = differences([(_Letter(letter), _task_score(letter, score)) for letter, score in (("A", one), ("B", other))])
+    return told[0] if told else None
+
+
+def _task_score(trial_id: str, score: Score) -> TaskScore:
+    said = {one.name: getattr(score, one.name) for one in fields(TaskScore) if one.name != "trial_id"}
+    whole = {name: {} if value is None and name in _MAPPINGS else value for name, value in said.items()}
+    return TaskScore(trial_id=trial_id, **whole)
+
+
 def _scored(name: str, trials: Sequence[TrialResult], scores: Scores) -> Iterable[tuple[TrialResult, str]]:
     task = task_of(name)
     for trial in trials:
@@ -107,7 +143,7 @@ def _scored(name: str, trials: Sequence[TrialResult], scores: Scores) -> Iterabl
             yield trial, task
 
 
-def _values(made: Sequence[tuple[TrialResult, TaskScore]], aspect: Callable[[TaskScore], str]) -> str:
+def _values(made: Sequence[tuple[Named, TaskScore]], aspect: Callable[[TaskScore], str]) -> str:
     """`hf (4 scores) and vllm (a-s0, a-s1)` where there are several values, those of few by name; else empty."""
     found: dict[str, list[str]] = {}
     for trial, score in made:
@@ -137,7 +173,7 @@ def _tasks(names: Sequence[str]) -> str:
     return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
 
 
-def _by_model(made: Sequence[tuple[TrialResult, TaskScore]]) -> bool:
+def _by_model(made: Sequence[tuple[Named, TaskScore]]) -> bool:
     """Whether every model has been asked with one template: then it is the model's own, as `model` is its lever."""
     templates: dict[str, set[str | None]] = {}
     for trial, score in made:

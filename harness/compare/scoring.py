@@ -156,7 +156,7 @@ def _canaries(named: Named) -> Iterable[str]:
 
 def _answered(canary: Mapping[str, Any]) -> bool:
     """Whether the weights answered otherwise than their base and all others, and the base at the end as at first."""
-    differs = canary.get("differs_from_base") is not False
+    differs = canary.get("differs_from_base") is not False or canary.get("null") is True
     return differs and not canary.get("same_as") and canary.get("base_again") is not False and _finite(canary)
 
 
@@ -168,7 +168,7 @@ def _finite(canary: Mapping[str, Any]) -> bool:
 def _why(canary: Mapping[str, Any]) -> str:
     if not _finite(canary):
         return "its answers are no finite numbers"
-    if canary.get("differs_from_base") is False:
+    if canary.get("differs_from_base") is False and not canary.get("null"):
         return "it answers to the last bit as its base does"
     if canary.get("same_as"):
         return f"it answers to the last bit as {_named([str(name) for name in canary['same_as']])}"

@@ -73,13 +73,20 @@ class Canaries:
             self.null.add(weights or name)
 
 
-def record(song: tuple[float, ...], *, base: tuple[float, ...] | None, same_as: list[str]) -> dict[str, Any]:
-    """The `canary` of a score. `differs_from_base` is None where there is no base to differ from; `base_again` says at
-    the end of a job whether the engine's first weights still answer to the last bit as at its beginning."""
+def record(
+    song: tuple[float, ...], *, base: tuple[float, ...] | None, same_as: list[str], null: bool
+) -> dict[str, Any]:
+    """The `canary` of a score.
+
+    `differs_from_base` is None where there is no base to differ from; `null` says of an adapter that it changes
+    nothing, so that it must not differ; `base_again` says at the end of a job whether the engine's first weights still
+    answer to the last bit as at its beginning.
+    """
     return {
         "texts": TEXTS,
         "logprobs": list(song),
         "differs_from_base": None if base is None else song != base,
         "same_as": same_as,
+        "null": null,
         "base_again": None,
     }

@@ -131,7 +131,9 @@ class Scoring:
         same = self._canaries.same_as(checkpoint.weights_hash, song)
         notes = (*notes, *_doubts(song, base, same, null=opened.null))
         self._canaries.keep(checkpoint.weights_hash, checkpoint.name or checkpoint.key, song, null=opened.null)
-        return _Proven(opened=opened, canary=canary.record(song, base=base, same_as=same), notes=notes)
+        return _Proven(
+            opened=opened, canary=canary.record(song, base=base, same_as=same, null=opened.null), notes=notes
+        )
 
     def _base_song(self, checkpoint: JobCheckpoint) -> tuple[float, ...] | None:
         context = self.opener.base(checkpoint)

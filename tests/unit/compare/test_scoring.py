@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from harness.compare import answer
+from harness.compare.alike import between
 from harness.records.overlap import Overlap
 from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults, TaskScore, TrialResult
+from harness.records.score import Score
 from harness.records.suite import Decide, Selector
 from tests.unit.compare.made import ACC, cell, figures_of, plan, result, results
 from tests.unit.compare.made_scores import HF, TASK, VLLM, VLLM_PLACE, canary, parity, proven, score_of, scored
@@ -408,3 +410,24 @@ def test_a_group_speaks_for_its_tasks() -> None:
     assert list(got.columns) == [ACC, group]
     assert [task.task for task in got.scoring.tasks] == [TASK, "exam"]
     assert member in named.columns
+
+
+def test_two_scores_say_what_they_were_not_made_alike_by() -> None:
+    one = Score(
+        task="t",
+        backend="hf",
+        metrics={},
+        stderr={},
+        higher_is_better={},
+        n_documents=9,
+        task_hash="h",
+        task_version="1",
+        weights_hash="w",
+        flags={"limit": 9, "batch_size": 1},
+        versions={},
+        scored_at="",
+        duration_s=0.0,
+    )
+    assert between(one, replace(one, flags={"limit": 9, "batch_size": 64}, weights_hash="other")) is None
+    assert "hf (A) and vllm (B)" in str(between(one, replace(one, backend="vllm")))
+    assert "limit" in str(between(one, replace(one, flags={"limit": 5})))
