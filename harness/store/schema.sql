@@ -33,7 +33,8 @@ COMMENT ON COLUMN trials.trial_id IS 'Id of the trial: a hash of what decides it
 COMMENT ON COLUMN trials.name IS 'Readable name of the trial.';
 COMMENT ON COLUMN trials.cell_id IS 'Id of its cell: the same for all seeds.';
 COMMENT ON COLUMN trials.cell_name IS 'Readable name of its cell.';
-COMMENT ON COLUMN trials.kind IS 'cell (of the matrix), stage (a shared training), or floor (the untrained model).';
+COMMENT ON COLUMN trials.kind IS
+    'cell (of the matrix), stage (a shared training), floor (the untrained model); of no suite: scored (a model that was only scored), imported (scores that lm-eval wrote elsewhere).';
 COMMENT ON COLUMN trials.method IS 'Training method; NULL for a floor.';
 COMMENT ON COLUMN trials.levels IS 'Level of each axis: levels[''method''].';
 COMMENT ON COLUMN trials.seed IS 'Seed of this replicate.';
