@@ -62,7 +62,12 @@ class Child:
                     stderr=subprocess.STDOUT,
                     pass_fds=(write,),
                     process_group=0,  # Ctrl-C is the parent's to answer
-                    env={**self._place.variables, "TQDM_MININTERVAL": "30", "TOKENIZERS_PARALLELISM": "false"},
+                    env={
+                        **self._place.variables,
+                        "TMPDIR": self._folder.name,  # what a killed child has written there goes with it
+                        "TQDM_MININTERVAL": "30",
+                        "TOKENIZERS_PARALLELISM": "false",
+                    },
                 )
         except BaseException:
             os.close(self._pipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import importlib.metadata
 import time
 import traceback
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,7 +278,7 @@ def _versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
-        except PackageNotFoundError:
+            found[package] = importlib.metadata.version(package)  # the vllm backend answers for vLLM's CPU build, too
+        except importlib.metadata.PackageNotFoundError:
             continue
     return found
