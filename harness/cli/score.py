@@ -21,6 +21,39 @@ _YAML = (".yaml", ".yml")
 _WIDEST = 36  # characters of a model's name in a table of several
 
 
+_What = Annotated[
+    list[str], typer.Argument(metavar="SUITE | MODEL …", help="A suite's file; or models: folders, hub ids.")
+]
+_Tasks = Annotated[
+    list[str] | None,
+    typer.Option("--tasks", metavar="A,B", help="Of models: shipped tasks, lm-eval's names, .yaml files, folders."),
+]
+_Backend = Annotated[Literal["auto", "hf", "vllm"] | None, typer.Option("--backend", help="What runs the model.")]
+_Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most N documents of each task.")]
+_Shots = Annotated[int | None, typer.Option("--num-fewshot", metavar="N", min=0, help="Few-shot examples.")]
+_Chat = Annotated[
+    str | None, typer.Option(_CHAT, metavar="[=NAME]", help="Render prompts with the chat template (of this name).")
+]
+_System = Annotated[str | None, typer.Option("--system-instruction", metavar="TEXT", help="System prompt.")]
+_Turns = Annotated[
+    bool | None,
+    typer.Option("--fewshot-as-multiturn/--no-fewshot-as-multiturn", help="Examples as turns of a chat."),
+]
+_Parity = Annotated[
+    int | None, typer.Option("--parity", metavar="N", min=1, help="Ask N documents of transformers too, and compare.")
+]
+_Batch = Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help="Documents per forward (hf).")]
+_Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="What the model is to be called.")]
+_Revision = Annotated[str | None, typer.Option("--revision", metavar="SHA", help="Commit, tag or branch on the hub.")]
+_Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Also write lm-eval's own results and samples files here.")
+]
+_Unsafe = Annotated[
+    bool, typer.Option("--confirm-run-unsafe-code", help="Run tasks that execute what the model writes.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Score again what has its score.")]
+
+
 class ScoreCommand(TyperCommand):
     """Takes `--apply-chat-template` alone as well as with `=NAME`; it never takes the argument after it."""
 
@@ -30,39 +63,23 @@ class ScoreCommand(TyperCommand):
 
 
 def score(
-    what: Annotated[
-        list[str], typer.Argument(metavar="SUITE | MODEL …", help="A suite's file; or models: folders, hub ids.")
-    ],
-    tasks: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Of models: shipped tasks, lm-eval's names, .yaml files, folders."),
-    ] = None,
-    backend: Annotated[Literal["auto", "hf", "vllm"] | None, typer.Option(help="What runs the model.")] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N documents of each task.")] = None,
-    num_fewshot: Annotated[int | None, typer.Option(metavar="N", min=0, help="Few-shot examples.")] = None,
-    apply_chat_template: Annotated[
-        str | None, typer.Option(_CHAT, metavar="[=NAME]", help="Render prompts with the chat template (of this name).")
-    ] = None,
-    system_instruction: Annotated[str | None, typer.Option(metavar="TEXT", help="System prompt.")] = None,
-    fewshot_as_multiturn: Annotated[
-        bool | None,
-        typer.Option("--fewshot-as-multiturn/--no-fewshot-as-multiturn", help="Examples as turns of a chat."),
-    ] = None,
-    parity: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Ask N documents of transformers too, and compare.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", min=1, help="Documents per forward (hf).")] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What the model is to be called.")] = None,
-    revision: Annotated[str | None, typer.Option(metavar="SHA", help="Commit, tag or branch on the hub.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write lm-eval's own results and samples files here.")
-    ] = None,
-    unsafe: Annotated[
-        bool, typer.Option("--confirm-run-unsafe-code", help="Run tasks that execute what the model writes.")
-    ] = False,
+    what: _What,
+    tasks: _Tasks = None,
+    backend: _Backend = None,
+    limit: _Limit = None,
+    num_fewshot: _Shots = None,
+    apply_chat_template: _Chat = None,
+    system_instruction: _System = None,
+    fewshot_as_multiturn: _Turns = None,
+    parity: _Parity = None,
+    batch_size: _Batch = None,
+    name: _Name = None,
+    revision: _Revision = None,
+    out: _Out = None,
+    unsafe: _Unsafe = False,
     only: options.Only = None,
     skip: options.Skip = None,
-    force: Annotated[bool, typer.Option("--force", help="Score again what has its score.")] = False,
+    force: _Force = False,
     results: options.Results = options.RESULTS,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
