@@ -355,6 +355,9 @@ def test_a_process_in_an_environment_runs_this_harness_and_nothing_else_from_out
     assert built.variables()["PYTHONPATH"] == built.variables()["PYTHONPATH"]
     plain = environments.build(environments.declare("plain", {"requirements": ["six==1.16.0"]}))
     assert "PYTHONPATH" not in plain.variables()
+    given = plain.variables({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHOME": "/elsewhere", "LANG": "C"})
+    assert not {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME"} & set(given)
+    assert given["LANG"] == "C"
 
 
 def test_a_lock_of_another_format_is_none(uv: Uv, tiny: Declaration) -> None:
