@@ -105,6 +105,12 @@ def base_of(checkpoint: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         ModelError: it names none, or one that is gone or is another by now.
     """
     record = read_json(checkpoint / models.BASE_FILE)
+    if (checkpoint / models.BASE_FILE).is_file() and not isinstance((record or {}).get("model"), dict):
+        raise ModelError.of(
+            f"{checkpoint / models.BASE_FILE} is damaged",
+            why="it does not say which model the adapter is for",
+            hint="train the adapter again",
+        )
     if record is None:
         name = config.get("base_model_name_or_path")
         if not name:
@@ -277,7 +283,8 @@ def _vocabulary_on(base: Mapping[str, Any], tensors: Mapping[str, list[int]] | N
 
 
 def _shape_vocabulary(model: Mapping[str, Any]) -> tuple[Any, Any]:
-    facts = {**models.SHAPES[model["shape"]].config, **(model.get("overrides") or {})}
+    known = models.SHAPES.get(str(model["shape"]))  # of a shape of another version nothing is known
+    facts = {**(known.config if known else {}), **(model.get("overrides") or {})}
     return facts.get("vocab_size"), facts.get("tie_word_embeddings")
 
 
