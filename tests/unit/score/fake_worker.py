@@ -1,8 +1,9 @@
 """A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
 
 A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
-`hangs on <task>`, `is slow on <task>` (3 s, with something in its log every 0.3 s). Scores tell in `environment`
-which devices it saw and what its engine was told.
+`breaks the engine on <task>`, `fills its folder on <task>` (and dies), `hangs on <task>`, `is slow on <task>` (3 s, with
+something in its log every 0.3 s).
+Scores tell in `environment` which devices it saw and what its engine was told.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +22,11 @@ from harness.score.debug import debug_score
 from harness.score.jobs import Job, JobCheckpoint
 from harness.score.scorefiles import write_score
 from harness.score.taskfiles import TaskFile
+from harness.score.worker import _end_with
 
 
 def main() -> None:
+    _end_with(int(sys.argv[sys.argv.index("--parent") + 1]))  # as the real one does
     job = Job.read(Path(sys.argv[1]))
     out = os.fdopen(int(sys.argv[sys.argv.index("--progress") + 1]), "w")
 
@@ -52,6 +56,13 @@ def main() -> None:
                 for part in range(10):
                     print(f"{part}/10", flush=True)
                     time.sleep(0.3)
+            if order == f"breaks the engine on {task}":
+                print("EngineDeadError: it was too much", flush=True)
+                tell("crashed", checkpoint=checkpoint.key, task=task, cause="EngineDeadError: it was too much")
+                sys.exit(70)
+            if order == f"fills its folder on {task}":
+                Path(tempfile.gettempdir(), "merged.safetensors").write_bytes(bytes(1000))
+                die("too much")
             if order == f"fails on {task}":
                 tell("failed", checkpoint=checkpoint.key, task=task, cause="RuntimeError: no such luck")
             else:
