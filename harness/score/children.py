@@ -92,7 +92,7 @@ def _score_family(items: Sequence[Item], orders: Orders, tally: Tally) -> None:
             continue
         lost = list(left) if fruitless >= _HOPELESS else [key for key in left if _was_on(key, heard.at)]
         for key in lost:
-            tally.fail(left.pop(key), cause)
+            _fail(left.pop(key), cause, orders, tally)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,11 +129,11 @@ def _listen(child: Child, left: Left, orders: Orders, tally: Tally) -> _Heard:
                 heard.fruits += 1
                 orders.done(item)
             case "failed":
-                tally.fail(left.pop(key), str(message["cause"]))
+                _fail(left.pop(key), str(message["cause"]), orders, tally)
             case "crashed":
                 heard.crashed = key
                 said = f"crashed: the {orders.backend.name} engine died: {message['cause']}; its log is {orders.log}"
-                tally.fail(left.pop(key), said)
+                _fail(left.pop(key), said, orders, tally)
             case "end":
                 heard.ended = not left
     return heard
@@ -144,6 +144,11 @@ def _begin(item: Item, orders: Orders, tally: Tally) -> None:
         tally.begin(item)
     else:
         tally.say(f"asking {item.subject.name} {item.task.name} again with {orders.backend.name}")
+
+
+def _fail(item: Item, cause: str, orders: Orders, tally: Tally) -> None:
+    kept = "" if orders.parity is None else f"its score is there, but not compared with {orders.backend.name}: "
+    tally.fail(item, f"{kept}{cause}")
 
 
 def _child(left: Left, orders: Orders, tally: Tally) -> Child:

@@ -92,17 +92,26 @@ def read_documents(folder: RunFolder, task: str, backend: str, step: int | None 
 
 
 def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) -> None:
-    """Documents first, then score.json, each atomically; a score.json always speaks of the documents beside it.
+    """Both files whole, then both in their places; a score.json always speaks of the documents beside it.
+
+    A score that was there stays until the new one is written: a full disk loses none.
 
     Raises:
         OSError: the folder cannot be written.
     """
     place = folder_of(folder, score.task, score.backend, score.step)
-    (place / "score.json").unlink(missing_ok=True)
     for torn in place.glob(".*.tmp"):  # of a child that was killed while writing
         torn.unlink(missing_ok=True)
-    write_atomic(place / "documents.jsonl", "".join(encode(asdict(document)) for document in documents))
-    write_json(place / "score.json", score.to_json())
+    fresh = {name: place / f".{name}.tmp" for name in ("documents.jsonl", "score.json")}
+    try:
+        write_atomic(fresh["documents.jsonl"], "".join(encode(asdict(document)) for document in documents))
+        write_json(fresh["score.json"], score.to_json())
+        (place / "score.json").unlink(missing_ok=True)
+        for name, file in fresh.items():
+            file.replace(place / name)
+    finally:
+        for file in fresh.values():
+            file.unlink(missing_ok=True)
 
 
 def update_score(

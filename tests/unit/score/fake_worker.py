@@ -1,9 +1,8 @@
 """A scoring child that imports nothing heavy: it speaks the protocol, writes made-up scores, and dies where it is told.
 
 A checkpoint's weights are its orders: `dies loading`, `dies on <task>`, `dies before anything`, `fails on <task>`,
-`breaks the engine on <task>`, `fills its folder on <task>` (and dies), `hangs on <task>`, `is slow on <task>` (3 s, with
-something in its log every 0.3 s).
-Scores tell in `environment` which devices it saw and what its engine was told.
+`breaks the engine on <task>`, `fills its folder on <task>` (and dies), `hangs on <task>`, `is slow on <task>` (3 s,
+with something in its log every 0.3 s). Scores tell in `environment` which devices it saw and what its engine was told.
 """
 
 from __future__ import annotations

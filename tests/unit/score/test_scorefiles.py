@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.records import suite
 from harness.records.run_folder import RunFolder
 from harness.records.score import Document, Score
-from harness.score.scorefiles import DECIDES, flags_of, folder_of, matches, read_score, write_score
+from harness.score.scorefiles import DECIDES, flags_of, folder_of, matches, read_documents, read_score, write_score
 
 FLAGS = {
     "limit": None,
@@ -83,12 +83,14 @@ def test_a_score_without_its_documents_is_no_score(tmp_path: Path) -> None:
     assert read_score(folder, "t", "hf") is None
 
 
-def test_an_old_score_does_not_outlive_its_documents(tmp_path: Path) -> None:
+def test_a_score_and_its_documents_stay_until_both_can_be_replaced(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     write_score(folder, SCORE, [_document()])
     with pytest.raises(TypeError):
-        write_score(folder, SCORE, [_document(metrics={"acc": object()})])
-    assert read_score(folder, "t", "hf") is None
+        write_score(folder, replace(SCORE, n_documents=2), [_document(metrics={"acc": object()})])
+    assert read_score(folder, "t", "hf") == SCORE
+    assert read_documents(folder, "t", "hf") == [_document()]
+    assert {path.name for path in folder_of(folder, "t", "hf").iterdir()} == {"score.json", "documents.jsonl"}
 
 
 def test_what_a_killed_child_left_half_written_goes(tmp_path: Path) -> None:
