@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,7 +87,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, str]
     for number in (2, 1):
         folder = tmp_path_factory.mktemp(f"devices{number}")
         (folder / "tiny.yaml").write_text(SUITE, encoding="utf-8")
-        process = _start(folder, TWO[:number], until_scored=number == 2)
+        process = _start(folder, TWO[:number], orders={"floor": "is slow on arithmetic_mc"}, until_scored=number == 2)
         _, said = process.communicate(timeout=90)
         assert process.returncode == 0, said
         found[number] = folder, said
@@ -95,17 +96,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, str]
 
 @contextmanager
 def _until(process: subprocess.Popen[str], *words: str) -> Iterator[list[psutil.Process]]:
-    """The processes it has started by the time that a line of its progress holds the words, one after the other."""
-    left = list(words)
+    """The processes it has started by the time that all the words were in lines of its progress, in any order."""
+    left = set(words)
     try:
         assert process.stderr is not None
         for line in process.stderr:
-            if left[0] in line:
-                left.pop(0)
+            left -= {word for word in left if word in line}
             if not left:
                 break
         else:
-            pytest.fail(f"it ended without ever saying {left[0]}")
+            pytest.fail(f"it ended without ever saying {left}")
         started = psutil.Process(process.pid).children(recursive=True)
         yield started
     finally:
@@ -192,7 +192,7 @@ def test_what_cannot_be_scored_beside_the_training_is_told_once(
 
 
 def test_an_interrupt_ends_training_and_scoring_and_the_next_run_goes_on(suite: Path, harness: Harness) -> None:
-    process = _start(suite.parent, TWO, orders={"floor": "hangs on arithmetic_mc"}, seconds=600)
+    process = _start(suite.parent, TWO, orders={"floor": "hangs on arithmetic_mc"}, seconds=60)
     with _until(process, "[2/3]", "scoring 1/1") as started:
         assert any("fake_worker.py" in " ".join(one.cmdline()) for one in started)
         (one,) = json.loads(harness("status", "--json").stdout)
@@ -218,9 +218,13 @@ def test_an_interrupt_ends_training_and_scoring_and_the_next_run_goes_on(suite: 
 def test_a_killed_parent_leaves_neither_worker_nor_scoring_child(
     suite: Path,
 ) -> None:
-    process = _start(suite.parent, TWO, orders={"floor": "hangs on arithmetic_mc"}, seconds=600)
+    process = _start(suite.parent, TWO, orders={"floor": "hangs on arithmetic_mc"}, seconds=60)
     with _until(process, "[2/3]", "scoring 1/1") as started:
-        assert len(started) >= 3  # nursery, worker, scoring child
+        patience = time.monotonic() + 20
+        while len(started) < 3 and time.monotonic() < patience:  # nursery, worker, scoring child
+            time.sleep(0.05)
+            started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) == 3
         process.kill()
         process.wait()
         assert _gone(started)
