@@ -228,6 +228,20 @@ AT_TOP: list[One] = [
         )
         for every, said in (("0", "the number 0"), ("epoch", 'the text "epoch"'), ("true", "true"), ("null", "null"))
     ),
+    *(
+        (
+            f"score: {{tasks: [a], device: {device}}}",
+            29,
+            f"score.device must be auto, follow or the number of a device, from 0, not {said}",
+            None,
+        )
+        for device, said in [
+            ("-1", "the number -1"),
+            ("gpu", 'the text "gpu"'),
+            ("true", "true"),
+            ("1.0", "the number 1.0"),
+        ]
+    ),
     ("score: {tasks: [a], limit: 0}", 28, "score.limit should be greater than or equal to 1, not the number 0", None),
     ("decide: {}", 9, "decide needs exactly one of maximise, minimise", None),
     ("decide: {maximize: final_loss}", 10, "unknown key in decide: 'maximize'", "it is spelled maximise"),
