@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Child:
     def __enter__(self) -> Child:
         job_file = Path(self._folder.name) / "job.json"
         try:
-            self._job.write(job_file)
+            replace(self._job, scratch=self._folder.name).write(job_file)
         except OSError as error:
             self._folder.cleanup()
             raise FolderError.of(f"{job_file} cannot be written", why=str(error)) from error
@@ -64,7 +65,6 @@ class Child:
                     process_group=0,  # Ctrl-C is the parent's to answer
                     env={
                         **self._place.variables,
-                        "TMPDIR": self._folder.name,  # what a killed child has written there goes with it
                         "TQDM_MININTERVAL": "30",
                         "TOKENIZERS_PARALLELISM": "false",
                     },

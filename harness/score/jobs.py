@@ -89,6 +89,7 @@ class Job:
     overlaps: tuple[tuple[str, str], ...] = ()
     root: str | None = None
     out: str | None = None
+    scratch: str | None = None
 
     def write(self, path: Path) -> None:
         """Writes the job file."""

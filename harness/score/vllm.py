@@ -63,7 +63,7 @@ class VllmOpener:
         self._ids: dict[str, int] = {}  # an id per adapter content: vLLM answers a used one with the earlier adapter
         self._made: dict[str, str] = {}  # bases that had to be written first, by what they are
         self._spoilt = False  # an answer since the last wiping was no number
-        self._work = Path(tempfile.mkdtemp(prefix="harness-vllm-"))
+        self._work = Path(tempfile.mkdtemp(prefix="harness-vllm-", dir=job.scratch))
 
     @contextmanager
     def open(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:

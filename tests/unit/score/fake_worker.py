@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +59,7 @@ def main() -> None:
                 tell("crashed", checkpoint=checkpoint.key, task=task, cause="EngineDeadError: it was too much")
                 sys.exit(70)
             if order == f"fills its folder on {task}":
-                Path(tempfile.gettempdir(), "merged.safetensors").write_bytes(bytes(1000))
+                Path(str(job.scratch), "merged.safetensors").write_bytes(bytes(1000))
                 die("too much")
             if order == f"fails on {task}":
                 tell("failed", checkpoint=checkpoint.key, task=task, cause="RuntimeError: no such luck")
