@@ -17,6 +17,10 @@ from harness.measure.nvml import Gpu, NvmlError, open_nvml, visible
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
+CORES = 8
+"""Fewer would be short for both: a training keeps one or two busy, with what loads its data and samples its device; a
+scoring process keeps several busy while it imports and makes its engine. Of two cores it took more than half."""
+
 Wanted = Literal["auto", "follow"] | int
 """Where to score: on a device of its own where there is one, after training, or on this device (counted as nvidia-smi
 does, among those that may be used)."""
@@ -96,6 +100,8 @@ def _obstacle(wanted: Wanted, shown: _Shown) -> str | None:
         return "torch is a build for the CPU here"
     if isinstance(wanted, int):
         return None if wanted < shown.count else _without(wanted, shown)
+    if not shown.made_up and (cores := _cores()) < CORES:
+        return f"with {cores} cores, scoring would take some from the training (score.device: a number does it anyway)"
     if shown.alike:
         return None
     names = ", ".join(dict.fromkeys(gpu.name for gpu in shown.gpus))
@@ -128,6 +134,10 @@ def _shown(environ: Mapping[str, str]) -> _Shown | None:
 
 def _differ(gpus: Sequence[Gpu]) -> bool:
     return len({gpu.name for gpu in gpus}) > 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_build() -> bool:

@@ -78,7 +78,10 @@ class Rounds:
         why = self.devices.why
         backend, _ = choose(wanted.backend, self.environment)
         if self.devices.scoring is not None and not backend.ready():
-            why = f"the environment of {backend.name} is not built yet, and building it would disturb what is measured"
+            why = (
+                f"the environment of {backend.name} is not built yet, and building it would disturb what is measured "
+                "(`harness env build` builds it beforehand, `backend: hf` needs none)"
+            )
         if why is not None:
             self.observer.message(f"scoring follows the training: {why}")
         return self.devices.scoring is not None and why is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
@@ -101,8 +102,10 @@ def test_without_nvml_everything_stays_as_it_is(tmp_path: Path) -> None:
     assert "0 devices" in str(divide(0, environ).why)
 
 
-def test_a_torch_for_the_cpu_has_no_second_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both would run on the processor, and scoring would disturb what is measured."""
+def test_where_the_processor_would_be_shared_nothing_is_scored_beside_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch for the CPU alone, or few cores: scoring would disturb what is measured."""
 
     def real(environ: Mapping[str, str]) -> ScriptedNvml:
         return replace(ScriptedNvml.read(environ["HARNESS_FAKE_NVML"]), made_up=None)
@@ -112,7 +115,13 @@ def test_a_torch_for_the_cpu_has_no_second_device(tmp_path: Path, monkeypatch: p
     found = divide("auto", _environ(tmp_path, TWO, {}))
     assert (found.scoring, found.why) == (None, "torch is a build for the CPU here")
     monkeypatch.setattr(metadata, "version", lambda name: "2.13.0+cu130")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     assert divide("auto", _environ(tmp_path, TWO, {})).scoring == "GPU-b"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
+    found = divide("auto", _environ(tmp_path, TWO, {}))
+    assert (found.training, found.scoring) == ("GPU-a", None)
+    assert "with 7 cores" in str(found.why)
+    assert divide(1, _environ(tmp_path, TWO, {})).scoring == "GPU-b"
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

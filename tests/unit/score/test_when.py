@@ -170,15 +170,16 @@ def test_a_forced_score_is_made_once(run_folder: MakeFolder, devices: Callable[[
     devices(TWO_DEVICES)
     folder = run_folder("a", weights=b"fine")
     score([folder], ONE, observer=Silent(), root=Path())
-    before = (folder.scores / "arithmetic_mc.vllm" / "score.json").stat().st_mtime_ns
-    rounds = replace(_rounds(), force=True)
+    observer = Silent()
+    rounds = replace(_rounds(observer), force=True)
     with rounds.beside() as beside:
         beside(folder)
-        while (folder.scores / "arithmetic_mc.vllm" / "score.json").stat().st_mtime_ns == before:
+        while "scoring 1/1 a arithmetic_mc" not in _messages(observer):
             threading.Event().wait(0.05)
     report = rounds.rest([folder])
     assert report is not None
     assert (report.scored, report.reused) == (1, 0)
+    assert sum(text.startswith("scoring ") and "/" in text for text in _messages(observer)) == 1
 
 
 @pytest.mark.parametrize(
