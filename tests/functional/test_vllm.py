@@ -212,6 +212,16 @@ def test_weights_that_are_no_numbers_are_recorded_and_noted(served: Served, name
     assert read_score(served.folders[name], GEN, "vllm") is not None
 
 
+def test_empty_generations_are_counted(served: Served) -> None:
+    empty = {}
+    for name in NUMBERS:
+        documents = read_documents(served.folders[name], GEN, "vllm")
+        empty[name] = sum(not document.response.strip() for document in documents)
+        said = [note for note in served.score(name, GEN).notes if "generations are empty" in note]
+        assert said == ([f"{empty[name]} of {LIMIT} generations are empty"] if empty[name] else [])
+    assert any(empty.values())
+
+
 def test_scores_name_the_environment_and_the_versions(served: Served, built: environments.Environment) -> None:
     found = served.score(TRAINED)
     record = built.record()
