@@ -84,7 +84,7 @@ def score(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Score the checkpoints of a suite that lack a score, or any models by themselves.
+    """Score what a suite trained and lacks a score, or other models.
 
     A model is a folder with a model or an adapter, a run folder, or an id of the Hugging Face hub. Its scores lie in
     results/scored/ and in the database. Ends with 5 when something could not be scored.
