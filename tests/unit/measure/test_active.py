@@ -209,7 +209,7 @@ def test_health_is_looked_at_where_a_training_crashes_too(tmp_path: Path, monkey
     def full(*_: Any) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(trial._Trial, "_save", full)
+    monkeypatch.setattr(trial.Saving, "at_end", full)
     outcome, _, findings = _run(tmp_path, train={**TRAIN, "max_steps": 4, "learning_rate": 0.0})
     assert outcome.outcome == "crashed"
     assert [finding["name"] for finding in findings] == ["learning_rate_zero"]

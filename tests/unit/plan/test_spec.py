@@ -154,6 +154,7 @@ def test_the_plan_as_json() -> None:
         "state": "to run",
         "needs": None,
         "predicted_memory": None,  # nobody asked for predictions
+        "loosely_predicted": None,
         "not_predicted": None,
     }
     assert document["warnings"][0]["what"] == "exclude rule 1 matches no cell: method is orpo"
