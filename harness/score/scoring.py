@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import importlib.metadata
+import sys
 import time
 import traceback
 from collections.abc import Callable

@@ -204,12 +204,12 @@ def test_a_training_at_rate_zero_is_found_out(tmp_path: Path) -> None:
 
 
 def test_health_is_looked_at_where_a_training_crashes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.worker import trial
+    from harness.worker.saving import Saving
 
     def full(*_: Any) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(trial.Saving, "at_end", full)
+    monkeypatch.setattr(Saving, "at_end", full)
     outcome, _, findings = _run(tmp_path, train={**TRAIN, "max_steps": 4, "learning_rate": 0.0})
     assert outcome.outcome == "crashed"
     assert [finding["name"] for finding in findings] == ["learning_rate_zero"]

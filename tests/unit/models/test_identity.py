@@ -141,11 +141,12 @@ def test_a_damaged_config_is_an_error_of_ours(make_folder: MakeFolder) -> None:
 
 def test_a_tokenizer_is_the_same_wherever_it_was_loaded_from(tmp_path: Path) -> None:
     said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}
-    for name, more in {
+    kinds: dict[str, dict[str, str | bool]] = {
         "a": {},
         "b": {"is_local": True, "local_files_only": True},
         "c": {"eos_token": "<|end|>"},
-    }.items():
+    }
+    for name, more in kinds.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer_config.json").write_text(json.dumps({**said, **more}))
     assert tokenizer_hash(tmp_path / "a") == tokenizer_hash(tmp_path / "b") != tokenizer_hash(tmp_path / "c")
