@@ -19,6 +19,7 @@ from harness.score.parent import ScoreReport, is_of, score_subjects, write_group
 from harness.score.scorefiles import flags_of, matches, read_score
 from harness.score.standalone import Given, look_up, run_folder
 from harness.score.subjects import Subject, subject_of
+from harness.score.tally import Tally
 from harness.score.taskfiles import TaskFile, TaskGroup, resolve, resolve_groups
 
 _UNSAFE = re.compile(r"[\"<>:/|\\?*\[\]]+")
@@ -121,12 +122,10 @@ def score_alone(
         wanted,
         backend,
         note,
-        observer=observer,
         root=root,
+        tally=Tally(observer=observer, doing=doing, check=check),
         force=force or out is not None,
         out=out,
-        doing=doing,
-        check=check,
     )
     write_groups(subjects, wanted, root, report.backend)
     everything: list[TaskGroup | TaskFile] = [*resolve_groups(wanted.tasks, root), *tasks]

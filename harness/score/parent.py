@@ -66,9 +66,7 @@ def score(
     for folder in folders:
         tally.check()  # the weights of each are hashed
         subjects += subjects_of(folder, every=wanted.every != "end")
-    told = score_subjects(
-        subjects, tasks, wanted, backend, note, observer=observer, root=root, force=force, tally=tally
-    )
+    told = score_subjects(subjects, tasks, wanted, backend, note, root=root, tally=tally, force=force)
     write_groups(subjects, wanted, root, told.backend)
     return told
 
@@ -80,29 +78,24 @@ def score_subjects(
     backend: Backend,
     note: str | None,
     *,
-    observer: Observer,
     root: Path,
+    tally: Tally,
     force: bool = False,
     out: Path | None = None,
-    doing: Callable[[str], None] = _nothing,
-    check: Callable[[], None] = _nothing,
-    tally: Tally | None = None,
 ) -> ScoreReport:
     """Scores every subject on every task; only what is missing, unless `force`.
 
     A score is kept when it is of the same weights and tokenizer, task content and flags, by the same backend; where
     other run folders of the same results hold one, it is taken over. What the children print goes to `score.log` beside
-    the first run folder that is scored. `doing` is told what is being done. `check` is called twice a second, and what
-    it raises ends the scoring. `out`: see `harness.score.jobs.Job`. `tally` is that of earlier rounds of this run,
-    with what to tell and check; the report is of all rounds.
+    the first run folder that is scored. `tally` says whom to tell and what to check, and holds what earlier rounds of
+    this run came to: the report is of all rounds. `out`: see `harness.score.jobs.Job`.
 
     Raises:
         InputError: a backend that cannot be used; nothing has been scored then.
         FolderError: the log cannot be written.
-        Interrupted, KeyboardInterrupt: of `check`, once the child is gone; what was scored before stays.
+        Interrupted, KeyboardInterrupt: of the tally's `check`, once the child is gone; what was scored before stays.
     """
     flags = flags_of(wanted)
-    tally = tally or Tally(observer=observer, doing=doing, check=check)
     made_up = _missing([one for one in subjects if one.made_up], tasks, "debug", flags, force, tally)
     real_ones = [one for one in subjects if not one.made_up]
     with ExitStack() as stack:
@@ -118,34 +111,42 @@ def score_subjects(
         tally.total = tally.begun + len(made_up) + len(real)
         _score_made_up(made_up, flags, tally)
         if real:
-            log = _log(real, tally)
             done = _Done(tally=tally, backend=backend.name, flags=flags, twins={})
-            leaders = done.leaders(real, elsewhere=not force)
             orders = Orders(
                 backend=backend,
                 place=place,
                 flags=flags,
                 engine=wanted.engine,
                 root=root,
-                log=log,
+                log=_log(real, tally),
                 done=done,
                 notes=(*((note,) if note else ()), *tally.notes),
                 measured=[Item(subject=one, task=task) for one in real_ones for task in tasks],
                 out=out,
             )
-            if leaders:
-                score_in_children(leaders, orders, tally)
-            done.followers_of_failures()
+            _score_real(real, orders, done, tally, elsewhere=not force)
     _measure_overlaps(real_ones, tasks, flags, root, tally)
     if wanted.parity and backend.shares:
         _check_parity(real_ones, tasks, wanted, backend, flags, root, tally)
     only_debug = bool(subjects) and all(one.made_up for one in subjects)
+    return _report(tally, backend, tally.note or note, only_debug=only_debug)
+
+
+def _score_real(items: Sequence[Item], orders: Orders, done: _Done, tally: Tally, *, elsewhere: bool) -> None:
+    """Asks each weights once; the others with the same get the score, or fail as it did."""
+    leaders = done.leaders(items, elsewhere=elsewhere)
+    if leaders:
+        score_in_children(leaders, orders, tally)
+    done.followers_of_failures()
+
+
+def _report(tally: Tally, backend: Backend, note: str | None, *, only_debug: bool) -> ScoreReport:
     return ScoreReport(
         scored=tally.scored,
         reused=tally.reused,
         failed=tuple(tally.failed),
         backend="debug" if only_debug else backend.name,
-        note="made-up scores: these checkpoints hold no model" if only_debug else tally.note or note,
+        note="made-up scores: these checkpoints hold no model" if only_debug else note,
     )
 
 

@@ -19,14 +19,17 @@ DECIDES: Mapping[str, Any] = {
     "apply_chat_template": False,
     "system_instruction": None,
     "fewshot_as_multiturn": False,
+    "engine": {},
+    "environment": None,
 }
-"""Flags that change what is asked, and what they are in a score that does not name them. The others change nothing but
-how fast it goes, or what may run, so other values keep a score."""
+"""Flags that change what is asked, or what answers, and what they are in a score that does not name them. The others
+change nothing but how fast it goes, or what may run, so other values keep a score."""
 
 
 def flags_of(wanted: Wanted) -> dict[str, Any]:
     """The flags of a score record: all that was asked of lm-eval, as it is in force."""
-    flags = {name: getattr(wanted, name) for name in (*DECIDES, "batch_size", "confirm_run_unsafe_code")}
+    asked = {name: getattr(wanted, name) for name in (*DECIDES, "batch_size", "confirm_run_unsafe_code")}
+    flags = {name: value for name, value in asked.items() if name not in ("engine", "environment") or value}
     # As lm-eval's own command line has it: turns where there is a chat. Plain text has none.
     turns = True if wanted.fewshot_as_multiturn is None else wanted.fewshot_as_multiturn
     return {**flags, "fewshot_as_multiturn": turns and wanted.apply_chat_template is not False}

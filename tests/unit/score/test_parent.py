@@ -88,7 +88,14 @@ def test_force_scores_again(run_folder: MakeFolder) -> None:
 
 @pytest.mark.parametrize(
     ("change", "scored"),
-    [({}, 0), ({"batch_size": 8}, 0), ({"limit": 5}, 1), ({"num_fewshot": 2}, 1), ({"apply_chat_template": True}, 1)],
+    [
+        ({}, 0),
+        ({"batch_size": 8}, 0),
+        ({"limit": 5}, 1),
+        ({"num_fewshot": 2}, 1),
+        ({"apply_chat_template": True}, 1),
+        ({"engine": {"quantization": "fp8"}}, 1),
+    ],
 )
 def test_flags_that_change_the_questions_score_again(
     run_folder: MakeFolder, change: dict[str, Any], scored: int

@@ -165,13 +165,21 @@ def test_a_score_is_of_one_template(known: str | None, same: bool) -> None:
             "fewshot_as_multiturn": st.booleans(),
             "confirm_run_unsafe_code": st.booleans(),
             "batch_size": st.integers(1, 128),
-        }
+        },
+        optional={
+            "engine": st.sampled_from([{}, {"quantization": "fp8"}]),
+            "environment": st.sampled_from([None, "own"]),
+        },
     ),
     task_hash=st.sampled_from(["task", "other"]),
     weights_hash=st.sampled_from(["weights", "other", None]),
 )
 def test_a_score_matches_only_what_it_is_of(flags: dict[str, Any], task_hash: str, weights_hash: str | None) -> None:
-    same = task_hash == "task" and weights_hash == "weights" and all(flags[name] == FLAGS[name] for name in DECIDES)
+    same = (
+        task_hash == "task"
+        and weights_hash == "weights"
+        and all(flags.get(name, absent) == FLAGS.get(name, absent) for name, absent in DECIDES.items())
+    )
     assert matches(SCORE, task_hash=task_hash, weights_hash=weights_hash, flags=flags) == same
 
 
