@@ -1,7 +1,8 @@
-"""Results → an answer; pure functions."""
+"""Results → an answer, or a comparison of two sides; pure functions."""
 
 from __future__ import annotations
 
 from harness.compare.answer import answer
+from harness.compare.comparison import compare
 
-__all__ = ["answer"]
+__all__ = ["answer", "compare"]
