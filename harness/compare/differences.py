@@ -277,6 +277,10 @@ def _is_under(name: str, roots: Iterable[str]) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     """Equality of JSON values: 1 is 1.0, true is not 1; nothing is as good as an empty mapping or list."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_same(one.get(name), other.get(name)) for name in {*one, *other})
     if isinstance(one, bool) != isinstance(other, bool):
         return False
     return bool(one == other or (_is_empty(one) and _is_empty(other)))
