@@ -110,6 +110,15 @@ class Store:
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             return answers.results(connection, suite)
 
+    def figures(self, suite: str) -> SuiteResults:
+        """The same without curves, timelines and overlaps: what verdicts are made from, in a fraction of the time.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return answers.figures(connection, suite)
+
     def suites(self) -> list[str]:
         """Names of the suites it holds, sorted; none where there is no database yet.
 

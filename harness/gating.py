@@ -1,0 +1,269 @@
+"""The story of a gate: a suite's trials beside a baseline, and where that leaves doubt, some more trials.
+
+It stands beside `fitting`, above `replicating` and `pipeline`. Here is also how trials become a baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.compare.gate import gate, suspicious
+from harness.compare.sides import named, sides_of
+from harness.compare.summary import measured
+from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.records.baseline import Baseline
+from harness.records.gate import Gate, Rules
+from harness.records.metrics import METRICS, metric
+from harness.records.plan import Plan
+from harness.records.progress import Observer
+from harness.records.request import Choice, Places
+from harness.records.results import SuiteResults, TaskScore, TrialResult
+from harness.records.run_folder import run_folders
+from harness.store import Baselines, Ingesting, Store
+from harness.store.baselines import Kept
+
+if TYPE_CHECKING:  # what plans and trains is imported where it is needed: most checks only read
+    from harness import execute
+
+_SUFFIXES = (".yaml", ".yml")
+_SAID_NOTHING = (None, "interrupted", "skipped")
+"""Outcomes of trials that are no part of a baseline."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What is checked, and how: `suite` is a file, a name of stored results, or None for the baseline's own.
+
+    `across`: also where the machines differ; `confirm`: how many more replicates a doubtful cell may get.
+    """
+
+    baseline: str
+    suite: str | None = None
+    choice: Choice = field(default_factory=Choice)
+    metrics: Sequence[str] = ()
+    rules: Rules = field(default_factory=Rules)
+    across: bool = False
+    confirm: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """A baseline that was just saved, and sentences that its owner should know."""
+
+    kept: Kept
+    findings: Sequence[str]
+
+
+def shelf(places: Places) -> Baselines:
+    """The baselines kept beside the results."""
+    return Baselines(places.results / "baselines")
+
+
+def save(name: str, suite: str, choice: Choice, places: Places, observer: Observer, *, replace_: bool) -> Saved:
+    """Keeps a suite's trials that have ended as a baseline; of a suite file those of its plan, of a name all.
+
+    Raises:
+        InputError: nothing of it has ended, the name is taken or cannot be one; or the suite file is wrong.
+        StoreError: the store cannot be used.
+    """
+    plan, results = _looked_up(suite, places, observer)
+    trials = _chosen(_trials(plan, results), choice)
+    ended = tuple(trial for trial in trials if trial.outcome not in _SAID_NOTHING)
+    if not ended:
+        what = f"no trial of suite {results.suite!r} has ended in {places.results}"
+        raise InputError.of(what, why="a baseline is made of results", hint="run it first: harness run SUITE")
+    kept = shelf(places).save(name, replace(results, trials=ended, scores=_of(results.scores, ended)), replace=replace_)
+    return Saved(kept=kept, findings=_weak(ended, len(trials)))
+
+
+def _of(scores: Sequence[TaskScore], trials: Sequence[TrialResult]) -> tuple[TaskScore, ...]:
+    known = {trial.trial_id for trial in trials}
+    return tuple(score for score in scores if score.trial_id in known)
+
+
+def check(asked: Asked, places: Places, *, engine: Callable[[], execute.Engine], observer: Observer) -> Gate:
+    """Judges a suite's trials beside a baseline, after more replicates of doubtful cells where these are asked for.
+
+    `engine` makes what trains them.
+
+    Raises:
+        NoBaseline: there is none of this name, it is of another machine, or has no cell in common.
+        InputError: the baseline's file is damaged, a metric is unknown, or the suite's file is wrong.
+        SelectionError: nothing is chosen.
+        StoreError: there is no store, or it cannot be used.
+        Interrupted: the user stopped the replicates; what has run is kept, and the same command goes on.
+    """
+    baseline = shelf(places).load(asked.baseline, curves=False)
+    plan, results = _looked_up(asked.suite or baseline.results.suite, places, observer, own=asked.suite is None)
+    known = _metrics(asked.metrics, (*baseline.results.trials, *results.trials))
+    asked = replace(asked, metrics=known)
+    if not asked.confirm:
+        return _gate(asked, baseline, _chosen(_trials(plan, results), asked.choice), results)
+    if plan is None:
+        what = f"--confirm needs the file of suite {results.suite!r}, to train more of it"
+        raise InputError.of(what, hint="name it: harness check --baseline NAME suite.yaml")
+    return _confirmed(asked, baseline, plan, places, engine=engine(), observer=observer)
+
+
+def _looked_up(
+    suite: str, places: Places, observer: Observer, *, own: bool = False
+) -> tuple[Plan | None, SuiteResults]:
+    """The plan of a suite file, or of the file a stored suite was made from where that is still there; its results.
+
+    Of a name that is given only what is stored is looked at.
+    """
+    store = Store(places.database)
+    plan = _planned(Path(suite)) if _is_file(suite) else None
+    name = plan.suite.name if plan else suite
+    folders = run_folders(places.results, name)
+    if folders:
+        Ingesting(store, observer).now(*folders)
+    results = store.figures(name)
+    if plan is None and not results.trials:
+        known = store.suites()
+        hint = did_you_mean(name, known) if known else "run it first: harness run SUITE"
+        raise SelectionError.of(f"no results of a suite {name!r} in {places.results}", hint=hint)
+    if own and plan is None and results.suite_file and Path(results.suite_file).is_file():
+        plan = _planned(Path(results.suite_file))
+    return plan, results
+
+
+def _planned(file: Path) -> Plan:
+    from harness import pipeline
+
+    return pipeline.planned(file, Choice())
+
+
+def _is_file(suite: str) -> bool:
+    return suite.endswith(_SUFFIXES) or "/" in suite
+
+
+def _trials(plan: Plan | None, results: SuiteResults) -> Sequence[TrialResult]:
+    return measured(results, plan) if plan is not None else results.trials
+
+
+def _chosen(trials: Sequence[TrialResult], choice: Choice) -> list[TrialResult]:
+    """Those that globs over names and ids of trials and cells choose, as `plan.select` does."""
+    if not choice.only and not choice.skip:
+        return list(trials)
+    problems = [
+        Problem(
+            what=f"{glob!r} matches no trial",
+            hint=did_you_mean(glob.strip("*?"), {name for trial in trials for name in (trial.name, trial.cell_name)}),
+        )
+        for glob in (*choice.only, *choice.skip)
+        if not any(_matches(glob, trial) for trial in trials)
+    ]
+    if problems:
+        raise SelectionError(problems=problems)
+    return _narrowed(trials, choice)
+
+
+def _narrowed(trials: Sequence[TrialResult], choice: Choice) -> list[TrialResult]:
+    return [
+        trial
+        for trial in trials
+        if (not choice.only or any(_matches(glob, trial) for glob in choice.only))
+        and not any(_matches(glob, trial) for glob in choice.skip)
+    ]
+
+
+def _matches(glob: str, trial: TrialResult) -> bool:
+    return any(fnmatchcase(name, glob) for name in (trial.name, trial.cell_name, trial.trial_id, trial.cell_id))
+
+
+def _metrics(asked: Sequence[str], trials: Sequence[TrialResult]) -> tuple[str, ...]:
+    """The metrics that are asked for, each once.
+
+    Raises:
+        InputError: one is unknown, no trial has it, or neither more nor less of it is better.
+    """
+    if not asked:
+        return ()
+    present = {name for trial in trials for name in trial.metrics}
+    problems = []
+    for name in dict.fromkeys(asked):
+        known = metric(name)
+        if known is None or (name.startswith("score.") and name not in present):
+            judged = [other for other in {*METRICS, *present} if (found := metric(other)) and found.better != "none"]
+            problems.append(Problem(what=f"there is no metric {name!r}", hint=did_you_mean(name, judged)))
+        elif known.better == "none":
+            why = "neither more nor less of it is better, so no change of it is a regression"
+            problems.append(Problem(what=f"{name} cannot be judged", why=why))
+        elif name not in present:
+            problems.append(Problem(what=f"no trial has {name}", why=f"{known.says}: it was not measured here"))
+    if problems:
+        raise InputError(problems=problems)
+    return tuple(dict.fromkeys(asked))
+
+
+def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], results: SuiteResults) -> Gate:
+    kept = _narrowed(baseline.results.trials, asked.choice)
+    sides = sides_of(baseline, kept, results, trials, across=asked.across)
+    return gate(sides, asked.rules, metrics=asked.metrics)
+
+
+def _confirmed(
+    asked: Asked,
+    baseline: Baseline,
+    plan: Plan,
+    places: Places,
+    *,
+    engine: execute.Engine,
+    observer: Observer,
+) -> Gate:
+    """The gate after each doubtful cell has had replicates until it was decided, or as many as it may have.
+
+    Only what has run already is a part of it: trials that never ran are told as such rather than run now.
+    """
+    from harness import execute, replicating
+
+    store, known = Store(places.database), {trial.id for trial in plan.trials}
+    matrix = {cell.id for cell in plan.cells if cell.kind == "cell"}
+    looks: list[Gate] = []
+
+    def look(now: Plan) -> Collection[str]:
+        results = store.figures(plan.suite.name)
+        trials = _chosen(measured(results, plan), asked.choice)
+        cells = {trial.cell_id for trial in trials}
+        more = tuple(trial for trial in now.trials if trial.id not in known and trial.cell.id in cells)
+        trials += measured(results, replace(now, trials=more))
+        looks.append(_gate(asked, baseline, trials, results))
+        return suspicious(looks[-1], looks[-2] if len(looks) > 1 else None) & matrix
+
+    done = {trial.trial_id for trial in store.figures(plan.suite.name).trials if trial.outcome not in _SAID_NOTHING}
+    ran = replace(plan, trials=tuple(trial for trial in plan.trials if trial.id in done))
+    with execute.session(places.results, plan.suite.name) as session, closing(engine):
+        train = replicating.training(ran, places, session=session, engine=engine, observer=observer)
+        replicated = replicating.until(ran, look, most=asked.confirm, train=train)
+    names = {cell.id: cell.name for cell in plan.cells}
+    return replace(looks[-1], added={names[cell]: seeds for cell, seeds in replicated.added.items()})
+
+
+def _weak(trials: Sequence[TrialResult], planned: int) -> list[str]:
+    """What makes these trials a poor baseline, in sentences."""
+    found = []
+    if len(trials) < planned:
+        found.append(f"{planned - len(trials)} of {planned} trials have not ended and are no part of it.")
+    runs: dict[str, int] = {}
+    for trial in trials:
+        if trial.kind == "cell" and trial.outcome == "ok":
+            runs[trial.cell_name] = runs.get(trial.cell_name, 0) + (not trial.disturbed)
+    single = [cell for cell, count in runs.items() if count < 2]
+    if single:
+        found.append(
+            f"Fewer than two undisturbed runs: {named(single)}. A change of speed or time takes two runs a side to be "
+            "told from noise: ask for more with `replicates`."
+        )
+    bad = [f"{trial.name} ({trial.outcome})" for trial in trials if trial.outcome != "ok"]
+    if bad:
+        found.append(f"Part of it as they ended: {named(bad)}.")
+    environments = {trial.environment for trial in trials if trial.environment}
+    if len(environments) > 1:
+        found.append(f"Its trials ran in {len(environments)} different environments.")
+    return found
