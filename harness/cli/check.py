@@ -18,15 +18,13 @@ _MOST = 20
 
 
 def check(
+    baseline: Annotated[str, typer.Option("--baseline", metavar="NAME", help="The baseline's name, or its file.")],
     suite: Annotated[
         str | None,
         typer.Argument(
             metavar="[SUITE]", help="A suite file, or the name of a suite with results; else the baseline's."
         ),
     ] = None,
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="NAME", help="The baseline's name, or its file.")
-    ] = ...,  # type: ignore[assignment]  # typer's way to say that it must be given
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", metavar="METRIC", help="Judge this metric; repeatable. Without it the usual ones."),

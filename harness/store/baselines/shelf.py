@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -187,9 +187,16 @@ def _head(results: SuiteResults, documents: int) -> dict[str, Any]:
 
 
 def _kept(name: str, path: Path, head: Mapping[str, Any]) -> Kept:
-    told: Sequence[str] = head["devices"]
-    counts = {count: int(head[count]) for count in ("cells", "trials", "documents")}
-    return Kept(name=name, file=path, size=path.stat().st_size, suite=head["suite"], devices=tuple(told), **counts)
+    return Kept(
+        name=name,
+        file=path,
+        size=path.stat().st_size,
+        suite=head["suite"],
+        cells=head["cells"],
+        trials=head["trials"],
+        documents=head["documents"],
+        devices=tuple(head["devices"]),
+    )
 
 
 def _results(content: Archive, *, curves: bool) -> SuiteResults:
