@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.compare.columns import OF_A_METHOD
+from harness.compare.documents import ByDocuments, by_documents
 from harness.compare.judging import corrected, judge
+from harness.compare.judging.corrections import Correction
 from harness.compare.matching import Pair, pairs_of
 from harness.records.metrics import Margin, metric
 from harness.records.results import TrialResult
@@ -22,22 +25,26 @@ def compare(
     *,
     metrics: Sequence[str] = (),
     margins: Mapping[str, Margin] | None = None,
+    flips: int | None = 0,
 ) -> Comparison:
-    """The candidate beside the reference, cell by cell; corrected over all that is asked (Benjamini & Hochberg).
+    """The candidate beside the reference, cell by cell; corrected over all that is asked: scores among themselves by
+    Holm, the rest by Benjamini & Hochberg.
 
-    Without `metrics` those that are usually asked about: throughput, memory, loss, energy, scores.
+    Scores are judged by their documents where both sides have them, else by seeds. Without `metrics` those that are
+    usually asked about: throughput, memory, loss, energy, scores. `flips`: how many documents of each cell and score
+    that were fixed, and that were broken, are listed with their answers; None for all.
     """
     asked = tuple(metrics) or usual_metrics(reference.trials, candidate.trials)
     matched = pairs_of(reference.trials, candidate.trials)
-    judged = [_verdicts(pair, asked, margins or {}) for pair in matched.pairs]
-    flat = iter(corrected([verdict for verdicts in judged for verdict in verdicts.values()]))
+    documents = by_documents(matched.pairs, asked, reference, candidate, margins=margins or {}, listed=flips)
+    judged = [_verdicts(pair, asked, margins or {}, told) for pair, told in zip(matched.pairs, documents, strict=True)]
+    judged = _corrected(judged)
     return Comparison(
         reference=reference.label,
         candidate=candidate.label,
         metrics=asked,
         cells=tuple(
-            _cell(pair, {name: next(flat) for name in verdicts})
-            for pair, verdicts in zip(matched.pairs, judged, strict=True)
+            _cell(pair, verdicts, told) for pair, verdicts, told in zip(matched.pairs, judged, documents, strict=True)
         ),
         margins={name: (margins or {}).get(name, known.margin) for name in asked if (known := metric(name))},
         only_reference=matched.only_reference,
@@ -67,19 +74,49 @@ def _unmoved(name: str) -> bool:
     return name.startswith("score.") or name in OF_A_METHOD
 
 
-def _verdicts(pair: Pair, asked: Sequence[str], margins: Mapping[str, Margin]) -> dict[str, Verdict]:
-    one_method = len({trial.method for trial in (*pair.reference, *pair.candidate)}) == 1
+def _verdicts(
+    pair: Pair, asked: Sequence[str], margins: Mapping[str, Margin], documents: ByDocuments
+) -> dict[str, Verdict]:
     found: dict[str, Verdict] = {}
     for name in asked:
         runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
-        known = metric(name)
-        if not any(runs) or known is None or known.better == "none" or (name in OF_A_METHOD and not one_method):
+        if name in documents.refused or not any(runs) or not _has_better(name, pair):
             continue
-        found[name] = judge(name, *runs, margin=margins.get(name))
+        found[name] = documents.verdicts.get(name) or _by_seeds(
+            judge(name, *runs, margin=margins.get(name)), documents.by_seeds.get(name)
+        )
     return found
 
 
-def _cell(pair: Pair, verdicts: Mapping[str, Verdict]) -> CellComparison:
+def _has_better(name: str, pair: Pair) -> bool:
+    """Whether more or less of a metric is better between these two cells."""
+    known = metric(name)
+    one_method = len({trial.method for trial in (*pair.reference, *pair.candidate)}) == 1
+    return known is not None and known.better != "none" and (one_method or name not in OF_A_METHOD)
+
+
+def _by_seeds(verdict: Verdict, why: str | None) -> Verdict:
+    return replace(verdict, why="; ".join(filter(None, (verdict.why, why)))) if why else verdict
+
+
+def _corrected(judged: Sequence[Mapping[str, Verdict]]) -> list[dict[str, Verdict]]:
+    """All scores among themselves, and all other metrics among themselves."""
+    found: list[dict[str, Verdict]] = [dict(verdicts) for verdicts in judged]
+    families: tuple[tuple[bool, Correction], ...] = ((True, "holm"), (False, "benjamini-hochberg"))
+    for scores, correction in families:
+        places = [
+            (number, name)
+            for number, verdicts in enumerate(judged)
+            for name in verdicts
+            if name.startswith("score.") == scores
+        ]
+        after = corrected([judged[number][name] for number, name in places], correction)
+        for (number, name), verdict in zip(places, after, strict=True):
+            found[number][name] = verdict
+    return found
+
+
+def _cell(pair: Pair, verdicts: Mapping[str, Verdict], documents: ByDocuments) -> CellComparison:
     one, other = pair.reference[0], pair.candidate[0]
     outcomes = _outcomes(pair.reference), _outcomes(pair.candidate)
     return CellComparison(
@@ -90,6 +127,8 @@ def _cell(pair: Pair, verdicts: Mapping[str, Verdict]) -> CellComparison:
         verdicts=verdicts,
         outcomes=outcomes,
         ended=_ended(*outcomes),
+        refused=documents.refused,
+        flips=documents.flips,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.records.document_scores import DocumentProvider, OverDocuments
+from harness.records.document_scores import DocumentProvider, Flips, OverDocuments
 from harness.records.metrics import Direction, Margin
 from harness.records.plan import Kind
 from harness.records.results import SuiteResults, TrialResult
@@ -99,6 +99,7 @@ class CellComparison:
 
     `verdicts` by metric, in the order asked. `refused`: metrics that cannot be compared, with the reason.
     `outcomes`: how the trials of each side ended, outcome → count. `what_else`: sentences about what differs besides.
+    `flips`: documents that were fixed and broken, by metric, of scores of 0 and 1 that were judged by their documents.
     """
 
     reference: str
@@ -110,6 +111,7 @@ class CellComparison:
     outcomes: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
     ended: Ruling = "equivalent"  # regressed: trials of the candidate end badly that did not before; improved: reverse
     what_else: Sequence[str] = ()
+    flips: Mapping[str, Flips] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

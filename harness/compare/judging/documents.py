@@ -9,7 +9,7 @@ from harness.compare.judging.components import Components, components
 from harness.compare.judging.corrections import LEVEL
 from harness.compare.judging.judge import ruled
 from harness.compare.judging.pairing import Paired
-from harness.compare.judging.resampling import DRAWS, MOST, correlation, interval, mcnemar, p_beyond, resampled
+from harness.compare.judging.resampling import FEWEST, MOST, correlation, interval, mcnemar, p_beyond, resampled
 from harness.records.document_scores import OverDocuments
 from harness.records.metrics import Direction, Margin, metric
 from harness.records.verdict import Effect, Verdict
@@ -81,7 +81,8 @@ def _are(count: int) -> str:
 
 
 def _is_resampled(pair: Paired, parts: Components) -> bool:
-    return parts.over_seeds is None and not pair.binary and len(parts.units) <= MOST and parts.over_documents > 0
+    fits = FEWEST <= len(parts.units) <= MOST and parts.over_documents > 0
+    return fits and parts.over_seeds is None and not pair.binary
 
 
 def _effect(pair: Paired, parts: Components, resampled_interval: tuple[float, float] | None) -> Effect:
@@ -109,7 +110,7 @@ def _how(pair: Paired, parts: Components, is_resampled: bool) -> str:
         seeds = "seeds, both paired" if pair.by_seed else "seeds, documents paired"
         return f"variance over {over} and {seeds}"
     if is_resampled:
-        return f"paired bootstrap over {over}, {DRAWS} draws"
+        return f"paired bootstrap over {over}"
     exact = " and McNemar's exact test" if _has_mcnemar(pair) else ""
     return f"paired t over {over}{exact}"
 
