@@ -87,7 +87,7 @@ def _scores(
     }
     answer: dict[str, DocumentScores] = {}
     for score, trial_id, document_set in counting:
-        begin, end = np.searchsorted(scores, [score, score + 1])
+        begin, end = (int(np.searchsorted(scores, number)) for number in (score, score + 1))
         if end - begin != len(asked[document_set].indices) or begin == end:
             continue  # a score without documents: only its figures were imported
         own = {name: column[begin:end] for name, column in values.items()}
