@@ -25,6 +25,7 @@ __all__ = [
     "Choice",
     "Finished",
     "Places",
+    "carry_out",
     "import_lm_eval",
     "planned",
     "preview",
@@ -113,37 +114,13 @@ def run(
         StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
     """
     from harness import execute
-    from harness.store import Ingesting, Store
 
     whole = planned(file, Choice())
     plan = planning.select(whole, choice.only, choice.skip)
-    specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
-    ingest = Ingesting(Store(places.database), observer)
     with execute.session(places.results, plan.suite.name) as session:
-        rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
-        ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
-        with rounds.beside() as beside:
-            if rounds.devices.training is not None:
-                engine.restrict(rounds.devices.training)
-
-            def ended(folder: RunFolder) -> None:
-                beside(folder)
-                ingest.when_it_can(folder)
-
-            outcomes = execute.execute(
-                plan,
-                specs,
-                places.results,
-                engine=engine,
-                observer=observer,
-                retry=choice.retry,
-                force=choice.force,
-                on_finished=ended,
-                within=session,
-            )
-        scores = rounds.rest(_folders(plan, places))
-        if scoring:
-            _drop_checkpoints(plan, places, scores)
+        outcomes, scores = carry_out(
+            plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring
+        )
         session.check()
         session.doing("writing the report")
         answer, rendered = report_plan(whole, places, observer)
@@ -155,6 +132,52 @@ def run(
         answer=answer,
         report=rendered,
     )
+
+
+def carry_out(
+    plan: Plan,
+    choice: Choice,
+    places: Places,
+    *,
+    session: execute.Session,
+    engine: execute.Engine,
+    observer: Observer,
+    scoring: bool = True,
+) -> tuple[dict[str, Outcome], score.ScoreReport | None]:
+    """Trains, scores and stores what of a plan is not finished; `session` holds its suite. Raises as `run` does.
+
+    Of `choice` only what to do with finished trials counts: the plan is chosen already.
+    """
+    from harness import execute
+    from harness.store import Ingesting, Store
+
+    specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
+    ingest = Ingesting(Store(places.database), observer)
+    rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
+    ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
+    with rounds.beside() as beside:
+        if rounds.devices.training is not None:
+            engine.restrict(rounds.devices.training)
+
+        def ended(folder: RunFolder) -> None:
+            beside(folder)
+            ingest.when_it_can(folder)
+
+        outcomes = execute.execute(
+            plan,
+            specs,
+            places.results,
+            engine=engine,
+            observer=observer,
+            retry=choice.retry,
+            force=choice.force,
+            on_finished=ended,
+            within=session,
+        )
+    scores = rounds.rest(_folders(plan, places))
+    if scoring:
+        _drop_checkpoints(plan, places, scores)
+    return outcomes, scores
 
 
 def score_suite(
