@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.compare.comparison import runs_of
 from harness.compare.judging.effects import CONFIDENCE, LEAST, quantile
+from harness.compare.summary import measured
+from harness.records.figures import said, title
 from harness.records.metrics import metric
-from harness.records.results import TrialResult
+from harness.records.plan import Plan
+from harness.records.results import SuiteResults, TrialResult
 from harness.records.suite import Until
 from harness.records.units import Amount, parse_amount
 
@@ -34,6 +37,11 @@ class Precision:
     def enough(self) -> bool:
         return self.half is not None and self.wanted is not None and self.half <= self.wanted
 
+    @property
+    def needs_more(self) -> bool:
+        """Whether more replicates could help: some run has the figure."""
+        return self.n > 0 and not self.enough
+
 
 def precisions(trials: Sequence[TrialResult], until: Until) -> tuple[Precision, ...]:
     """One per cell of the matrix, in the order of the trials. Disturbed runs and what is no number do not count.
@@ -48,9 +56,22 @@ def precisions(trials: Sequence[TrialResult], until: Until) -> tuple[Precision, 
     return tuple(_precision(cell_id, found, until.metric, wanted) for cell_id, found in cells.items())
 
 
-def undecided(trials: Sequence[TrialResult], until: Until) -> tuple[str, ...]:
-    """Ids of the cells whose figure is not known well enough, and that more replicates can help: some run has it."""
-    return tuple(found.cell_id for found in precisions(trials, until) if found.n and not found.enough)
+def undecided(results: SuiteResults, plan: Plan, until: Until) -> tuple[str, ...]:
+    """Ids of the cells whose figure is not known well enough, and that more replicates can help."""
+    return tuple(found.cell_id for found in precisions(measured(results, plan), until) if found.needs_more)
+
+
+def not_reached(plan: Plan, trials: Sequence[TrialResult]) -> Iterable[str]:
+    """A finding: which figures are not known as well as the suite wants them to be."""
+    until = plan.suite.replicates.until
+    if until is None:
+        return
+    for found in precisions(trials, until):
+        if found.half is not None and found.wanted is not None and not found.enough:
+            yield (
+                f"{title(until.metric)} of {found.cell} is known to ±{said(until.metric, found.half)} after "
+                f"{found.n} runs that count; ±{said(until.metric, found.wanted)} ({until.ci}) was asked for."
+            )
 
 
 def _precision(cell_id: str, trials: Sequence[TrialResult], name: str, wanted: Amount) -> Precision:

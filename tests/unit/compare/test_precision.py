@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.compare.precision import precisions, undecided
+from harness.compare.precision import precisions
 from harness.records.results import TrialResult
 from harness.records.suite import Until
 
@@ -41,6 +41,10 @@ def cell(
     cell_id: str, values: Sequence[float | None], name: str = "tokens_per_second", disturbed: Sequence[int] = ()
 ) -> list[TrialResult]:
     return [trial(cell_id, seed, value, name=name, disturbed=seed in disturbed) for seed, value in enumerate(values)]
+
+
+def undecided(trials: Sequence[TrialResult], until: Until) -> tuple[str, ...]:
+    return tuple(found.cell_id for found in precisions(trials, until) if found.needs_more)
 
 
 def test_the_interval_of_a_rate_is_students_t_on_logs_as_scipy_computes_it() -> None:
