@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 
@@ -67,9 +68,9 @@ def test_three_percent_less_throughput_is_found_by_five_runs_a_side() -> None:
 
 
 def test_a_change_as_large_as_is_said_to_be_detectable_is_detected_four_times_in_five() -> None:
-    smallest = np.median([verdict.detectable or 0 for verdict in verdicts((5, 5), 0.0, 2000)])
+    smallest = statistics.median(verdict.detectable or 0.0 for verdict in verdicts((5, 5), 0.0, 2000))
 
-    assert 0.75 <= rulings((5, 5), float(smallest), 4000, seed=3)["improved"] <= 0.87
+    assert 0.75 <= rulings((5, 5), smallest, 4000, seed=3)["improved"] <= 0.87
 
 
 def test_pairs_by_seed_find_what_sides_apart_do_not() -> None:
