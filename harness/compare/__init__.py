@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from harness.compare.answer import answer
 from harness.compare.comparison import compare
+from harness.compare.summary import measured
 
-__all__ = ["answer", "compare"]
+__all__ = ["answer", "compare", "measured"]
