@@ -32,7 +32,7 @@ SOURCES: dict[str, Loader] = {}
 
 _SUITE_FILES = (".yaml", ".yml")
 _DATABASE = ".duckdb"
-_MOST_REASONS = 6
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,21 @@ class Source:
     margins: Mapping[str, Margin] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """Where selections are looked for. `suites` are the names of those with results; `suite` is the one meant alone."""
+
+    places: Places
+    observer: Observer
+    suites: Sequence[str]
+    suite: str | None
+
+    def stored(self, name: str) -> SuiteResults:
+        """What is known of a suite, as its run folders are now."""
+        Ingesting(Store(self.places.database), self.observer).now(*run_folders(self.places.results, name))
+        return Store(self.places.database).results(name)
+
+
 def compare(reference: str, candidate: str, wanted: Wanted, places: Places, observer: Observer) -> Comparison:
     """The candidate beside the reference, both told as selections.
 
@@ -66,10 +81,18 @@ def compare(reference: str, candidate: str, wanted: Wanted, places: Places, obse
         InputError: a selection chooses nothing, or both the same; no cells belong together; nothing can be compared.
         StoreError: a database cannot be used.
     """
+    look = _Look(places=places, observer=observer, suites=_suites(places), suite=wanted.suite)
     sides, margins = [], []
     for text in (reference, candidate):
-        source, terms = _source(text, wanted.suite, places, observer)
-        trials = chosen(source.results.trials, terms, suite=source.results.suite, only=wanted.only, skip=wanted.skip)
+        source, terms = _source(text, look)
+        trials = chosen(
+            source.results.trials,
+            terms,
+            suite=source.results.suite,
+            only=wanted.only,
+            skip=wanted.skip,
+            suites=look.suites,
+        )
         sides.append(Selected(label=text, results=source.results, trials=trials))
         margins.append(source.margins)
     one, other = sides
@@ -106,22 +129,22 @@ def margins_of(said: Sequence[str]) -> dict[str, Margin]:
     return found
 
 
-def _source(text: str, suite: str | None, places: Places, observer: Observer) -> tuple[Source, list[str]]:
+def _source(text: str, look: _Look) -> tuple[Source, list[str]]:
     """Where a selection's trials are from, and the terms that choose among them."""
     head, colon, rest = text.partition(":")
     if colon and head in SOURCES:
         name, _, terms = rest.partition(":")
-        return Source(results=SOURCES[head](name, places)), _terms(terms)
+        return Source(results=SOURCES[head](name, look.places)), _terms(terms)
     path = Path(head)
     if path.suffix in _SUITE_FILES:
-        return _of_file(path, places, observer), _terms(rest)
-    if path.suffix == _DATABASE or ("=" not in head and path.is_dir() and head not in _suites(places)):
+        return _of_file(path, look), _terms(rest)
+    if path.suffix == _DATABASE or ("=" not in head and path.is_dir() and head not in look.suites):
         return _elsewhere(path, rest)
-    if "=" not in head and (colon or head in _suites(places)):
-        return _of_suite(head, places, observer), _terms(rest)
-    if suite is not None and Path(suite).suffix in _SUITE_FILES:
-        return _of_file(Path(suite), places, observer), _terms(text)
-    return _of_suite(suite or _only_suite(text, places), places, observer), _terms(text)
+    if "=" not in head and (colon or head in look.suites):
+        return _of_suite(head, look), _terms(rest)
+    if look.suite is not None and Path(look.suite).suffix in _SUITE_FILES:
+        return _of_file(Path(look.suite), look), _terms(text)
+    return _of_suite(look.suite or _only_suite(text, look), look), _terms(text)
 
 
 def _terms(text: str) -> list[str]:
@@ -134,31 +157,30 @@ def _suites(places: Places) -> list[str]:
     return sorted({*folders, *Store(places.database).suites()})
 
 
-def _only_suite(text: str, places: Places) -> str:
+def _only_suite(text: str, look: _Look) -> str:
     """The suite that is meant where none is named."""
-    names = _suites(places)
+    names = look.suites
     if len(names) == 1:
         return names[0]
     if not names:
-        raise SelectionError.of(f"{text!r} chooses nothing: no results in {places.results}", hint="harness run SUITE")
+        what = f"{text!r} chooses nothing: no results in {look.places.results}"
+        raise SelectionError.of(what, hint="run a suite first: harness run SUITE")
     if "=" in text or any(mark in text for mark in "*?["):
-        why = f"there are {len(names)} suites with results: {', '.join(names[:8])}"
+        why = f"there are {len(names)} suites with results: {', '.join(names[:_MOST_NAMED])}"
         raise SelectionError.of(f"{text!r} may be of several suites", why=why, hint=f"--suite NAME, or NAME:{text}")
     raise SelectionError.of(
-        f"no results of a suite {text!r} in {places.results}",
+        f"no results of a suite {text!r} in {look.places.results}",
         hint=f"{did_you_mean(text, names)}; for a cell write SUITE:{text}",
     )
 
 
-def _of_suite(name: str, places: Places, observer: Observer) -> Source:
-    """A suite by its name, as its run folders are now."""
-    names = _suites(places)
-    if name not in names:
-        hint = did_you_mean(name, [*names, *SOURCES]) if names else "run it first: harness run SUITE"
-        raise SelectionError.of(f"no results of a suite {name!r} in {places.results}", hint=hint)
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, name))
-    results = Store(places.database).results(name)
-    return Source(results=results, margins=_margins_of(results, observer))
+def _of_suite(name: str, look: _Look) -> Source:
+    """A suite by its name."""
+    if name not in look.suites:
+        hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
+        raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
+    results = look.stored(name)
+    return Source(results=results, margins=_margins_of(results, look.observer))
 
 
 def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
@@ -176,11 +198,10 @@ def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margi
     return found.margins if found.name == results.suite else {}
 
 
-def _of_file(file: Path, places: Places, observer: Observer) -> Source:
+def _of_file(file: Path, look: _Look) -> Source:
     """A suite as its file is now: trials that never ran are there too, those of an earlier state are not."""
     plan = pipeline.planned(file, Choice())
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    results = Store(places.database).results(plan.suite.name)
+    results = look.stored(plan.suite.name)
     return Source(results=replace(results, trials=comparing.measured(results, plan)), margins=plan.suite.margins)
 
 
@@ -219,7 +240,7 @@ def _stored(database: Path, shown: Path, rest: str) -> tuple[Source, list[str]]:
 
 def _refuse_the_same(one: Selected, other: Selected) -> None:
     same = same_measurements(one.trials, other.trials)
-    if same and len(same) == min(_measured(one.trials), _measured(other.trials)):
+    if same and len(same) == min(_ended(one.trials), _ended(other.trials)):
         raise SelectionError.of(
             f"{one.label!r} and {other.label!r} choose the same measurements",
             why=f"{len(same)} trials are on both sides, {same[0]} the first of them",
@@ -227,8 +248,8 @@ def _refuse_the_same(one: Selected, other: Selected) -> None:
         )
 
 
-def _measured(trials: Sequence[TrialResult]) -> int:
-    return sum(bool(trial.metrics) for trial in trials)
+def _ended(trials: Sequence[TrialResult]) -> int:
+    return sum(trial.outcome is not None for trial in trials)
 
 
 def _known(metrics: Sequence[str], sides: Sequence[Selected]) -> tuple[str, ...]:
@@ -268,7 +289,7 @@ def _refuse_nothing(found: Comparison) -> None:
         return
     reasons = list(dict.fromkeys(why for cell in found.cells for why in cell.refused.values()))
     if reasons:
-        problems = [Problem(what=f"this cannot be compared: {why}") for why in reasons[:_MOST_REASONS]]
+        problems = [Problem(what=f"this cannot be compared: {why}") for why in reasons[:_MOST_NAMED]]
         raise InputError(problems=problems)
     raise InputError.of(
         "there is nothing to compare",
@@ -278,5 +299,5 @@ def _refuse_nothing(found: Comparison) -> None:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_REASONS])
-    return shown if len(names) <= _MOST_REASONS else f"{shown} and {len(names) - _MOST_REASONS} more"
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

@@ -169,7 +169,10 @@ def _common(said: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
-    yield from dict.fromkeys(said for side in (reference, candidate) for said in made_up(side.results, side.trials))
+    environments = {**reference.results.environments, **candidate.results.environments}
+    backends = (*reference.results.score_backends, *candidate.results.score_backends)
+    around = replace(candidate.results, environments=environments, score_backends=backends)
+    yield from made_up(around, (*reference.trials, *candidate.trials))
     same = same_measurements(reference.trials, candidate.trials)
     if same:
         yield (

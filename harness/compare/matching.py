@@ -31,7 +31,7 @@ class Matched:
 
 def pairs_of(reference: Iterable[TrialResult], candidate: Iterable[TrialResult]) -> Matched:
     """The same cell (by id) on both sides; else cells alike but for the axes on which the sides were chosen; else cells
-    of one name; and where one cell is left on each side, these two.
+    of one name; and where each side is a single cell, these two.
 
     An axis is what the sides were chosen by where each side has one level of it and these differ. What several cells of
     a side have in common joins none of them: which is meant would be a guess.
@@ -45,9 +45,10 @@ def pairs_of(reference: Iterable[TrialResult], candidate: Iterable[TrialResult])
         lambda cell: (cell[0].kind, cell[0].cell_name),
     )
     found: list[Pair] = []
+    single = len(before) == len(after) == 1
     for key in keys:
         _take(found, before, after, key)
-    if len(before) == len(after) == 1:
+    if single and before:
         found.append(Pair(reference=before.pop(), candidate=after.pop()))
     found.sort(key=lambda pair: order[id(pair.reference)])
     return Matched(

@@ -19,19 +19,23 @@ def chosen(
     suite: str,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
+    suites: Sequence[str] = (),
 ) -> tuple[TrialResult, ...]:
     """The trials that the terms choose (all where there are none), less those that `only` and `skip` leave out.
 
     A term with `=` is a condition on an axis, `method` or `seed`: those of one axis are alternatives, and of each axis
     one must hold; a level may be a glob. Any other term is a glob of names or ids of trials or cells, and one of these
-    must match.
+    must match. `suites` are names that a term may have been meant to be.
 
     Raises:
         SelectionError: a term chooses nothing, with the nearest names; or no trial is left.
     """
     conditions, globs = _read(terms)
     axes = _axes(trials)
-    problems = [*_wrong_conditions(conditions, axes, suite), *_wrong_globs((*globs, *only, *skip), trials, suite)]
+    problems = [
+        *_wrong_conditions(conditions, axes, suite),
+        *_wrong_globs((*globs, *only, *skip), trials, suite, suites),
+    ]
     if problems:
         raise SelectionError(problems=problems)
     found = [
@@ -102,8 +106,10 @@ def _wrong_conditions(
                 )
 
 
-def _wrong_globs(globs: Iterable[str], trials: Sequence[TrialResult], suite: str) -> Iterable[Problem]:
-    names = {name for trial in trials for name in (trial.name, trial.cell_name)}
+def _wrong_globs(
+    globs: Iterable[str], trials: Sequence[TrialResult], suite: str, suites: Sequence[str]
+) -> Iterable[Problem]:
+    names = {name for trial in trials for name in (trial.name, trial.cell_name)} | set(suites)
     for glob in globs:
         if not any(_named(trial, (glob,)) for trial in trials):
             hint = f"{did_you_mean(glob.strip('*?'), names)}; see `harness list`"
