@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from harness.compare.besides import besides
 from harness.compare.columns import OF_A_METHOD
 from harness.compare.divergence import divergences
-from harness.compare.findings import made_up
+from harness.compare.documents import ByDocuments, by_documents
+from harness.compare.invented import made_up
 from harness.compare.judging import corrected, judge
+from harness.compare.judging.corrections import Correction
 from harness.compare.matching import Pair, pairs_of
+from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
 from harness.records.metrics import Margin, metric
 from harness.records.results import TrialResult
@@ -19,7 +22,6 @@ from harness.records.verdict import CellComparison, Comparison, Divergence, Ruli
 
 _USUAL = ("tokens_per_second", "energy_per_token", "final_loss", "final_eval_loss")
 _BAD = ("oom", "diverged", "timeout", "crashed")
-_MOST_NAMES = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,12 +42,15 @@ def compare(
     metrics: Sequence[str] = (),
     margins: Mapping[str, Margin] | None = None,
     across: bool = False,
+    flips: int | None = 0,
 ) -> Comparison:
-    """The candidate beside the reference, cell by cell; corrected over all that is asked (Benjamini & Hochberg).
+    """The candidate beside the reference, cell by cell; corrected over all that is asked: scores among themselves by
+    Holm, the rest by Benjamini & Hochberg.
 
-    Without `metrics` those that are usually asked about: throughput, memory, loss, energy, scores. With `across`
-    environments may differ; else what ran in others is refused. Metrics that neither more nor less of is better are
-    left out.
+    Scores are judged by their documents where both sides have them, else by seeds. Without `metrics` those that are
+    usually asked about: throughput, memory, loss, energy, scores. With `across` environments may differ; else what ran
+    in others is refused. Metrics that neither more nor less of is better are left out. `flips`: how many documents of
+    each cell and score that were fixed, and that were broken, are listed with their answers; None for all.
     """
     asked = _Asked(
         metrics=tuple(metrics) or usual_metrics(reference.trials, candidate.trials),
@@ -55,7 +60,8 @@ def compare(
         across=across,
     )
     matched = pairs_of(reference.trials, candidate.trials)
-    cells = _corrected([_cell(pair, asked) for pair in matched.pairs])
+    documents = by_documents(matched.pairs, asked.metrics, reference, candidate, margins=asked.margins, listed=flips)
+    cells = _corrected([_cell(pair, asked, told) for pair, told in zip(matched.pairs, documents, strict=True)])
     common = _common([cell.what_else for cell in cells])
     return Comparison(
         reference=reference.label,
@@ -106,32 +112,38 @@ def _unmoved(name: str) -> bool:
     return name.startswith("score.") or name in OF_A_METHOD
 
 
-def _cell(pair: Pair, asked: _Asked) -> CellComparison:
+def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
     one, other = pair.reference[0], pair.candidate[0]
     outcomes = _outcomes(pair.reference), _outcomes(pair.candidate)
-    not_so = refused(pair, asked.metrics, asked.reference, asked.candidate, across=asked.across)
-    judged = {name: _verdict(name, pair, asked) for name in asked.metrics if name not in not_so}
+    not_alike = refused(pair, asked.metrics, asked.reference, asked.candidate, across=asked.across)
+    not_so = {**documents.refused, **not_alike}
+    judged = {name: _verdict(name, pair, asked, documents) for name in asked.metrics if name not in not_so}
     return CellComparison(
         reference=one.cell_name,
         candidate=other.cell_name,
         kind=other.kind,
         levels={axis: level for axis, level in one.levels.items() if other.levels.get(axis) == level},
         verdicts={name: verdict for name, verdict in judged.items() if verdict is not None},
-        refused=not_so,
+        refused={name: not_so[name] for name in asked.metrics if name in not_so},
         outcomes=outcomes,
         ended=_ended(*outcomes),
         what_else=besides(pair, asked.reference.results.environments, asked.candidate.results.environments),
         divergences=_divergences(pair, asked),
+        flips={name: found for name, found in documents.flips.items() if name not in not_so},
     )
 
 
-def _verdict(name: str, pair: Pair, asked: _Asked) -> Verdict | None:
+def _verdict(name: str, pair: Pair, asked: _Asked, documents: ByDocuments) -> Verdict | None:
     """None where neither side has the metric, or there is nothing in it to be judged."""
     runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
     known = metric(name)
     if not any(runs) or known is None or known.better == "none":
         return None
-    return judge(name, *runs, margin=asked.margins.get(name))
+    if name in documents.verdicts:
+        return documents.verdicts[name]
+    verdict = judge(name, *runs, margin=asked.margins.get(name))
+    by_seeds = documents.by_seeds.get(name)
+    return replace(verdict, why="; ".join(filter(None, (verdict.why, by_seeds)))) if by_seeds else verdict
 
 
 def _divergences(pair: Pair, asked: _Asked) -> tuple[Divergence, ...]:
@@ -145,8 +157,20 @@ def _divergences(pair: Pair, asked: _Asked) -> tuple[Divergence, ...]:
 
 
 def _corrected(cells: Sequence[CellComparison]) -> list[CellComparison]:
-    flat = iter(corrected([verdict for cell in cells for verdict in cell.verdicts.values()]))
-    return [replace(cell, verdicts={name: next(flat) for name in cell.verdicts}) for cell in cells]
+    """All scores among themselves, and all other metrics among themselves."""
+    found: list[dict[str, Verdict]] = [dict(cell.verdicts) for cell in cells]
+    families: tuple[tuple[bool, Correction], ...] = ((True, "holm"), (False, "benjamini-hochberg"))
+    for scores, correction in families:
+        places = [
+            (number, name)
+            for number, cell in enumerate(cells)
+            for name in cell.verdicts
+            if name.startswith("score.") == scores
+        ]
+        after = corrected([cells[number].verdicts[name] for number, name in places], correction)
+        for (number, name), verdict in zip(places, after, strict=True):
+            found[number][name] = verdict
+    return [replace(cell, verdicts=verdicts) for cell, verdicts in zip(cells, found, strict=True)]
 
 
 def _outcomes(trials: Sequence[TrialResult]) -> dict[str, int]:
@@ -176,18 +200,13 @@ def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
     same = same_measurements(reference.trials, candidate.trials)
     if same:
         yield (
-            f"The very same measurement is on both sides: {_named(same)}. "
+            f"The very same measurement is on both sides: {named(same, 0)}. "
             "Beside itself a trial shows no change, whatever has changed since."
         )
     for label, side in (("reference", reference), ("candidate", candidate)):
         disturbed = [trial.name for trial in side.trials if trial.outcome == "ok" and trial.disturbed]
         if disturbed:
             yield (
-                f"Left out as disturbed, of the {label}: {_named(disturbed)} "
+                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} "
                 "(not their losses and scores); harness run with --retry disturbed measures again."
             )
-
-
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
