@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    compare,
     data,
     doctor,
     env,
@@ -69,6 +70,7 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
