@@ -5,7 +5,7 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +69,14 @@ class Finished:
         return [trial for trial, outcome in self.counting.items() if outcome.disturbed]
 
 
-def planned(file: Path, choice: Choice) -> Plan:
+More = Callable[[Plan, "execute.Session"], tuple[Plan, score.ScoreReport | None]]
+"""Trains and scores what a finished plan still lacks: the plan with it, and what was scored."""
+
+
+def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
     """The plan of a suite file: read, checked, expanded, and narrowed to the chosen trials.
+
+    With `places` the replicates that a run added there are part of it, where the suite leaves their number open.
 
     Raises:
         SuiteError: everything that is wrong with the file, the combinations it comes to, and the files it names.
@@ -85,7 +91,11 @@ def planned(file: Path, choice: Choice) -> Plan:
         found += [*attempt.problems, *planning.unready(reading.suite, attempt.cells)]
     if attempt.plan is None or found:
         raise SuiteError(problems=in_order(found, file))
-    return planning.select(attempt.plan, choice.only, choice.skip)
+    plan = attempt.plan
+    if places is not None:
+        here = suite_folder(places.results, plan.suite.name)
+        plan = planning.grown(plan, lambda trial: RunFolder(here / trial).spec_file.exists())
+    return planning.select(plan, choice.only, choice.skip)
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
@@ -102,11 +112,19 @@ def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]
 
 
 def run(
-    file: Path, choice: Choice, places: Places, *, engine: execute.Engine, observer: Observer, scoring: bool = True
+    file: Path,
+    choice: Choice,
+    places: Places,
+    *,
+    engine: execute.Engine,
+    observer: Observer,
+    scoring: bool = True,
+    more: More | None = None,
 ) -> Finished:
     """Trains what is not finished, scores it, and reports on the whole suite, chosen trials and others alike.
 
-    The suite is held from the first trial to the report. What else may be raised: see `execute.execute`.
+    The suite is held from the first trial to the report. `more` is called before the report, for what the plan turns
+    out to lack. What else may be raised: see `execute.execute`.
 
     Raises:
         HeldError: another process runs or scores this suite; nothing was done.
@@ -115,12 +133,17 @@ def run(
     """
     from harness import execute
 
-    whole = planned(file, Choice())
+    whole = planned(file, Choice(), None if choice.force else places)
     plan = planning.select(whole, choice.only, choice.skip)
     with execute.session(places.results, plan.suite.name) as session:
         outcomes, scores = carry_out(
             plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring
         )
+        if more is not None:
+            plan, added = more(plan, session)
+            outcomes = {**states(plan, places), **outcomes}
+            scores = scores.and_(added) if scores and added else scores
+            whole = planned(file, Choice(), places)
         session.check()
         session.doing("writing the report")
         answer, rendered = report_plan(whole, places, observer)
@@ -190,7 +213,7 @@ def score_suite(
     from harness import execute
     from harness.store import Ingesting, Store
 
-    plan = planned(file, choice)
+    plan = planned(file, choice, places)
     if plan.suite.score is None:
         return None
     wanted = plan.suite.score.model_copy(update=dict(asked or {}))

@@ -8,15 +8,19 @@ suite whose replicates depend on how sure it is. The loop itself knows neither s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from harness import execute, pipeline
 from harness import plan as planning
 from harness.records.plan import Plan
 from harness.records.progress import Observer
-from harness.records.run_folder import RunFolder, suite_folder
+from harness.records.run_folder import RunFolder, run_folders, suite_folder
+from harness.score import ScoreReport
 
 Undecided = Callable[[Plan], Collection[str]]
 """The ids of the cells that need another replicate, given the plan with all replicates so far, which have run."""
@@ -67,11 +71,12 @@ def training(
     engine: execute.Engine,
     observer: Observer,
     scoring: bool = True,
+    scored: Callable[[ScoreReport], None] = lambda report: None,
 ) -> Train:
     """Trains, scores and stores what is added to `plan`, by an engine that stays warm: whoever made it closes it.
 
-    A replicate that ran before its cell's own trials (of an earlier night, whose trials ran anew since) runs again.
-    Raises what `pipeline.carry_out` does.
+    `scored` is told what each round scored. A replicate that ran before its cell's own trials (of an earlier night,
+    whose trials ran anew since) runs again. Raises what `pipeline.carry_out` does.
     """
     from harness.store import Ingesting, Store
 
@@ -80,7 +85,11 @@ def training(
     here = suite_folder(places.results, plan.suite.name)
 
     def carry_out(chosen: Plan, choice: pipeline.Choice) -> None:
-        pipeline.carry_out(chosen, choice, places, session=session, engine=kept, observer=observer, scoring=scoring)
+        _, report = pipeline.carry_out(
+            chosen, choice, places, session=session, engine=kept, observer=observer, scoring=scoring
+        )
+        if report is not None:
+            scored(report)
 
     def train(more: Plan) -> None:
         old = _of_earlier(more, own, {trial.id: RunFolder(here / trial.id) for trial in more.trials})
@@ -91,6 +100,66 @@ def training(
         Ingesting(Store(places.database), observer).now(*(RunFolder(here / trial.id) for trial in more.trials))
 
     return train
+
+
+def run(
+    file: Path,
+    choice: pipeline.Choice,
+    places: pipeline.Places,
+    *,
+    engine: execute.Engine,
+    observer: Observer,
+    scoring: bool = True,
+) -> pipeline.Finished:
+    """`pipeline.run`, and before its report as many more replicates as the suite's `replicates.until` takes.
+
+    Cells of which not all seeds were chosen get none: what they lack is their own.
+    """
+    chosen = pipeline.planned(file, choice)
+    if chosen.suite.replicates.until is None:
+        return pipeline.run(file, choice, places, engine=engine, observer=observer, scoring=scoring)
+
+    def more(plan: Plan, session: execute.Session) -> tuple[Plan, ScoreReport | None]:
+        reports: list[ScoreReport] = []
+        train = training(
+            plan, places, session=session, engine=engine, observer=observer, scoring=scoring, scored=reports.append
+        )
+        whole = {cell.id for cell in plan.cells if _has_all_seeds(plan, cell.id)}
+        ask = functools.partial(_not_known_well_enough, places=places, observer=observer, cells=whole)
+        done = until(plan, ask, most=plan.suite.replicates.most, train=train)
+        _tell(done, observer)
+        return done.plan, functools.reduce(ScoreReport.and_, reports) if reports else None
+
+    with closing(engine):
+        return pipeline.run(
+            file, choice, places, engine=execute.Kept(engine), observer=observer, scoring=scoring, more=more
+        )
+
+
+def _has_all_seeds(plan: Plan, cell: str) -> bool:
+    return set(plan.suite.replicates.seeds) <= set(planning.seeds_of(plan, cell))
+
+
+def _not_known_well_enough(
+    plan: Plan, *, places: pipeline.Places, observer: Observer, cells: Collection[str]
+) -> Collection[str]:
+    """Ids of cells that may have more replicates, and need them."""
+    from harness.compare import undecided
+    from harness.store import Ingesting, Store
+
+    replicates = plan.suite.replicates
+    assert replicates.until is not None
+    store = Store(places.database)
+    Ingesting(store, observer).now(*run_folders(places.results, plan.suite.name))
+    open_ = undecided(store.results(plan.suite.name), plan, replicates.until)
+    return [cell for cell in open_ if cell in cells and len(planning.seeds_of(plan, cell)) < replicates.most]
+
+
+def _tell(done: Replicated, observer: Observer) -> None:
+    if done.added:
+        names = {cell.id: cell.name for cell in done.plan.cells}
+        told = ", ".join(f"{names[cell]} {len(seeds)}" for cell, seeds in done.added.items())
+        observer.message(f"replicates added until the figures were known well enough: {told}")
 
 
 def _of_earlier(more: Plan, own: Collection[str], folders: Mapping[str, RunFolder]) -> set[str]:

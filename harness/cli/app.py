@@ -9,6 +9,7 @@ import typer
 from harness.cli import (
     baseline,
     check,
+    compare,
     data,
     doctor,
     env,
@@ -73,6 +74,7 @@ app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")

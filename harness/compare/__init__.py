@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from harness.compare.answer import answer
 from harness.compare.comparison import compare
+from harness.compare.precision import undecided
+from harness.compare.summary import measured
 
-__all__ = ["answer", "compare"]
+__all__ = ["answer", "compare", "measured", "undecided"]

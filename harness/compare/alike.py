@@ -102,13 +102,16 @@ def unlike_cells(
     return tuple(name for found in unlike_columns(columns, both, scores) if found.grave for name in found.metrics)
 
 
-def differences(made: Sequence[tuple[Named, TaskScore]]) -> tuple[str, bool] | None:
+def differences(made: Sequence[tuple[Named, TaskScore]], *, across: bool = False) -> tuple[str, bool] | None:
     """What differs between scores of one task, in words, and whether it is grave; None where they were made alike.
 
-    What one aspect explains is not told twice: another backend has other versions.
+    What one aspect explains is not told twice: another backend has other versions. With `across` other environments
+    and versions are no difference: they are what is compared.
     """
     scores = [score for _, score in made]
     aspects = {**_ASPECTS, "flags": _flags(scores), "versions": _versions(scores)}
+    if across:
+        aspects = {name: aspect for name, aspect in aspects.items() if name not in ("versions", "environment")}
     told = {name: said for name, aspect in aspects.items() if (said := _values(made, aspect))}
     if "backend" in told:
         for follows in ("versions", "environment"):

@@ -7,9 +7,10 @@ from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
 from harness.compare.differences import alongside
-from harness.compare.findings import findings_of, made_up, made_up_devices
+from harness.compare.findings import findings_of
 from harness.compare.headline import headline_of
 from harness.compare.health import health_of
+from harness.compare.invented import made_up, made_up_devices
 from harness.compare.memory import out_of_memory, predictions
 from harness.compare.quality import quality_of, unlike_steps
 from harness.compare.scoring import scoring_of

@@ -171,7 +171,7 @@ def _neighbours(cells: Sequence[TrialResult]) -> Iterator[tuple[TrialResult, Tri
 
 def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Iterator[str]:
     axis, one, other = change
-    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if _worth_saying(entry)]
+    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if worth_saying(entry)]
     if moved:
         yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
     inert = _common([case.inert for case in cases])
@@ -179,7 +179,8 @@ def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Itera
         yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
 
 
-def _worth_saying(entry: Difference) -> bool:
+def worth_saying(entry: Difference) -> bool:
+    """Whether a sentence should name it: counts of parameters move with nearly every lever."""
     return entry.name.partition(".")[0] not in _FOLLOWS
 
 
@@ -276,14 +277,17 @@ def _is_under(name: str, roots: Iterable[str]) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0, true is not 1; nothing is as good as an empty mapping or list."""
+    """Equality of JSON values; nothing is as good as an empty mapping or list."""
+    return _equal(one, other) or (_is_empty(one) and _is_empty(other))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """1 is 1.0 and true is not 1, at any depth; Python's own equality takes true for 1."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(_same(one.get(name), other.get(name)) for name in {*one, *other})
-    if isinstance(one, bool) != isinstance(other, bool):
-        return False
-    return bool(one == other or (_is_empty(one) and _is_empty(other)))
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _is_empty(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from harness.plan.estimates import estimate, estimates
 from harness.plan.expand import Attempt, attempt, expand
 from harness.plan.identity import trial_id
-from harness.plan.more import next_seed, seeds_of, with_more, with_next
+from harness.plan.more import grown, next_seed, seeds_of, with_more, with_next
 from harness.plan.places import place_of
 from harness.plan.selection import select
 from harness.plan.spec import spec_of
@@ -18,6 +18,7 @@ __all__ = [
     "estimate",
     "estimates",
     "expand",
+    "grown",
     "next_seed",
     "place_of",
     "rows",

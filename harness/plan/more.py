@@ -5,7 +5,7 @@ A trial's id is a hash of its cell and its seed, so a replicate that was added b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from harness.plan.identity import trial_id
@@ -32,6 +32,19 @@ def with_next(plan: Plan, cells: Collection[str], count: int = 1) -> Plan:
     """
     for _ in range(count):
         plan = _with(plan, [_trial(plan, cell, next_seed(plan, cell.id)) for cell in _chosen(plan, cells)])
+    return plan
+
+
+def grown(plan: Plan, exists: Callable[[str], bool]) -> Plan:
+    """The plan with the replicates that an earlier run added, where its suite asks for as many as it takes.
+
+    `exists` tells by id whether there is a run folder. Those of a cell end at the first that there is not.
+    """
+    cells = {cell.id for cell in plan.cells if cell.kind == "cell"}
+    while cells and plan.suite.replicates.until is not None:
+        cells = {cell for cell in cells if len(seeds_of(plan, cell)) < plan.suite.replicates.most}
+        cells = {cell for cell in cells if exists(trial_id(cell, next_seed(plan, cell)))}
+        plan = with_next(plan, cells)
     return plan
 
 

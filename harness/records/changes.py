@@ -1,76 +1,128 @@
-"""A verdict's change as people read it: by how much, its interval, and how small a change could have been seen."""
+"""Changes between two sides as people read them: `−10.2% [−11.0, −9.4]`, `2.31× [2.28, 2.34]`, `+2.7 pt [1.2, 4.1]`.
+
+The same on the terminal and in reports. Points (pt) are of a hundred, for scores and shares between 0 and 1.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from harness.records.figures import Scale, decimals, number, said
+from harness.records.figures import Scale, decimals, number, scale
 from harness.records.metrics import metric
 from harness.records.verdict import Effect, Verdict
 
+_IN_PERCENT = (0.5, 2.0)
+"""Ratios between these are told as a change in per cent, the others as times."""
 _PLAIN = Scale(unit="")
-_AS_FACTOR = 2.0
-"""Ratios from here on (and below its inverse) are said as factors: 2.35× rather than +135%."""
+NONE = "–"
 
 
-def change(name: str, effect: Effect) -> str:
-    """`−10.2%`, `2.35×`, `+1.2 points` of a score, `+0.031` of a loss."""
-    if effect.kind == "ratio":
-        return _ratio(effect.value, factor=_is_factor(effect.value))
-    return _difference(name, effect.value, unit=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Form:
+    """How an effect is written: `factor` × (value − `less`), with `unit` after it."""
+
+    factor: float
+    less: float
+    unit: str
+    places: int
+    signed: bool
 
 
-def interval(name: str, effect: Effect) -> str:
-    """`−11.0 … −9.4%`: the 95% interval in the unit of the change."""
-    low, high = effect.low, effect.high
-    if effect.kind == "ratio":
-        factor = _is_factor(effect.value)
-        ends = [_ratio(value, factor=factor) for value in (low, high)]
-        return f"{ends[0].rstrip('%×')} … {ends[1]}"
-    return f"{_difference(name, low, unit=False)} … {_difference(name, high, unit=False)}"
-
-
-def detectable(verdict: Verdict) -> str | None:
-    """The smallest change that so many runs would most likely have shown; None where there is no test."""
-    if verdict.detectable is None or verdict.effect is None:
-        return None
-    if verdict.effect.kind == "ratio":
-        return f"{number(100 * verdict.detectable, _PLAIN, places=_places(100 * verdict.detectable))}%"
-    return _difference(verdict.metric, verdict.detectable, unit=False).lstrip("+")
-
-
-def runs(verdict: Verdict) -> str:
-    """`5/5`: runs of the baseline and of the trials; `5 pairs` where seeds were paired."""
+def change_said(verdict: Verdict) -> str:
+    """The change with its 95% interval (the range of what was seen, where there is no test); a dash without one."""
     effect = verdict.effect
     if effect is None:
-        return "/".join(str(len(side)) for side in verdict.values)
-    return f"{effect.pairs} pairs" if effect.pairs is not None else f"{effect.n[0]}/{effect.n[1]}"
+        return NONE
+    form = _form(verdict.metric, effect)
+    value = _said(effect.value, form, sign=form.signed) + form.unit
+    if effect.low == effect.high:
+        return value
+    return f"{value} [{_said(effect.low, form)}, {_said(effect.high, form)}]"
 
 
-def _is_factor(ratio: float) -> bool:
-    return ratio >= _AS_FACTOR or ratio <= 1 / _AS_FACTOR
+def detectable_said(verdict: Verdict) -> str:
+    """The smallest change that would be found, as the change is written, without sign; a dash without a test."""
+    if verdict.effect is None or verdict.detectable is None:
+        return NONE
+    return _amount(verdict.metric, verdict.effect, verdict.detectable)
 
 
-def _ratio(ratio: float, *, factor: bool) -> str:
-    if factor:
-        return f"{number(ratio, _PLAIN, places=max(2, decimals(ratio)) if ratio < 10 else 1)}×"
-    share = 100 * (ratio - 1)
-    return f"{_signed(share, number(share, _PLAIN, places=_places(share)))}%"
+def margin_said(verdict: Verdict) -> str:
+    """The margin of the verdict, likewise."""
+    if verdict.effect is None or verdict.margin is None:
+        return NONE
+    return _amount(verdict.metric, verdict.effect, verdict.margin)
 
 
-def _places(percent: float) -> int:
-    return 0 if abs(percent) >= 100 else 1 if abs(percent) >= 1 else 2
+def n_said(verdict: Verdict) -> str:
+    """`5` where both sides have as many counted runs, else `5|4`: the reference's, the candidate's."""
+    before, after = (len(side) for side in verdict.values)
+    if verdict.effect is not None:
+        before, after = verdict.effect.n
+    return str(before) if before == after else f"{before}|{after}"
 
 
-def _difference(name: str, value: float, *, unit: bool) -> str:
+def figures_of(verdict: Verdict) -> tuple[float | None, float | None]:
+    """The two sides' own figures, in the metric's unit; None for one without any."""
+    effect = verdict.effect
+    if effect is not None:
+        after = effect.reference * effect.value if effect.kind == "ratio" else effect.reference + effect.value
+        return effect.reference, after
+    before, after_ = (_mean(side) for side in verdict.values)
+    return before, after_
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _amount(name: str, effect: Effect, amount: float) -> str:
+    if effect.kind == "ratio":
+        return f"{_plain(100 * amount)}%"
+    form = _form(name, effect)
+    return f"{_plain(form.factor * amount)}{form.unit}"
+
+
+def _plain(value: float) -> str:
+    """Two digits below 1, else one decimal, none from 100 on."""
+    places = decimals(value) - 1 if abs(value) < 1 else 1 if abs(value) < 100 else 0
+    return number(value, _PLAIN, places=max(1, places) if value else 0)
+
+
+def _form(name: str, effect: Effect) -> _Form:
+    if effect.kind == "ratio":
+        if _IN_PERCENT[0] < effect.value < _IN_PERCENT[1]:
+            return _Form(factor=100, less=1, unit="%", places=_places(100 * _width(effect), 2), signed=True)
+        return _Form(factor=1, less=0, unit="×", places=decimals(effect.value) or 1, signed=False)
+    how = scale(name, abs(effect.reference) + abs(effect.value))
+    if _in_points(name, effect):
+        return _Form(factor=100, less=0, unit=" pt", places=_places(100 * _width(effect), 2), signed=True)
+    width = max(_width(effect), abs(effect.value) / 100) / how.divisor
+    unit = f" {how.unit}" if how.unit else ""
+    return _Form(factor=1 / how.divisor, less=0, unit=unit, places=_places(width), signed=True)
+
+
+def _in_points(name: str, effect: Effect) -> bool:
     known = metric(name)
-    if known is not None and known.unit == "score":
-        text = _signed(value, number(100 * value, _PLAIN, places=1))
-        return f"{text} points" if unit else text
-    if unit or (known is not None and known.unit == "bytes"):
-        return _signed(value, said(name, value))
-    return _signed(value, number(value, _PLAIN))
+    largest = max(abs(effect.reference), abs(effect.reference + effect.value))
+    return known is not None and known.unit in ("score", "ratio") and largest <= 1
 
 
-def _signed(value: float, text: str) -> str:
-    return f"+{text}" if value > 0 and not math.isnan(value) and any(digit in text for digit in "123456789∞") else text
+def _width(effect: Effect) -> float:
+    return effect.high - effect.low
+
+
+def _places(width: float, most: int = 4) -> int:
+    """Decimals that show an interval of this width: two digits of it, one decimal at least."""
+    if not math.isfinite(width) or width <= 0:
+        return 1
+    return min(most, max(1, 1 - math.floor(math.log10(width))))
+
+
+def _said(value: float, form: _Form, *, sign: bool = False) -> str:
+    if not math.isfinite(value):
+        return number(value, _PLAIN)
+    text = number(form.factor * (value - form.less), _PLAIN, places=form.places)
+    return f"+{text}" if sign and not text.startswith("−") and any(digit in text for digit in "123456789") else text

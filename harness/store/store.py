@@ -15,6 +15,7 @@ from harness.store import answers
 from harness.store.connection import Older, Unusable, opened, read_everything
 from harness.store.ingested import Ingested
 from harness.store.reading import Known, Reading, known_of
+from harness.store.single_documents import SingleDocuments
 from harness.store.table import Table
 from harness.store.writing import write
 
@@ -118,6 +119,10 @@ class Store:
         """
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             return answers.figures(connection, suite)
+
+    def documents(self, suite: str) -> SingleDocuments:
+        """What it knows of single documents of a suite's scores, to be asked task by task."""
+        return SingleDocuments(self.path, suite, self.patience_s)
 
     def suites(self) -> list[str]:
         """Names of the suites it holds, sorted; none where there is no database yet.

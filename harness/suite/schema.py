@@ -71,6 +71,7 @@ def _sections() -> Schema:
         "baseline": _ref("selector"),
         "environments": {"type": "object", "additionalProperties": _ref("environment")},
         "decide": _ref("decide"),
+        "margins": _ref("margins"),
     }
     return {name: {**forms[name], "description": text} for name, text in said.items()}
 
@@ -100,6 +101,7 @@ def _definitions(known: Catalog) -> Schema:
         "score": _plain(nouns.Score),
         "environment": _environment(),
         "decide": _decide(),
+        "margins": _margins(),
     }
 
 
@@ -327,10 +329,25 @@ def _selectable(paths: Schema) -> Schema:
 
 def _decide() -> Schema:
     schema = _plain(nouns.Decide)
-    metric: Schema = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}
+    metric = _metric(METRICS)
     for goal in ("maximise", "minimise"):
         schema["properties"][goal] = {**metric, "description": nouns.Decide.model_fields[goal].description}
     schema["properties"]["keep"]["propertyNames"] = metric
     schema["properties"]["keep"]["additionalProperties"] = {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*\S"}
     schema["oneOf"] = [{"required": ["maximise"]}, {"required": ["minimise"]}]
     return schema
+
+
+def _margins() -> Schema:
+    return {
+        "type": "object",
+        "propertyNames": _metric(name for name, known in METRICS.items() if known.better != "none"),
+        "additionalProperties": {
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*[\d.]"}],
+            "examples": ["3%", 0.02, "2% + 64MiB"],
+        },
+    }
+
+
+def _metric(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}

@@ -26,6 +26,7 @@ COMMANDS = (
     "show",
     "score",
     "report",
+    "compare",
     "query",
     "data show",
     "store rebuild",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,9 +13,11 @@ import pytest
 
 from harness import execute, pipeline, replicating
 from harness import plan as planning
+from harness.compare import undecided
 from harness.execute import DebugEngine
 from harness.records.plan import Plan
 from harness.records.progress import Silent
+from harness.records.suite import Until
 from tests.unit.compare import made
 
 SUITE = """\
@@ -116,3 +119,68 @@ def test_what_was_added_is_stored_found_again_and_run_anew_with_a_later_night(tm
         *("sft-a-s0", "sft-a-s1"),
         *("sft-b-s0", "sft-b-s1", "sft-b-s2"),
     ]
+
+
+def _open(until: str) -> str:
+    """The suite with an open number of replicates, each long enough to have a throughput."""
+    return SUITE.replace("{seeds: [0, 1]}", until).replace("max_steps: 4", "max_steps: 12")
+
+
+def _run(file: Path, places: pipeline.Places, *, only: tuple[str, ...] = (), force: bool = False) -> list[str]:
+    """What a run of the suite started."""
+    engine = DebugEngine()
+    choice = pipeline.Choice(only=only, force=force)
+    finished = replicating.run(file, choice, places, engine=engine, observer=Silent())
+    assert finished.report.exists()
+    assert set(finished.outcomes) == {trial.id for trial in finished.plan.trials}
+    return engine.started
+
+
+def test_a_suite_gets_replicates_until_its_figure_is_known_well_enough(tmp_path: Path) -> None:
+    file = tmp_path / "more.yaml"
+    until = "{until: {metric: tokens_per_second, ci: 4%}, max: 5}"
+    file.write_text(_open(until), encoding="utf-8")
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+
+    started = _run(file, places)
+
+    plan = pipeline.planned(file, pipeline.Choice(), places)
+    counts = {cell.name: len(planning.seeds_of(plan, cell.id)) for cell in plan.cells}
+    assert max(counts.values()) > 2  # the debug engine scatters by 10%
+    assert max(counts.values()) <= 5
+    assert len(started) == sum(counts.values())
+    assert started[:4] == ["sft-a-s0", "sft-b-s0", "sft-a-s1", "sft-b-s1"]
+    assert _run(file, places) == []  # what was added is found again, and no more is asked for
+    from harness.store import Store
+
+    open_ = undecided(Store(places.database).results("more"), plan, _until(plan))
+    assert {cell.name for cell in plan.cells if cell.id in open_} == {
+        cell for cell, count in counts.items() if count == 5 and _missed(places, cell)
+    }
+
+
+def _until(plan: Plan) -> Until:
+    assert plan.suite.replicates.until is not None
+    return plan.suite.replicates.until
+
+
+def _missed(places: pipeline.Places, cell: str) -> bool:
+    """Whether the report says that the cell's figure is not known as well as was asked."""
+    report = (places.reports / "more" / "report.md").read_text(encoding="utf-8")
+    return re.search(rf"tokens/s of {cell} is known to ±.*%\) was asked for", report) is not None
+
+
+def test_figures_that_no_number_of_runs_tells_well_enough_are_said_to_be_so(tmp_path: Path) -> None:
+    file = tmp_path / "more.yaml"
+    until = "{until: {metric: tokens_per_second, ci: 0.001%}, max: 3}"
+    file.write_text(_open(until), encoding="utf-8")
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+
+    assert _run(file, places, only=("sft-a-s0",)) == ["sft-a-s0"]  # its own seeds are not all chosen
+    assert _run(file, places, only=("sft-a-*",)) == ["sft-a-s1", "sft-a-s2"]
+    assert not _missed(places, "sft-b")
+    assert _run(file, places) == ["sft-b-s0", "sft-b-s1", "sft-b-s2"]
+    report = (places.reports / "more" / "report.md").read_text(encoding="utf-8")
+    assert "tokens/s of sft-a is known to ±" in report
+    again = _run(file, places, force=True)
+    assert sorted(again) == sorted(f"sft-{cell}-s{seed}" for cell in "ab" for seed in range(3))
