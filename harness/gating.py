@@ -5,7 +5,7 @@ It stands beside `fitting`, above `replicating` and `pipeline`. Here is also how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.compare.gate import gate, suspicious
-from harness.compare.sides import named, sides_of
+from harness.compare.naming import named
+from harness.compare.sides import sides_of
 from harness.compare.summary import measured
 from harness.errors import InputError, Problem, SelectionError, did_you_mean
 from harness.records.baseline import Baseline
+from harness.records.document_scores import DocumentProvider
 from harness.records.gate import Gate, Rules
-from harness.records.metrics import METRICS, metric
+from harness.records.metrics import METRICS, Margin, metric
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
-from harness.records.results import SuiteResults, TaskScore, TrialResult
+from harness.records.results import SuiteResults, TrialResult
 from harness.records.run_folder import run_folders
 from harness.store import Baselines, Ingesting, Store
 from harness.store.baselines import Kept
@@ -52,6 +54,21 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What is known of a suite: its plan, where its file was looked at, and its results in the store."""
+
+    plan: Plan | None
+    results: SuiteResults
+    documents: DocumentProvider
+    margins: Mapping[str, Margin]
+
+    @property
+    def trials(self) -> Sequence[TrialResult]:
+        """Those of the plan, or all that are stored."""
+        return measured(self.results, self.plan) if self.plan is not None else self.results.trials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Saved:
     """A baseline that was just saved, and sentences that its owner should know."""
 
@@ -71,19 +88,25 @@ def save(name: str, suite: str, choice: Choice, places: Places, observer: Observ
         InputError: nothing of it has ended, the name is taken or cannot be one; or the suite file is wrong.
         StoreError: the store cannot be used.
     """
-    plan, results = _looked_up(suite, places, observer)
-    trials = _chosen(_trials(plan, results), choice)
-    ended = tuple(trial for trial in trials if trial.outcome not in _SAID_NOTHING)
+    found = _looked_up(suite, places, observer)
+    whole = replace(Store(places.database).results(found.results.suite), trials=tuple(_chosen(found.trials, choice)))
+    ended = tuple(trial for trial in whole.trials if trial.outcome not in _SAID_NOTHING)
     if not ended:
-        what = f"no trial of suite {results.suite!r} has ended in {places.results}"
+        what = f"no trial of suite {whole.suite!r} has ended in {places.results}"
         raise InputError.of(what, why="a baseline is made of results", hint="run it first: harness run SUITE")
-    kept = shelf(places).save(name, replace(results, trials=ended, scores=_of(results.scores, ended)), replace=replace_)
-    return Saved(kept=kept, findings=_weak(ended, len(trials)))
+    kept = shelf(places).save(name, _only(whole, ended), found.documents, replace=replace_)
+    return Saved(kept=kept, findings=_weak(ended, len(whole.trials)))
 
 
-def _of(scores: Sequence[TaskScore], trials: Sequence[TrialResult]) -> tuple[TaskScore, ...]:
+def _only(results: SuiteResults, trials: tuple[TrialResult, ...]) -> SuiteResults:
+    """What is known of these trials."""
     known = {trial.trial_id for trial in trials}
-    return tuple(score for score in scores if score.trial_id in known)
+    return replace(
+        results,
+        trials=trials,
+        scores=tuple(score for score in results.scores if score.trial_id in known),
+        curves=tuple(curve for curve in results.curves if curve.trial_id in known),
+    )
 
 
 def check(asked: Asked, places: Places, *, engine: Callable[[], execute.Engine], observer: Observer) -> Gate:
@@ -99,26 +122,24 @@ def check(asked: Asked, places: Places, *, engine: Callable[[], execute.Engine],
         Interrupted: the user stopped the replicates; what has run is kept, and the same command goes on.
     """
     baseline = shelf(places).load(asked.baseline, curves=False)
-    plan, results = _looked_up(asked.suite or baseline.results.suite, places, observer, own=asked.suite is None)
-    known = _metrics(asked.metrics, (*baseline.results.trials, *results.trials))
-    asked = replace(asked, metrics=known)
+    found = _looked_up(asked.suite or baseline.results.suite, places, observer, own=asked.suite is None)
+    asked = replace(asked, metrics=_metrics(asked.metrics, (*baseline.results.trials, *found.results.trials)))
     if not asked.confirm:
-        return _gate(asked, baseline, _chosen(_trials(plan, results), asked.choice), results)
-    if plan is None:
-        what = f"--confirm needs the file of suite {results.suite!r}, to train more of it"
+        return _gate(asked, baseline, _chosen(found.trials, asked.choice), found)
+    if found.plan is None:
+        what = f"--confirm needs the file of suite {found.results.suite!r}, to train more of it"
         raise InputError.of(what, hint="name it: harness check --baseline NAME suite.yaml")
-    return _confirmed(asked, baseline, plan, places, engine=engine(), observer=observer)
+    return _confirmed(asked, baseline, found, places, engine=engine(), observer=observer)
 
 
-def _looked_up(
-    suite: str, places: Places, observer: Observer, *, own: bool = False
-) -> tuple[Plan | None, SuiteResults]:
-    """The plan of a suite file, or of the file a stored suite was made from where that is still there; its results.
+def _looked_up(suite: str, places: Places, observer: Observer, *, own: bool = False) -> _Found:
+    """What is known of a suite, by its file or its name.
 
-    Of a name that is given only what is stored is looked at.
+    Of a name that was given all that is stored counts. Without one (`own`) it is that of the baseline, and its file is
+    looked at where it is still there.
     """
     store = Store(places.database)
-    plan = _planned(Path(suite)) if _is_file(suite) else None
+    plan = _planned(Path(suite), places) if _is_file(suite) else None
     name = plan.suite.name if plan else suite
     folders = run_folders(places.results, name)
     if folders:
@@ -129,22 +150,26 @@ def _looked_up(
         hint = did_you_mean(name, known) if known else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {places.results}", hint=hint)
     if own and plan is None and results.suite_file and Path(results.suite_file).is_file():
-        plan = _planned(Path(results.suite_file))
-    return plan, results
+        plan = _planned(Path(results.suite_file), places)
+    return _Found(
+        plan=plan, results=results, documents=store.documents(name), margins=_margins(plan, results, observer)
+    )
 
 
-def _planned(file: Path) -> Plan:
+def _margins(plan: Plan | None, results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
     from harness import pipeline
 
-    return pipeline.planned(file, Choice())
+    return plan.suite.margins if plan is not None else pipeline.margins_of(results, observer)
+
+
+def _planned(file: Path, places: Places) -> Plan:
+    from harness import pipeline
+
+    return pipeline.planned(file, Choice(), places)
 
 
 def _is_file(suite: str) -> bool:
     return suite.endswith(_SUFFIXES) or "/" in suite
-
-
-def _trials(plan: Plan | None, results: SuiteResults) -> Sequence[TrialResult]:
-    return measured(results, plan) if plan is not None else results.trials
 
 
 def _chosen(trials: Sequence[TrialResult], choice: Choice) -> list[TrialResult]:
@@ -202,16 +227,16 @@ def _metrics(asked: Sequence[str], trials: Sequence[TrialResult]) -> tuple[str, 
     return tuple(dict.fromkeys(asked))
 
 
-def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], results: SuiteResults) -> Gate:
+def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], found: _Found) -> Gate:
     kept = _narrowed(baseline.results.trials, asked.choice)
-    sides = sides_of(baseline, kept, results, trials, across=asked.across)
-    return gate(sides, asked.rules, metrics=asked.metrics)
+    sides = sides_of(baseline, kept, found.results, trials, across=asked.across)
+    return gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
 
 
 def _confirmed(
     asked: Asked,
     baseline: Baseline,
-    plan: Plan,
+    found: _Found,
     places: Places,
     *,
     engine: execute.Engine,
@@ -223,6 +248,8 @@ def _confirmed(
     """
     from harness import execute, replicating
 
+    plan = found.plan
+    assert plan is not None
     store, known = Store(places.database), {trial.id for trial in plan.trials}
     matrix = {cell.id for cell in plan.cells if cell.kind == "cell"}
     looks: list[Gate] = []
@@ -233,10 +260,10 @@ def _confirmed(
         cells = {trial.cell_id for trial in trials}
         more = tuple(trial for trial in now.trials if trial.id not in known and trial.cell.id in cells)
         trials += measured(results, replace(now, trials=more))
-        looks.append(_gate(asked, baseline, trials, results))
+        looks.append(_gate(asked, baseline, trials, replace(found, results=results)))
         return suspicious(looks[-1], looks[-2] if len(looks) > 1 else None) & matrix
 
-    done = {trial.trial_id for trial in store.figures(plan.suite.name).trials if trial.outcome not in _SAID_NOTHING}
+    done = {trial.trial_id for trial in found.results.trials if trial.outcome not in _SAID_NOTHING}
     ran = replace(plan, trials=tuple(trial for trial in plan.trials if trial.id in done))
     with execute.session(places.results, plan.suite.name) as session, closing(engine):
         train = replicating.training(ran, places, session=session, engine=engine, observer=observer)
@@ -257,12 +284,12 @@ def _weak(trials: Sequence[TrialResult], planned: int) -> list[str]:
     single = [cell for cell, count in runs.items() if count < 2]
     if single:
         found.append(
-            f"Fewer than two undisturbed runs: {named(single)}. A change of speed or time takes two runs a side to be "
-            "told from noise: ask for more with `replicates`."
+            f"Fewer than two undisturbed runs: {named(single, 0)}. A change of speed or time takes two runs a side to "
+            "be told from noise: ask for more with `replicates`."
         )
     bad = [f"{trial.name} ({trial.outcome})" for trial in trials if trial.outcome != "ok"]
     if bad:
-        found.append(f"Part of it as they ended: {named(bad)}.")
+        found.append(f"Part of it as they ended: {named(bad, 0)}.")
     environments = {trial.environment for trial in trials if trial.environment}
     if len(environments) > 1:
         found.append(f"Its trials ran in {len(environments)} different environments.")

@@ -27,6 +27,7 @@ __all__ = [
     "Places",
     "carry_out",
     "import_lm_eval",
+    "margins_of",
     "planned",
     "preview",
     "rebuild",
@@ -40,7 +41,8 @@ __all__ = [
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
-    from harness.records.results import Answer
+    from harness.records.metrics import Margin
+    from harness.records.results import Answer, SuiteResults
     from harness.store import Ingested
 
 
@@ -311,6 +313,19 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
     return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
+    """Those of the suite's file, if it is still there and still is of this suite."""
+    file = Path(results.suite_file)
+    if not results.suite_file or not file.is_file():
+        return {}
+    try:
+        found = suite.load(file, say=None)
+    except SuiteError:
+        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
+        return {}
+    return found.margins if found.name == results.suite else {}
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

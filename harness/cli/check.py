@@ -71,7 +71,7 @@ def check(
         baseline=baseline,
         suite=suite,
         choice=options.choice(only, skip),
-        metrics=tuple(metric or ()),
+        metrics=options.listed(metric),
         rules=Rules(strict=strict, fail_on_improvement=fail_on_improvement, allow_missing=allow_missing),
         across=across,
         confirm=confirm,
@@ -145,19 +145,18 @@ def _print(gate: Gate) -> None:
 
 def _table(heading: str, judged: Sequence[Judged]) -> None:
     from harness.cli.output import room, shortened, table
-    from harness.records import changes
+    from harness.records.changes import change_said, detectable_said, n_said
     from harness.records.figures import title
 
     if not judged:
         return
-    columns = (heading, "metric", "change", "95% interval", "runs", "detectable")
-    rows = []
-    for one in judged[:_MOST]:
-        effect = one.verdict.effect
-        told = (changes.change(one.metric, effect), changes.interval(one.metric, effect)) if effect else (None, None)
-        rows.append([one.cell, title(one.metric), *told, changes.runs(one.verdict), changes.detectable(one.verdict)])
+    columns = (heading, "metric", "change", "runs", "sees")
+    rows = [
+        [one.cell, title(one.metric), change_said(one.verdict), n_said(one.verdict), detectable_said(one.verdict)]
+        for one in judged[:_MOST]
+    ]
     most = max(12, room(columns, rows))
-    table(columns, [[shortened(row[0], most), *row[1:]] for row in rows], right=columns[2:])
+    table(columns, [[shortened(row[0], most), *row[1:]] for row in rows], right=columns[3:])
     for why in dict.fromkeys(one.verdict.why for one in judged[:_MOST] if one.verdict.why):
         print(f"  {why}")
     _rest(len(judged))
@@ -218,9 +217,9 @@ def _refused(refused: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _named(names: Sequence[str]) -> str:
-    from harness.compare.sides import named
+    from harness.compare.naming import named
 
-    return named(names)
+    return named(names, 0)
 
 
 def _accept(baseline: str, suite: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.compare.comparison import compare
-from harness.compare.sides import Key, Sides, named
+from harness.compare.naming import named
+from harness.compare.sides import Key, Sides
 from harness.records.gate import Absent, Ended, Gate, Judged, Rules
 from harness.records.metrics import Margin, metric
 from harness.records.results import TrialResult
-from harness.records.verdict import Selected, Verdict
+from harness.records.verdict import Comparison, Selected, Verdict
 
 _WORSE = ("oom", "diverged")
 """Ends that are a regression; the others below are failures that may have any cause."""
@@ -24,15 +26,19 @@ def gate(
     metrics: Sequence[str] = (),
     margins: Mapping[str, Margin] | None = None,
 ) -> Gate:
-    """Every figure that is asked for of every cell that both have, corrected over all of them; see `compare`."""
+    """Every figure that is asked for of every cell that both have, corrected over all of them; see `compare`.
+
+    Environments may differ, since that is what a gate is for; what differs is told.
+    """
     shared = sides.shared
     reference = [trial for key in shared for trial in sides.before[key]]
     candidate = [trial for key in shared for trial in sides.now[key]]
     comparison = compare(
-        Selected(label=f"baseline {sides.baseline.name}", results=sides.baseline.results, trials=reference),
-        Selected(label=sides.results.suite, results=sides.results, trials=candidate),
+        replace(sides.baseline.selected, trials=reference),
+        Selected(label=sides.results.suite, results=sides.results, trials=candidate, documents=sides.documents),
         metrics=metrics,
         margins=margins,
+        across=True,
     )
     ids = {(key[0], sides.now[key][0].cell_name): key for key in shared}
     judged = [
@@ -66,7 +72,7 @@ def gate(
         missing=(*sides.missing, *lost),
         extra=sides.extra,
         refused=tuple((cell.candidate, name, why) for cell in comparison.cells for name, why in cell.refused.items()),
-        findings=(*sides.findings, *_findings(sides, new), *comparison.findings),
+        findings=(*sides.findings, *_findings(sides, new), *comparison.findings, *_changed(comparison)),
     )
 
 
@@ -122,9 +128,9 @@ def _findings(sides: Sides, new: Sequence[str]) -> list[str]:
         found.append(seeds)
     idle = [trial.name for key in sides.shared for trial in sides.now[key] if not trial.outcome]
     if idle:
-        found.append(f"Not run yet: {named(idle)}.")
+        found.append(f"Not run yet: {named(idle, 0)}.")
     if new:
-        found.append(f"Not in the baseline, so not judged: {named(new)}.")
+        found.append(f"Not in the baseline, so not judged: {named(new, 0)}.")
     more = [
         f"{now[0].cell_name} ({outcome} {there} of {len(before)}, now {here} of {len(now)})"
         for before, now in ((sides.before[key], sides.now[key]) for key in sides.shared)
@@ -132,8 +138,17 @@ def _findings(sides: Sides, new: Sequence[str]) -> list[str]:
         if (there := _count(before, outcome)) and (here := _count(now, outcome))
     ]
     if more:
-        found.append(f"Ended so in the baseline too: {named(more)}.")
+        found.append(f"Ended so in the baseline too: {named(more, 0)}.")
     return found
+
+
+def _changed(comparison: Comparison) -> list[str]:
+    """What changed besides in all cells, or in those of one sentence."""
+    told = {said: [""] for said in comparison.what_else}
+    for cell in comparison.cells:
+        for said in cell.what_else:
+            told.setdefault(said, []).append(cell.candidate)
+    return [said if not cells[0] else f"{named(cells, 0)}: {said}" for said, cells in told.items()]
 
 
 def _count(trials: Sequence[TrialResult], outcome: str) -> int:
@@ -148,7 +163,7 @@ def _seeds(sides: Sides) -> str | None:
         gone = sorted({trial.seed for trial in sides.before[key]} - now)
         if gone:
             lost.setdefault(", ".join(map(str, gone)), []).append(sides.now[key][0].cell_name)
-    told = [f"seed {seeds} of {named(cells)}" for seeds, cells in lost.items()]
+    told = [f"seed {seeds} of {named(cells, 0)}" for seeds, cells in lost.items()]
     return f"In the baseline and not here: {'; '.join(told)}." if told else None
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.compare.naming import named
 from harness.errors import NoBaseline
 from harness.records.baseline import Baseline
+from harness.records.document_scores import DocumentProvider
 from harness.records.gate import Absent
 from harness.records.machine import machine_of, machines_of
 from harness.records.results import SuiteResults, TrialResult
-
-_MOST_NAMES = 4
 
 Key = tuple[str, str]
 """Kind and id of a cell: a stage that is a cell at the same time is one of each."""
@@ -28,6 +28,7 @@ class Sides:
     missing: Sequence[Absent]
     extra: Sequence[str]
     findings: Sequence[str]
+    documents: DocumentProvider | None = None  # of the trials to be checked
 
     @property
     def shared(self) -> list[Key]:
@@ -59,7 +60,7 @@ def sides_of(
     if own:
         new = [trial for trial in new if trial.trial_id not in own]
         names = [trial.name for trial in trials if trial.trial_id in own]
-        findings.append(f"Left out, as the baseline's own runs: {named(names)}; nothing of them was measured since.")
+        findings.append(f"Left out, as the baseline's own runs: {named(names, 0)}; nothing of them was measured since.")
     before, now = _by_cell(old), _by_cell(new)
     if not before.keys() & {*now, *_by_cell(trials)}:
         raise _no_cell(baseline, trials)
@@ -97,14 +98,22 @@ def _of_one_machine(
         unknown = "baseline's" if not there else "checked"
         told = [f"Of the {unknown} trials no machine is known: that both ran on one is taken for granted."]
         return old, new, told
-    kept_old = [trial for trial in old if machine_of(trial, baseline.results) in both]
-    kept_new = [trial for trial in new if machine_of(trial, results) in both]
+    kept_old, gone_old = _parted(old, baseline.results, both)
+    kept_new, gone_new = _parted(new, results, both)
     told = [
-        f"Left out, as of another machine: {named([trial.name for trial in all_ if trial not in kept])} of the {side}."
-        for side, all_, kept in (("baseline", old, kept_old), ("checked trials", new, kept_new))
-        if len(kept) < len(all_)
+        f"Left out, as of another machine: {named(gone, 0)} of the {side}."
+        for side, gone in (("baseline", gone_old), ("checked trials", gone_new))
+        if gone
     ]
     return kept_old, kept_new, told
+
+
+def _parted(
+    trials: Sequence[TrialResult], results: SuiteResults, machines: Collection[str | None]
+) -> tuple[list[TrialResult], list[str]]:
+    """The trials of these machines, and names of the others."""
+    of = [(trial, machine_of(trial, results) in machines) for trial in trials]
+    return [trial for trial, held in of if held], [trial.name for trial, held in of if not held]
 
 
 def _own_runs(old: Sequence[TrialResult], new: Sequence[TrialResult]) -> set[str]:
@@ -123,8 +132,8 @@ def _no_cell(baseline: Baseline, trials: Sequence[TrialResult]) -> NoBaseline:
     why = "a cell is matched by all that decides its result: model, data, method, train, lora"
     if not trials:
         return NoBaseline.of("there is no trial to check", why="none was chosen that has run", hint="harness run SUITE")
-    here = named(list(dict.fromkeys(trial.cell_name for trial in trials)))
-    there = named(list(dict.fromkeys(trial.cell_name for trial in baseline.results.trials)))
+    here = named(list(dict.fromkeys(trial.cell_name for trial in trials)), 0)
+    there = named(list(dict.fromkeys(trial.cell_name for trial in baseline.results.trials)), 0)
     what = f"baseline {baseline.name!r} has no cell in common with these trials"
     return NoBaseline.of(what, why=f"{why}; it has {there}, these are {here}", hint="save one of this suite")
 
@@ -147,9 +156,3 @@ def _missing(
             why = "its configuration is another now" if name in by_name else "it is not there any more"
         absent.append(Absent(cell=name, why=why))
     return absent
-
-
-def named(names: Sequence[str]) -> str:
-    """`a, b, c, d and 3 more`."""
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

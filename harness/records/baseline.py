@@ -25,4 +25,9 @@ class Baseline:
     @property
     def selected(self) -> Selected:
         """The whole of it as one side of a comparison."""
-        return Selected(label=f"baseline {self.name}", results=self.results, trials=self.results.trials)
+        return Selected(
+            label=f"baseline {self.name}",
+            results=self.results,
+            trials=self.results.trials,
+            documents=self.documents,
+        )
