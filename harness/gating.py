@@ -266,10 +266,18 @@ def _confirmed(
     done = {trial.trial_id for trial in found.results.trials if trial.outcome not in _SAID_NOTHING}
     ran = replace(plan, trials=tuple(trial for trial in plan.trials if trial.id in done))
     with execute.session(places.results, plan.suite.name) as session, closing(engine):
-        train = replicating.training(ran, places, session=session, engine=engine, observer=observer)
+        train = replicating.training(
+            ran, places, session=session, engine=engine, observer=observer, scoring=_judges_scores(asked, found.results)
+        )
         replicated = replicating.until(ran, look, most=asked.confirm, train=train)
     names = {cell.id: cell.name for cell in plan.cells}
     return replace(looks[-1], added={names[cell]: seeds for cell, seeds in replicated.added.items()})
+
+
+def _judges_scores(asked: Asked, results: SuiteResults) -> bool:
+    """Whether more trials are to be scored: not where these never were."""
+    present = {name for trial in results.trials for name in trial.metrics}
+    return any(name.startswith("score.") for name in asked.metrics or present)
 
 
 def _weak(trials: Sequence[TrialResult], planned: int) -> list[str]:

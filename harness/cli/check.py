@@ -119,7 +119,7 @@ def _counts(gate: Gate) -> dict[str, int]:
 
 
 def _print(gate: Gate) -> None:
-    from harness.cli.output import wrapped
+    from harness.cli.output import many, wrapped
 
     _ends("regressed", gate.ended)
     _table("regressed", gate.regressed)
@@ -137,14 +137,12 @@ def _print(gate: Gate) -> None:
         count = sum(len(seeds) for seeds in gate.added.values())
         print(wrapped(f"note: {count} more replicates were trained to be sure: {_named(list(gate.added))}.", indent=2))
     told = ", ".join(f"{count:,} {name}" for name, count in _counts(gate).items() if count)
-    cells = len(gate.comparison.cells)
-    print(
-        f"{gate.suite} beside baseline {gate.baseline}, {cells:,} cell{'' if cells == 1 else 's'}: {told or 'nothing'}"
-    )
+    cells = many(len(gate.comparison.cells), "cell")
+    print(wrapped(f"{gate.suite} beside baseline {gate.baseline}, {cells}: {told or 'nothing'}", indent=2))
 
 
 def _table(heading: str, judged: Sequence[Judged]) -> None:
-    from harness.cli.output import room, shortened, table
+    from harness.cli.output import room, shortened, table, wrapped
     from harness.records.changes import change_said, detectable_said, n_said
     from harness.records.figures import title
 
@@ -158,7 +156,7 @@ def _table(heading: str, judged: Sequence[Judged]) -> None:
     most = max(12, room(columns, rows))
     table(columns, [[shortened(row[0], most), *row[1:]] for row in rows], right=columns[3:])
     for why in dict.fromkeys(one.verdict.why for one in judged[:_MOST] if one.verdict.why):
-        print(f"  {why}")
+        print(wrapped(f"  {why}", indent=4))
     _rest(len(judged))
     print()
 
@@ -235,6 +233,7 @@ def _accept(baseline: str, suite: str) -> str:
 
 def _tell(gate: Gate, accept: str) -> None:
     """Raises what the exit code stands for; by then everything else is printed."""
+    from harness.cli.output import many
     from harness.errors import Problem, Regressed, TrialsFailed, Undecided
 
     if gate.regression:
@@ -244,8 +243,9 @@ def _tell(gate: Gate, accept: str) -> None:
         what = f"{trials} trials failed that did not in the baseline"
         raise TrialsFailed(problems=[Problem(what=what, hint=f"harness list {gate.suite} names them")])
     if gate.exit_code:
-        few = "more replicates of each cell" if gate.insufficient else "--confirm N trains more of these cells"
-        what = f"{len(gate.undecided) + len(gate.insufficient) + len(gate.refused)} figures could not be told"
+        spent = gate.insufficient or gate.added
+        few = "more replicates of each cell" if spent else "--confirm N trains more of these cells"
+        what = f"{many(len(gate.unsure), 'figure')} could not be told"
         raise Undecided(problems=[Problem(what=what, why="the check is strict", hint=few)])
 
 

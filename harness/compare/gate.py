@@ -180,9 +180,12 @@ def suspicious(found: Gate, before: Gate | None) -> set[str]:
 
 
 def _curable(verdict: Verdict) -> bool:
-    """Whether more runs of the candidate can change it: not where it counts pairs of seeds alone, or where the baseline
-    has too few runs."""
-    if verdict.effect is not None:
-        return verdict.effect.pairs is None
+    """Whether more runs of the candidate can change it: not where it counts pairs of seeds alone, where the baseline
+    has too few runs, or where the documents of a score are too few rather than the seeds."""
+    documents, effect = verdict.documents, verdict.effect
+    if documents is not None:
+        return documents.seed_error is not None and documents.seed_error > documents.document_error
+    if effect is not None:
+        return effect.pairs is None
     known = metric(verdict.metric)
     return len(verdict.values[0]) >= (1 if known is not None and known.judged == "most" else 2)

@@ -89,9 +89,10 @@ class Gate:
         return bool(self.regressed or self.ended) or gone or (self.rules.fail_on_improvement and bool(self.improved))
 
     @property
-    def unsure(self) -> bool:
-        """Whether there is something it could not tell."""
-        return bool(self.undecided or self.insufficient or self.refused)
+    def unsure(self) -> list[tuple[str, str]]:
+        """Cells and metrics that it could not tell of, less those of stages and floors, which are run once."""
+        told = [(one.cell, one.metric) for one in (*self.undecided, *self.insufficient) if one.kind == "cell"]
+        return [*told, *((cell, metric) for cell, metric, _ in self.refused)]
 
     @property
     def exit_code(self) -> int:

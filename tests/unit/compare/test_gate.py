@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.compare.gate import gate, suspicious
 from harness.compare.sides import Sides, sides_of
 from harness.errors import NoBaseline
 from harness.records.baseline import Baseline
+from harness.records.document_scores import Asked, DocumentScores
 from harness.records.gate import Gate, Rules
 from harness.records.results import TrialResult
-from harness.store.baselines.documents import SavedDocuments
+from harness.store.baselines.documents import SavedDocuments, tables_of
 from tests.unit.compare import made
 
 SPEED, MEMORY, LOSS, TIME = "tokens_per_second", "peak_host_memory", "final_loss", "train_seconds"
@@ -222,6 +225,44 @@ def test_the_worst_comes_first() -> None:
         *_trials("orpo", values=_times(0.9)),
     ]
     assert [one.cell for one in _gate(before, now).regressed] == ["dpo", "orpo", "sft"]
+
+
+def _scored(values: Sequence[Sequence[float]], hashes: Sequence[str]) -> tuple[list[TrialResult], SavedDocuments]:
+    """Trials whose score is the mean of what they got on these documents."""
+    asked = Asked(task="arithmetic_mc", indices=range(len(hashes)), doc_hashes=hashes, prompt_hashes=hashes)
+    trials = _trials(metric=made.ACC, values=[statistics.fmean(one) for one in values])
+    documents = [
+        DocumentScores(trial_id=trial.trial_id, asked=asked, values={"acc": np.array(one)})
+        for trial, one in zip(trials, values, strict=True)
+    ]
+    return trials, SavedDocuments(tables_of(documents))
+
+
+def test_scores_are_judged_by_their_documents_duplicates_told() -> None:
+    hashes = [f"d{number}" for number in range(100)]
+    right = [[float(number % 10 > 0) for number in range(100)]] * 2
+    wrong = [[float(number % 10 > 2) for number in range(100)]] * 2  # a fifth of the documents is lost
+    (before, kept), (now, known) = _scored(right, hashes), _scored(wrong, [*hashes[:99], "d98"])
+    baseline = replace(_baseline(before), documents=kept)
+    sides = sides_of(baseline, before, made.results(now), replace_all(now, counted=2), across=False)
+    refused = gate(replace(sides, documents=known), Rules(strict=True), metrics=[made.ACC])
+    assert (len(refused.refused), refused.exit_code) == (1, 3)  # other documents: not compared, and said
+
+    now, known = _scored(wrong, hashes)
+    sides = sides_of(baseline, before, made.results(now), replace_all(now, counted=2), across=False)
+    found = gate(replace(sides, documents=known), Rules(), metrics=[made.ACC])
+    assert ([one.metric for one in found.regressed], found.exit_code) == ([made.ACC], 1)
+    behind = found.regressed[0].verdict.documents
+    assert behind is not None
+    assert (behind.documents, behind.broken) == (100, 20)
+
+    doubled = [*hashes[:99], "d98"]
+    (before, kept), (now, known) = _scored(right, doubled), _scored(wrong, doubled)
+    baseline = replace(_baseline(before), documents=kept)
+    sides = sides_of(baseline, before, made.results(now), replace_all(now, counted=2), across=False)
+    again = gate(replace(sides, documents=known), Rules(), metrics=[made.ACC]).regressed[0].verdict.documents
+    assert again is not None
+    assert again.duplicates == 1
 
 
 def test_what_is_doubtful_is_looked_at_again_and_a_regression_twice() -> None:
