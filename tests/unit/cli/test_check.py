@@ -38,7 +38,7 @@ def _night(results: Path, share: float) -> None:
 
 @pytest.fixture
 def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Harness:
-    """The command line in a folder with three runs of two cells, kept as the baseline `before`; gives code and output."""
+    """The command line in a folder with three runs of two cells, kept as the baseline `before`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     for cell in CELLS:
