@@ -245,11 +245,21 @@ def cuda_begun(descriptors: Path = Path("/proc/self/fd")) -> bool:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return True
+    return any(_target(link).startswith(_UNIFIED_MEMORY) for link in _links(descriptors))
+
+
+def _links(folder: Path) -> list[Path]:
     try:
-        opened = [os.readlink(link) for link in descriptors.iterdir()]
-    except OSError:  # no such folder here, or a file that was closed meanwhile
-        return False
-    return any(target.startswith(_UNIFIED_MEMORY) for target in opened)
+        return list(folder.iterdir())
+    except OSError:  # not Linux
+        return []
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile: at least the one that the folder was listed with
+        return ""
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -154,8 +154,10 @@ def test_cuda_that_has_begun_shows_although_torch_does_not_say_so(
 ) -> None:
     for number, target in enumerate(opened):
         (tmp_path / str(number)).symlink_to(target)
+    (tmp_path / "closed-meanwhile").touch()
     assert cuda_begun(tmp_path) is begun
     assert not cuda_begun(tmp_path / "nowhere")
+    assert not cuda_begun()
 
 
 @pytest.mark.slow
