@@ -74,7 +74,9 @@ def test_the_table_and_the_answer_are_for_people(room: Path, harness: Harness) -
     answer = _fit(harness, "--to", "2", "--cell", "*lora8*")
     assert answer.returncode == 0
     lines = answer.stdout.splitlines()
-    assert "by per_device_train_batch_size" in " ".join(answer.stdout.split())  # too long for the head of a column of ten
+    assert "by per_device_train_batch_size" in " ".join(
+        answer.stdout.split()
+    )  # too long for the head of a column of ten
     head = next(at for at, line in enumerate(lines) if "outcome" in line)
     assert lines[head].split() == ["value", "outcome", "peak", "predicted", "positions/step", "tokens/s", "fits"]
     assert lines[head + 1].split()[:2] == ["1", "ok"]
