@@ -5,7 +5,6 @@ Which it may choose is a switch; which it does depends on mask, dtype, head size
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,23 +21,24 @@ class Kernels:
     def __init__(self) -> None:
         self._chosen: set[str] = set()
         self._seen: set[Any] = set()
-        self._own: Callable[..., Any] | None = None
+        self._torchs: Any = None
+        self._watching = False
 
     def watch(self) -> None:
         """Begins to look."""
         from torch.nn import functional
 
-        if self._own is None:
-            self._own = getattr(functional, _NAME)
+        if not self._watching:
+            self._torchs, self._watching = getattr(functional, _NAME), True
             setattr(functional, _NAME, self._called)
 
     def stop(self) -> None:
         """Puts torch's own function back."""
-        if self._own is not None:
+        if self._watching:
             from torch.nn import functional
 
-            setattr(functional, _NAME, self._own)
-            self._own = None
+            setattr(functional, _NAME, self._torchs)
+            self._watching = False
 
     @property
     def found(self) -> list[str] | None:
@@ -46,12 +46,9 @@ class Kernels:
         return sorted(self._chosen) or None
 
     def _called(self, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        own = self._own
-        if own is None:  # somebody kept this function
-            from torch.nn.functional import scaled_dot_product_attention as own
         with suppress(Exception):  # a torch that is asked otherwise: the fact stays unknown, the forward goes on
             self._look(query, key, value, *args, **kwargs)
-        return own(query, key, value, *args, **kwargs)
+        return self._torchs(query, key, value, *args, **kwargs)
 
     def _look(
         self,
@@ -77,9 +74,11 @@ class Kernels:
         kind = query.device.type
         if torch.is_autocast_enabled(kind):  # it casts on the way in, before the choice
             to = torch.get_autocast_dtype(kind)
-            query, key, value = (one.to(to) for one in (query, key, value))
+            query, key, value = (
+                one.detach().to(to).requires_grad_(one.requires_grad) for one in (query, key, value)
+            )  # beside the graph: a checkpointed layer has to come by the same tensors when it is computed again
             if attn_mask is not None and attn_mask.is_floating_point():
-                attn_mask = attn_mask.to(to)
+                attn_mask = attn_mask.detach().to(to)
         chosen = torch._fused_sdp_choice(
             query,
             key,
