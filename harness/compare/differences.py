@@ -23,7 +23,7 @@ _OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.widt
 _ROOTS = ("method", "model", "data", "train", "lora", "init", "measure", "limits")
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
-    "model.attn_implementation": ("attention",),
+    "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),

@@ -161,7 +161,8 @@ class _Run:
         if not self.interrupts.stop:
             return
         done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
-        raise interrupted(self.interrupts, f"{done} of {len(self.plan.trials)} trials have ended")
+        count = len(self.plan.trials)
+        raise interrupted(self.interrupts, f"{done} of {count} trials have ended" if count > 1 else None)
 
     def _mend_specs(self) -> None:
         """Finished trials whose spec.json is damaged keep what they came to; those that run get a new one anyway."""
