@@ -120,6 +120,7 @@ class Reader:
             _texts(outcome.disturbed) if outcome else None,
             plain.json_text(found.breakdown) if found.breakdown else None,
             plain.json_text(found.compute) if found.compute else None,
+            plain.text(attempt.run()),
         )
         for metric, value in (outcome.summary if outcome else {}).items():
             if (figure := plain.figure(value)) is not None:

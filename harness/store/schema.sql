@@ -1,4 +1,4 @@
--- The store's schema, version 3: a public interface. docs/store.md explains it with examples.
+-- The store's schema, version 4: a public interface. docs/store.md explains it with examples.
 --
 -- Tables hold what run folders say, nothing else; everything derived is a view. The key of a trial is
 -- (suite, trial_id), of an attempt (suite, trial_id, attempt). There are no primary keys: duckdb's indexes slow bulk
@@ -9,7 +9,7 @@ CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
 COMMENT ON TABLE meta IS 'About this file.';
 COMMENT ON COLUMN meta.key IS 'schema_version.';
 COMMENT ON COLUMN meta.value IS 'The value, as text.';
-INSERT INTO meta VALUES ('schema_version', '3');
+INSERT INTO meta VALUES ('schema_version', '4');
 
 CREATE TABLE trials (
     suite VARCHAR NOT NULL,
@@ -62,7 +62,8 @@ CREATE TABLE attempts (
     facts JSON,
     disturbed VARCHAR[],
     breakdown JSON,
-    compute JSON
+    compute JSON,
+    run VARCHAR
 );
 COMMENT ON TABLE attempts IS 'One row per execution of a trial, from outcome.json and the events.';
 COMMENT ON COLUMN attempts.suite IS 'Name of the suite.';
@@ -88,6 +89,8 @@ COMMENT ON COLUMN attempts.breakdown IS
     'Bytes of weights, gradients and optimizer state at steady state, and the peak; of which device (cpu or cuda).';
 COMMENT ON COLUMN attempts.compute IS
     'FLOPs per token by part, the peak FLOP/s of the device for its dtype, and where each comes from.';
+COMMENT ON COLUMN attempts.run IS
+    'Which call of `harness run` made it: one id for all its attempts; NULL where a trial was replayed alone, or that was not yet kept.';
 
 CREATE TABLE metrics (
     suite VARCHAR NOT NULL,
