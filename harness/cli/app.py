@@ -11,6 +11,7 @@ from harness.cli import (
     doctor,
     env,
     fit,
+    history,
     import_,
     init,
     listing,
@@ -69,6 +70,7 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("history")(history.history)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

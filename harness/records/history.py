@@ -1,17 +1,28 @@
-"""A metric over many nights: what each attempt measured, the nights that attempts make up, and where a series changed."""
+"""A metric over many nights: what each attempt measured, the nights they make up, and where a series changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from harness.records.plan import Kind
 from harness.records.verdict import Effect, Ruling
 
-State = Literal["counted", "disturbed", "failed"]
-"""`counted`: a figure that the search for changes goes by. `disturbed`: only disturbed figures, shown and left out of it.
-`failed`: no figure at all, a gap."""
+State = Literal["counted", "disturbed", "gap"]
+"""`counted`: a figure that the search for changes goes by. `disturbed`: only disturbed figures, shown and left out of
+it. `gap`: no figure at all; the outcomes say how its attempts ended."""
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time as it is recorded, in UTC where it names no zone.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    read = datetime.fromisoformat(text)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +34,7 @@ class Measured:
     cell_name: str
     kind: Kind
     trial_id: str
+    name: str
     seed: int
     attempt: int
     run: str | None
@@ -31,6 +43,11 @@ class Measured:
     environment: str | None
     disturbed: Sequence[str] = ()
     value: float | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it started."""
+        return moment(self.started_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +76,11 @@ class Night:
     disturbed: Sequence[str] = ()  # reasons, of figures left out or of all of them
 
     @property
+    def at(self) -> datetime:
+        """When its first attempt started."""
+        return moment(self.started_at)
+
+    @property
     def low(self) -> float | None:
         """The lowest seed; None without a figure."""
         return min(self.values.values(), default=None)
@@ -74,8 +96,8 @@ class ChangePoint:
     """A night from which on a series is at another level than before.
 
     `night` is its place among the series' nights, `after` that of the last counted night before it: with nights between
-    them that do not count, the change lies somewhere in there. `effect` is the level from there to the next change beside
-    the one since the change before. `ruling` is None for a metric of which neither more nor less is better.
+    them that do not count, the change lies somewhere in there. `effect` is the level from there to the next change
+    beside the one since the change before. `ruling` is None for a metric of which neither more nor less is better.
     """
 
     night: int

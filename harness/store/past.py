@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _COLUMNS = (
-    *("suite", "cell_id", "cell_name", "kind", "trial_id", "seed", "attempt", "run", "started_at", "outcome"),
-    *("environment", "disturbed", "value"),
+    *("suite", "cell_id", "cell_name", "kind", "trial_id", "name", "seed", "attempt", "run", "started_at"),
+    *("outcome", "environment", "disturbed", "value"),
 )
 # A score is of weights, and belongs to every attempt that left the same ones.
 _VALUES = """
@@ -30,8 +30,8 @@ GROUP BY ALL
 _ATTEMPTS = f"""
 WITH figures AS ({_VALUES})
 SELECT t.suite, coalesce(t.cell_id, t.trial_id), coalesce(t.cell_name, t.name, t.trial_id), coalesce(t.kind, 'cell'),
-       t.trial_id, coalesce(t.seed, 0), a.attempt, a.run, a.started_at, a.outcome, a.environment,
-       coalesce(a.disturbed, []), f.value
+       t.trial_id, coalesce(t.name, t.trial_id), coalesce(t.seed, 0), a.attempt, a.run, a.started_at,
+       a.outcome, a.environment, coalesce(a.disturbed, []), f.value
 FROM attempts AS a
 JOIN trials AS t USING (suite, trial_id)
 LEFT JOIN figures AS f ON f.suite = a.suite AND f.trial_id = a.trial_id AND f.attempt = a.attempt
