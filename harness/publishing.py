@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +73,19 @@ def _write(file: Path, content: str | bytes) -> None:
         raise FolderError.of(f"{file} cannot be written", why=error.strerror or str(error)) from error
 
 
+def append(file: Path, text: str) -> None:
+    """Adds to a file that others write to as well.
+
+    Raises:
+        FolderError: it cannot be written.
+    """
+    try:
+        with file.open("a", encoding="utf-8") as handle:
+            handle.write(text)
+    except OSError as error:
+        raise FolderError.of(f"{file} cannot be written", why=error.strerror or str(error)) from error
+
+
 def _metric(name: str, found: Past) -> Metric:
     known = metric(name)
     if known is None:
@@ -81,6 +94,66 @@ def _metric(name: str, found: Past) -> Metric:
     if found.attempts and name not in found.known:
         raise InputError.of(f"no attempt has a figure of {name}", why=known.says, hint=did_you_mean(name, found.known))
     return known
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """An export: the files that were written, or `text` where none was named; `left_out` in sentences."""
+
+    files: Sequence[Path]
+    text: str | None
+    left_out: Sequence[str]
+
+
+def export(
+    said: str,
+    form: str,
+    choice: Choice,
+    places: Places,
+    *,
+    out: Path | None,
+    metrics: Sequence[str],
+    check: Path | None,
+    observer: Observer,
+) -> Exported:
+    """A suite's results in the format of another tool. Nothing is written unless all of it can be made.
+
+    Raises:
+        InputError: no such format, suite, trial or metric, nothing to export, or a format without room for it.
+        FolderError: a file cannot be written.
+        StoreError: the store cannot be used.
+    """
+    from harness.export import FORMATS, Given, left_out, read_check
+
+    if form not in FORMATS:
+        raise InputError.of(f"unknown format {form!r}", hint=did_you_mean(form, FORMATS))
+    known = FORMATS[form]
+    if check is not None and not known.check:
+        able = ", ".join(name for name, one in FORMATS.items() if one.check)
+        raise InputError.of(f"{form} has no place for what a check said", hint=f"formats that have: {able}")
+    if out is None and (known.folder or not known.text):
+        raise InputError.of(
+            f"{form} does not go to stdout", hint=f"name its {'folder' if known.folder else 'file'} with --out"
+        )
+    suite = suite_named(said)
+    store = up_to_date(places, [suite], observer)
+    results = store.results(suite)
+    given = Given(
+        suite=suite,
+        trials=chosen(results.trials, choice),
+        environments=results.environments,
+        asked=tuple(dict.fromkeys(metrics)),
+        measured_at=store.last_end(suite),
+        check=read_check(check) if check else None,
+    )
+    made = known.make(given)
+    told = [] if known.whole else left_out(given)
+    if out is None:
+        return Exported(files=(), text=str(made[""]), left_out=told)
+    paths = {out / name if name else out: content for name, content in made.items()}
+    for path, content in paths.items():
+        _write(path, content)
+    return Exported(files=tuple(paths), text=None, left_out=told)
 
 
 def up_to_date(places: Places, suites: Sequence[str], observer: Observer) -> Store:
@@ -93,7 +166,7 @@ def up_to_date(places: Places, suites: Sequence[str], observer: Observer) -> Sto
     from harness.store import Ingesting, Store
 
     store = Store(places.database)
-    folders = [folder for name in suites or [None] for folder in run_folders(places.results, name)]
+    folders = [folder for name in suites or (None,) for folder in run_folders(places.results, name)]
     if folders:
         Ingesting(store, observer).now(*folders)
     known = store.suites()

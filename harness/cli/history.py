@@ -31,7 +31,7 @@ def history(
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV, one row per night of each series.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show a metric over the nights a suite has run, and since when it is another.
+    """Show a metric over many nights, and where it changed.
 
     A series for each cell and device, one letter a night: × is disturbed, · has no figure. Changes are numbered, with
     the ratio of the levels, its 95% interval, and what differs in the environment.

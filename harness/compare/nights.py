@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from harness.records.history import Measured, Night
-from harness.records.metrics import Judged
+from harness.records.metrics import Judged, middle
 
 NIGHT = timedelta(hours=12)
 """How long after the last attempt of a night another run may still go on with it."""
@@ -84,17 +83,6 @@ def _counting(attempts: Sequence[Measured]) -> Measured | None:
     fine = [one for one in attempts if one.outcome == "ok" and one.value is not None and math.isfinite(one.value)]
     quiet = [one for one in fine if not one.disturbed]
     return max(quiet or fine, key=lambda one: one.attempt, default=None)
-
-
-def middle(values: Sequence[float], judged: Judged) -> float:
-    """Over the seeds of a night as verdicts judge the metric: the geometric mean of what varies by factors, the most of
-    memory, else the mean.
-    """
-    if judged == "most" or len(set(values)) == 1:  # a mean of equal values may round to another
-        return max(values)
-    if judged == "ratio" and min(values) > 0:
-        return statistics.geometric_mean(values)
-    return statistics.fmean(values)
 
 
 def device_of(environment: Mapping[str, object]) -> str:

@@ -41,6 +41,8 @@ def draw(history: History) -> str:
 
 
 def _panel(at: Axes, metric: str, series: Series) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     largest = max((abs(night.value) for night in series.nights if night.value is not None), default=0.0)
     how = scale(metric, largest)
     name = f"{series.suite} · {called(series.kind, series.cell)} · {series.device}"
@@ -53,6 +55,10 @@ def _panel(at: Axes, metric: str, series: Series) -> None:
         if night.state == "gap":
             at.axvline(_date(night), color=FAINT, linewidth=3, alpha=0.5)
     _levels(at, series, how.divisor)
+    at.xaxis_date()
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    at.xaxis.set_major_locator(locator)
+    at.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     for number, change in enumerate(series.changes, start=1):
         at.axvline(_date(series.nights[change.night]), color=COLOURS[1], linewidth=1, linestyle="--")
         place = (_date(series.nights[change.night]), 0.02)

@@ -121,6 +121,16 @@ class Store:
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             return past(connection, metric, suites)
 
+    def last_end(self, suite: str) -> str | None:
+        """When the last of a suite's attempts ended, ISO 8601 UTC; None where none has.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            found = connection.execute("SELECT last_ended_at FROM suites WHERE suite = ?", [suite]).fetchone()
+        return found[0] if found else None
+
     def suites(self) -> list[str]:
         """Names of the suites it holds, sorted; none where there is no database yet.
 
