@@ -5,7 +5,7 @@ results/<suite>/<trial-id>/
   attempts/<n>/  run.json  events.jsonl  outcome.json  worker.log
   checkpoint/
   checkpoints/<step>/   weights on the way, each as checkpoint/ is; checkpoint.tmp, checkpoints.tmp: not yet whole
-  scores/<task>.<backend>/  score.json  documents.jsonl
+  scores/<task>.<backend>/  score.json  documents.jsonl  earlier.jsonl
 """
 
 from __future__ import annotations

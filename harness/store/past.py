@@ -19,12 +19,16 @@ _COLUMNS = (
 _VALUES = """
 SELECT suite, trial_id, attempt, value FROM metrics WHERE metric = $metric
 UNION ALL
-SELECT a.suite, a.trial_id, a.attempt, arg_max(m.value, (s.scored_at, s.backend))
+SELECT a.suite, a.trial_id, a.attempt, arg_max(s.value, (s.scored_at, s.backend))
 FROM attempts AS a
-JOIN task_scores AS s ON s.suite = a.suite AND s.trial_id = a.trial_id AND s.step IS NULL
+JOIN (
+    SELECT suite, trial_id, task, backend, weights_hash, scored_at, metric, value FROM earlier_scores
+    UNION ALL
+    SELECT suite, trial_id, task, backend, weights_hash, scored_at, metric, value
+    FROM task_scores JOIN score_metrics USING (score) WHERE step IS NULL
+) AS s ON s.suite = a.suite AND s.trial_id = a.trial_id
      AND (s.weights_hash = a.weights_hash OR s.weights_hash IS NULL)
-JOIN score_metrics AS m USING (score)
-WHERE 'score.' || s.task || '.' || m.metric = $metric AND a.outcome = 'ok'
+WHERE 'score.' || s.task || '.' || s.metric = $metric AND a.outcome = 'ok'
 GROUP BY ALL
 """
 _ATTEMPTS = f"""

@@ -26,6 +26,7 @@ COLUMNS: dict[str, str] = {
     "environment_files": "suite trial_id environment content",
     "data_overlaps": "suite trial_id task task_hash data_fingerprint documents:int exact:int ngram:int short:int "
     "n:int share:float training_rows:int trained_on reason examples source",
+    "earlier_scores": "suite trial_id task backend weights_hash scored_at metric value:float source",
     "ingested": "folder part signature",
 }
 """Columns of each narrow table in order, with their type where it is not text (JSON travels as text)."""
