@@ -22,7 +22,7 @@ from harness.plan.search import Span, edge, next_value
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.progress import Observer
-from harness.records.run_folder import Attempt, RunFolder, run_folders, suite_folder
+from harness.records.run_folder import RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
@@ -92,7 +92,7 @@ def fit(
             name=name,
             session=session,
             observer=observer,
-            engine=_Kept(engine),
+            engine=execute.Kept(engine),
             machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
         )
         frontiers = [search.cell(one) for one in cells]
@@ -125,25 +125,6 @@ def _span(wanted: Wanted) -> Span:
         what = f"no multiple of {wanted.step} lies between --from {wanted.low} and --to {high}"
         raise InputError.of(what, hint="give a smaller --multiple-of, or a larger --to")
     return span
-
-
-@dataclass(slots=True)
-class _Kept:
-    """The engine as it stays warm between trials: whoever made it closes it."""
-
-    engine: execute.Engine
-
-    def warm(self) -> None:
-        self.engine.warm()
-
-    def restrict(self, devices: str) -> None:
-        self.engine.restrict(devices)
-
-    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> execute.Handle:
-        return self.engine.start(spec, folder, attempt)
-
-    def close(self) -> None:
-        """Nothing yet."""
 
 
 @dataclass(kw_only=True, slots=True)
