@@ -108,11 +108,14 @@ def broken_off(attempt: Attempt, error: HarnessError) -> None:
         attempt.close(outcome)
 
 
-def skipped(folder: RunFolder, spec: Spec, cause: str, run: str | None = None) -> Outcome:
-    """Records that a trial could not be tried, as an attempt of its own; the same cause is not recorded twice."""
+def skipped(folder: RunFolder, spec: Spec, cause: str, run: str | None = None, *, again: bool = False) -> Outcome:
+    """Records that a trial could not be tried, as an attempt of its own.
+
+    The same cause is not recorded twice, unless `again`: where every trial is to run anew, each time is told.
+    """
     last = folder.last_attempt()
     before = last.outcome() if last else None
-    if before is not None and before.outcome == "skipped" and before.cause == cause:
+    if not again and before is not None and before.outcome == "skipped" and before.cause == cause:
         return before
     attempt = prepare(folder, spec, run)
     outcome = ended(attempt, "skipped", cause, started=datetime.now(UTC), duration_s=0.0)

@@ -82,9 +82,11 @@ class _Run:
     limits: Limits
     interrupts: Interrupts = field(default_factory=Interrupts)
     id: str | None = None
+    force: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def all(self, *, retry: resume.Retry, force: bool) -> None:
+        self.force = force
         for trial in self.plan.trials:
             if resume.close_abandoned(self.folders[trial.id]):
                 self.changed(self.folders[trial.id])
@@ -108,7 +110,7 @@ class _Run:
         """The trial's last attempt in this run, or why there is none."""
         obstacle = self._obstacle(trial)
         if obstacle is not None:
-            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle, self.id)
+            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle, self.id, again=self.force)
             self.observer.finished(trial, outcome, will_retry=False)
             return outcome
         left = self.specs[trial.id].retries

@@ -400,3 +400,11 @@ def test_attempts_of_one_run_share_its_id_and_those_of_another_do_not(bench: Ben
     assert of_a == of_b
     assert None not in of_a
     assert len(set(of_a)) == 2
+
+
+def test_a_skip_is_told_once_but_anew_by_every_forced_run(bench: Bench) -> None:
+    bench.trial("base", kind="stage")
+    bench.trial("dpo", needs="base", method="dpo")
+    for force in (False, False, True, True):
+        bench.run(DebugEngine(script={"base": ["oom"]}), force=force)
+    assert [attempt.outcome().outcome for attempt in bench.folder("dpo").attempts()] == ["skipped"] * 3
