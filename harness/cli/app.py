@@ -10,7 +10,9 @@ from harness.cli import (
     data,
     doctor,
     env,
+    export,
     fit,
+    history,
     import_,
     init,
     listing,
@@ -69,6 +71,8 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("history")(history.history)
+app.command("export")(export.export)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

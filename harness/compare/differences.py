@@ -113,7 +113,6 @@ def what_else(one: Side, other: Side) -> WhatElse:
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
     repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
-    environment = _between(one.environment, other.environment)
     return WhatElse(
         axis=levels,
         asked=asked,
@@ -121,8 +120,13 @@ def what_else(one: Side, other: Side) -> WhatElse:
         inert=tuple(inert),
         beside=tuple(entry for entry in changed if entry not in asked),
         active=tuple(fact for fact in active if fact not in acted and not _is_under(fact.name, repeated)),
-        environment=tuple(entry for entry in environment if not _is_under(entry.name, _OF_THE_MOMENT)),
+        environment=of_environments(one.environment, other.environment),
     )
+
+
+def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Where two environment.json differ, without what is of the moment; nothing where one of them is not known."""
+    return tuple(entry for entry in _between(one, other) if not _is_under(entry.name, _OF_THE_MOMENT))
 
 
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:

@@ -68,6 +68,9 @@ class Document:
     logprobs: list[float] = field(default_factory=list)
 
 
+EARLIER = "earlier.jsonl"
+"""Beside score.json: the score.json, one a line, of weights that earlier trainings of the trial left."""
+
 _LONGEST = 120  # letters of a task's name in a file's; file systems take 255 bytes for the whole
 
 

@@ -26,6 +26,8 @@ COMMANDS = (
     "show",
     "score",
     "report",
+    "history",
+    "export",
     "query",
     "data show",
     "store rebuild",
