@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.compare.alike import comparable, members_of, scores_of, unlike_cells, unlike_columns, unlike_goal
+from harness.compare.axes import effects_of
 from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
 from harness.compare.decision import decide
@@ -74,5 +75,6 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         unlike=unlike,
         quality=quality,
         quality_unlike=unlike_on_the_way,
+        effects=effects_of(plan, trials, unlike=unlike),
         results=folder,
     )

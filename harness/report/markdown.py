@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
+from harness.report.axes import axes
 from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
 from harness.report.commands import run, where, word
 from harness.report.environment import environment_table
@@ -28,6 +29,7 @@ def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
         _top(answer),
         results(answer),
         baseline(answer),
+        axes(answer),
         _findings(answer),
         disturbed(answer),
         _what_else(answer),

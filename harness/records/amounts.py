@@ -1,0 +1,51 @@
+"""Effects as people read them: `−38%`, `3.4×`, `+1.9 points`, with their interval."""
+
+from __future__ import annotations
+
+import math
+
+from harness.records.figures import Scale, decimals, number, said
+from harness.records.metrics import metric
+from harness.records.verdict import Effect
+
+_IN_TIMES = 1.995
+"""Ratios from here on are written as multiples."""
+
+
+def amount(name: str, effect: Effect, value: float | None = None) -> str:
+    """A change as it is said: of the effect's own value, or of another on its scale (an end of its interval)."""
+    shown = effect.value if value is None else value
+    if effect.kind == "ratio":
+        return _multiple(shown) if effect.value >= _IN_TIMES else percent(shown - 1)
+    known = metric(name)
+    if known is not None and known.unit == "score":
+        text = f"{number(100 * shown, Scale(unit=''), places=1)} points"
+    else:
+        text = said(name, shown)
+    return f"+{text}" if shown > 0 and any(digit in text for digit in "123456789∞") else text
+
+
+def between(name: str, effect: Effect) -> str:
+    """`−38% (−39 to −37)`, the unit once; the value alone where nothing varies."""
+    middle, low, high = (amount(name, effect, of) for of in (effect.value, effect.low, effect.high))
+    if low == middle == high:
+        return middle
+    for unit in ("%", "×", " points"):
+        if all(text.endswith(unit) for text in (middle, low, high)):
+            low, high = low.removesuffix(unit), high.removesuffix(unit)
+    return f"{middle} ({low} to {high})"
+
+
+def percent(share: float) -> str:
+    """A share with its sign: +24%, −3.2%, 0%."""
+    if not math.isfinite(share):
+        return number(share, Scale(unit=""))
+    places = 0 if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 else 2
+    text = f"{number(100 * share, Scale(unit=''), places=places)}%"
+    if not any(digit in text for digit in "123456789"):
+        return "0%"
+    return f"+{text}" if share > 0 else text
+
+
+def _multiple(ratio: float) -> str:
+    return f"{number(ratio, Scale(unit=''), places=2 if ratio < 9.995 else decimals(ratio))}×"
