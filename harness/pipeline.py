@@ -25,6 +25,7 @@ __all__ = [
     "Choice",
     "Finished",
     "Places",
+    "effects",
     "import_lm_eval",
     "planned",
     "preview",
@@ -39,6 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
+    from harness.records.effects import AxisEffects
     from harness.records.results import Answer
     from harness.store import Ingested
 
@@ -265,6 +267,20 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
     return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def effects(file: Path, choice: Choice, places: Places, observer: Observer, *, metrics: Sequence[str]) -> AxisEffects:
+    """What the axes of a suite do to these metrics, or to the usual ones, from what has run so far.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare
+    from harness.store import Ingesting, Store
+
+    plan = planned(file, choice)
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    return compare.effects(Store(places.database).results(plan.suite.name), plan, metrics=metrics)
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

@@ -9,6 +9,7 @@ import typer
 from harness.cli import (
     data,
     doctor,
+    effects,
     env,
     fit,
     import_,
@@ -69,6 +70,7 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("effects")(effects.effects)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

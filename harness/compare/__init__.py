@@ -1,8 +1,8 @@
-"""Results → an answer, or a comparison of two sides; pure functions."""
+"""Results → an answer, a comparison of two sides, or what axes do; pure functions."""
 
 from __future__ import annotations
 
-from harness.compare.answer import answer
+from harness.compare.answer import answer, effects
 from harness.compare.comparison import compare
 
-__all__ = ["answer", "compare"]
+__all__ = ["answer", "compare", "effects"]

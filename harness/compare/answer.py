@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.compare.alike import comparable, members_of, scores_of, unlike_cells, unlike_columns, unlike_goal
 from harness.compare.axes import effects_of
 from harness.compare.baseline import against, baseline_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
+from harness.compare.comparison import usual_metrics
 from harness.compare.decision import decide
 from harness.compare.differences import alongside
 from harness.compare.findings import findings_of, made_up, made_up_devices
@@ -15,6 +18,7 @@ from harness.compare.memory import out_of_memory, predictions
 from harness.compare.quality import quality_of, unlike_steps
 from harness.compare.scoring import scoring_of
 from harness.compare.summary import measured, summarise
+from harness.records.effects import AxisEffects
 from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults
 
@@ -78,3 +82,10 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         effects=effects_of(plan, trials, unlike=unlike),
         results=folder,
     )
+
+
+def effects(results: SuiteResults, plan: Plan, *, metrics: Sequence[str] = ()) -> AxisEffects:
+    """What the axes of the plan do to these metrics, or to those that are usually asked about; see `axes`."""
+    trials = measured(results, plan)
+    asked = tuple(metrics) or usual_metrics([trial for trial in trials if trial.kind == "cell"])
+    return effects_of(plan, trials, metrics=asked, unlike=unlike_columns(asked, trials, scores_of(results)))

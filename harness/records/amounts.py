@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from harness.records.figures import Scale, decimals, number, said
 from harness.records.metrics import metric
@@ -28,12 +29,19 @@ def amount(name: str, effect: Effect, value: float | None = None) -> str:
 def between(name: str, effect: Effect) -> str:
     """`−38% (−39 to −37)`, the unit once; the value alone where nothing varies."""
     middle, low, high = (amount(name, effect, of) for of in (effect.value, effect.low, effect.high))
-    if low == middle == high:
-        return middle
-    for unit in ("%", "×", " points"):
-        if all(text.endswith(unit) for text in (middle, low, high)):
-            low, high = low.removesuffix(unit), high.removesuffix(unit)
-    return f"{middle} ({low} to {high})"
+    unit = _shared((middle, low, high))
+    return middle if low == middle == high else f"{middle} ({low.removesuffix(unit)} to {high.removesuffix(unit)})"
+
+
+def span(name: str, effect: Effect) -> str:
+    """`−39 to −37%`: the interval alone."""
+    low, high = (amount(name, effect, of) for of in (effect.low, effect.high))
+    return low if low == high else f"{low.removesuffix(_shared((low, high)))} to {high}"
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """The unit that all of them end with."""
+    return next((unit for unit in ("%", "×", " points") if all(text.endswith(unit) for text in texts)), "")
 
 
 def percent(share: float) -> str:

@@ -36,13 +36,13 @@ def _table(effects: AxisEffects) -> str:
     whole = [one for one in effects.effects if not one.at]
     rows = list(dict.fromkeys((one.axis, one.reference, one.level) for one in whole))
     found = {(one.axis, one.reference, one.level, one.metric): one for one in whole}
-    first = Column(heading="axis", cells=[text(axis) for axis, _, _ in rows], align="left")
-    change = Column(heading="change", cells=[text(f"{one} → {other}") for _, one, other in rows], align="left")
+    names = [text(f"{axis}: {one} → {other}") for axis, one, other in rows]
+    first = Column(heading="change", cells=names, align="left")
     columns = [
         Column(heading=short_title(name), cells=[_cell(found.get((*row, name))) for row in rows])
         for name in effects.metrics
     ]
-    return tables(first, [change, *columns])
+    return tables(first, columns)
 
 
 def _cell(one: AxisEffect | None) -> str:

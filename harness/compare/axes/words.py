@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.records.amounts import amount
+from harness.records.amounts import amount, span
 from harness.records.effects import AxisEffect, Interplay
 from harness.records.figures import title
 
@@ -73,10 +73,8 @@ def _moved(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Int
 
 
 def _unsure(one: AxisEffect) -> str:
-    effect = one.verdict.effect
-    assert effect is not None
-    low, high = (amount(one.metric, effect, of) for of in (effect.low, effect.high))
-    return f"{title(one.metric)} ({low} to {high})"
+    assert one.verdict.effect is not None
+    return f"{title(one.metric)} ({span(one.metric, one.verdict.effect)})"
 
 
 def _partners(axis: str, interplays: Sequence[Interplay]) -> list[str]:
