@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    claims,
     data,
     doctor,
     effects,
@@ -70,6 +71,7 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("claims")(claims.claims)
 app.command("effects")(effects.effects)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")

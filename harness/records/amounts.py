@@ -17,13 +17,25 @@ def amount(name: str, effect: Effect, value: float | None = None) -> str:
     """A change as it is said: of the effect's own value, or of another on its scale (an end of its interval)."""
     shown = effect.value if value is None else value
     if effect.kind == "ratio":
-        return _multiple(shown) if effect.value >= _IN_TIMES else percent(shown - 1)
+        return times(shown) if effect.value >= _IN_TIMES else percent(shown - 1)
+    return figure(name, shown, signed=True)
+
+
+def figure(name: str, value: float, *, signed: bool = False) -> str:
+    """A figure with its unit, or, `signed`, a difference of two: of scores in points of a hundred."""
+    if not signed:
+        return said(name, value)
     known = metric(name)
     if known is not None and known.unit == "score":
-        text = f"{number(100 * shown, Scale(unit=''), places=1)} points"
+        text = f"{number(100 * value, Scale(unit=''), places=1)} points"
     else:
-        text = said(name, shown)
-    return f"+{text}" if shown > 0 and any(digit in text for digit in "123456789∞") else text
+        text = said(name, value)
+    return f"+{text}" if value > 0 and any(digit in text for digit in "123456789∞") else text
+
+
+def times(ratio: float) -> str:
+    """A ratio as a multiple: 0.385×, 2.31×, 14.2×."""
+    return f"{number(ratio, Scale(unit=''), places=2 if 0.9995 <= ratio < 9.995 else decimals(ratio))}×"
 
 
 def between(name: str, effect: Effect) -> str:
@@ -53,7 +65,3 @@ def percent(share: float) -> str:
     if not any(digit in text for digit in "123456789"):
         return "0%"
     return f"+{text}" if share > 0 else text
-
-
-def _multiple(ratio: float) -> str:
-    return f"{number(ratio, Scale(unit=''), places=2 if ratio < 9.995 else decimals(ratio))}×"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.records.claims import ClaimVerdict
 from harness.records.effects import AxisEffects
 from harness.records.metrics import Direction
 from harness.records.overlap import Overlap
@@ -304,4 +305,5 @@ class Answer:
     quality: Mapping[str, Sequence[QualityRow]] = field(default_factory=dict)  # by score, where steps were scored
     quality_unlike: Sequence[str] = ()  # sentences: scores over steps that were not made alike
     effects: AxisEffects = field(default_factory=AxisEffects)  # of the matrix' axes
+    claims: Sequence[ClaimVerdict] = ()
     results: str = "results"  # folder of the run folders
