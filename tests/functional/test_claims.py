@@ -50,8 +50,9 @@ def test_claims_are_told_with_their_sources(harness: Callable[..., Answer], tmp_
     assert told.returncode == 0
     assert told.stdout.startswith("two: 3 claims, 1 confirmed, 1 refuted, 1 untested\n")
     assert "\nconfirmed     Packing makes training faster\n" in told.stdout
-    assert "claimed at least 10×, measured 1." in told.stdout
-    assert "3 vs 3 runs" in told.stdout
+    text = " ".join(told.stdout.split())
+    assert "claimed at least 10×, measured 1." in text
+    assert "3 vs 3 runs" in text
     assert "source: https://example.org/c" in told.stdout
     assert "MADE UP" in told.stderr
     assert max(map(len, told.stdout.splitlines())) <= 80
