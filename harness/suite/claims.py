@@ -22,9 +22,7 @@ NEEDED = ("says", "source", "metric", "expect")
 _Side = Literal["at_least", "at_most", "between"]
 _SIDES: tuple[_Side, ...] = ("at_least", "at_most", "between")
 EXPECTS: Mapping[str, tuple[ClaimKind, _Side]] = {
-    f"{kind}_{side}": (kind, side)
-    for kind in ("ratio", "difference", "value")
-    for side in _SIDES  # type: ignore[misc]
+    f"{kind}_{side}": (kind, side) for kind in ("ratio", "difference", "value") for side in _SIDES
 }
 """How a claim may say what it expects, beside `no_worse_than`."""
 _PARSED: Mapping[str, Callable[[str], float]] = {"bytes": parse_size, "s": parse_duration}
@@ -68,16 +66,8 @@ def _claim(ctx: Context, axes: Axes, node: Node, score: Score | None) -> Claim |
     needs = _needs(ctx, given["needs"]) if "needs" in given else Needs()
     if len(ctx.problems.found) > before or expected is None or needs is None:
         return None
-    return Claim(
-        **texts,
-        metric=name,
-        kind=expected.kind,
-        low=expected.low,
-        high=expected.high,
-        where=where,
-        needs=needs,
-        **(sides or {"candidate": where}),
-    )
+    said = {"metric": name, "kind": expected.kind, "low": expected.low, "high": expected.high, "where": where}
+    return Claim.model_validate({**texts, **said, "needs": needs, **(sides or {"candidate": where})})
 
 
 _HINTS = {

@@ -50,7 +50,10 @@ def wanted(needs: Needs) -> str:
 
 def lacking(needs: Needs, devices: Sequence[Device] | None) -> str:
     """What this machine lacks for a claim, in words; empty where it lacks nothing, or nothing is known of it."""
-    if devices is None or any(fits(needs, device) for device in (devices or [None])):
+    if devices is None:
+        return ""
+    present: list[Device | None] = [*devices] or [None]
+    if any(fits(needs, device) for device in present):
         return ""
     here = ", ".join(dict.fromkeys(device.name for device in devices)) or "no GPU"
     return f"it needs {wanted(needs)}, and here there is {here}"

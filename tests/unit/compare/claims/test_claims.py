@@ -142,7 +142,7 @@ def test_one_run_a_side_says_nothing_of_chance() -> None:
 
 
 def test_disturbed_and_odd_runs_are_left_out_and_told() -> None:
-    change = {
+    change: dict[str, dict[str, Any]] = {
         "before0-s0": {"disturbed": ("shared",), "metrics": {RATE: 1e9}},
         "after0-s1": {"metrics": {RATE: math.nan}},
     }
@@ -153,7 +153,7 @@ def test_disturbed_and_odd_runs_are_left_out_and_told() -> None:
 
 
 def test_trials_that_ended_badly_leave_it_untested() -> None:
-    gone = {"outcome": "oom", "metrics": {}}
+    gone: dict[str, Any] = {"outcome": "oom", "metrics": {}}
     change = {f"{side}0-s{seed}": gone for side in ("before", "after") for seed in range(2)}
     verdict = told(claim(), ([1.0, 1.0], [1.0, 1.0]), change=change)
 
@@ -168,7 +168,9 @@ def test_one_side_without_the_figure_is_named() -> None:
 
 
 def test_what_never_ran_is_untested() -> None:
-    change = {f"{side}0-s{seed}": {"outcome": None, "metrics": {}} for side in ("before", "after") for seed in range(3)}
+    change: dict[str, dict[str, Any]] = {
+        f"{side}0-s{seed}": {"outcome": None, "metrics": {}} for side in ("before", "after") for seed in range(3)
+    }
 
     assert told(claim(), (PLAIN, PACKED), change=change).why == "not run yet"
     assert told(claim(), lacking="train.optim needs x, which is not installed here").why.startswith(
