@@ -15,6 +15,7 @@ from harness.records.doubts import NONE, Doubts
 from harness.records.suite import Replicates, Suite
 from harness.suite.axes import read_matrix
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
+from harness.suite.claims import read_claims
 from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Lost, Node, Problems
 from harness.suite.doubts import doubts_of
@@ -121,6 +122,7 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
         "score",
         "environments",
         "decide",
+        "claims",
     ):  # they change nothing about cells
         root.entries.pop(section, None)
     guessed = adopt_exclude(root)
@@ -208,6 +210,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
         "environments": read_environments(ctx, given["environments"]) if "environments" in given else {},
         "baseline": read_selector(ctx, axes, given["baseline"], "baseline") if "baseline" in given else None,
         "decide": read_decide(ctx, given["decide"], score) if "decide" in given else None,
+        "claims": read_claims(ctx, axes, given["claims"], score) if "claims" in given else (),
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.compare.judging.corrections import corrected
+from harness.compare.judging.corrections import adjusted, corrected
 from harness.compare.judging.effects import effect
 from harness.compare.judging.judge import judge, ruled
 
-__all__ = ["corrected", "effect", "judge", "ruled"]
+__all__ = ["adjusted", "corrected", "effect", "judge", "ruled"]
