@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness import pipeline
 from harness.compare.comparison import same_measurements
 from harness.compare.selecting import chosen
 from harness.errors import InputError, Problem, SelectionError, SuiteError, did_you_mean
+from harness.records.document_scores import DocumentProvider
 from harness.records.margins import parse_margin
 from harness.records.metrics import METRICS, Margin, metric
 from harness.records.progress import Observer
@@ -23,12 +25,6 @@ from harness.records.results import SuiteResults, TrialResult
 from harness.records.run_folder import run_folders
 from harness.records.verdict import Comparison, Selected
 from harness.store import Ingesting, Store
-
-Loader = Callable[[str, Places], SuiteResults]
-"""The results that a name stands for; raises an InputError where there are none of that name."""
-
-SOURCES: dict[str, Loader] = {}
-"""What a word before the first colon of a selection means, besides suites, files and folders."""
 
 _SUITE_FILES = (".yaml", ".yml")
 _DATABASE = ".duckdb"
@@ -39,7 +35,8 @@ _MOST_NAMED = 6
 class Wanted:
     """What is asked of a comparison. `margins` go before those of the suites; `across`: environments may differ.
 
-    `suite` is the name or file of the suite that conditions alone are about.
+    `suite` is the name or file of the suite that conditions alone are about. `flips`: how many documents of each kind
+    are listed, None for all.
     """
 
     suite: str | None = None
@@ -48,14 +45,23 @@ class Wanted:
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     across: bool = False
+    flips: int | None = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Results that a selection chooses among, and the margins of their suite."""
+    """Results that a selection chooses among, what is known of single documents, and the margins of their suite."""
 
     results: SuiteResults
+    documents: DocumentProvider | None = None
     margins: Mapping[str, Margin] = field(default_factory=dict)
+
+
+Loader = Callable[[str, Places], Source]
+"""What a name stands for; raises an InputError where there is nothing of that name."""
+
+SOURCES: dict[str, Loader] = {}
+"""What a word before the first colon of a selection means, besides suites, files and folders."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +72,13 @@ class _Look:
     observer: Observer
     suites: Sequence[str]
     suite: str | None
+    held: ExitStack  # what lives as long as the comparison
 
-    def stored(self, name: str) -> SuiteResults:
+    def stored(self, name: str) -> Source:
         """What is known of a suite, as its run folders are now."""
-        Ingesting(Store(self.places.database), self.observer).now(*run_folders(self.places.results, name))
-        return Store(self.places.database).results(name)
+        store = Store(self.places.database)
+        Ingesting(store, self.observer).now(*run_folders(self.places.results, name))
+        return Source(results=store.results(name), documents=store.documents(name))
 
 
 def compare(reference: str, candidate: str, wanted: Wanted, places: Places, observer: Observer) -> Comparison:
@@ -81,28 +89,35 @@ def compare(reference: str, candidate: str, wanted: Wanted, places: Places, obse
         InputError: a selection chooses nothing, or both the same; no cells belong together; nothing can be compared.
         StoreError: a database cannot be used.
     """
-    look = _Look(places=places, observer=observer, suites=_suites(places), suite=wanted.suite)
-    sides, margins = [], []
-    for text in (reference, candidate):
-        source, terms = _source(text, look)
-        trials = chosen(
-            source.results.trials,
-            terms,
-            suite=source.results.suite,
-            only=wanted.only,
-            skip=wanted.skip,
-            suites=look.suites,
+    with ExitStack() as held:
+        look = _Look(places=places, observer=observer, suites=_suites(places), suite=wanted.suite, held=held)
+        one, its = _side(reference, wanted, look)
+        other, own = _side(candidate, wanted, look)
+        _refuse_the_same(one, other)
+        found = comparing.compare(
+            one,
+            other,
+            metrics=_known(wanted.metrics, (one, other)),
+            margins={**its, **own, **wanted.margins},
+            across=wanted.across,
+            flips=wanted.flips,
         )
-        sides.append(Selected(label=text, results=source.results, trials=trials))
-        margins.append(source.margins)
-    one, other = sides
-    _refuse_the_same(one, other)
-    metrics = _known(wanted.metrics, (one, other))
-    found = comparing.compare(
-        one, other, metrics=metrics, margins={**margins[0], **margins[1], **wanted.margins}, across=wanted.across
-    )
     _refuse_nothing(found)
     return found
+
+
+def _side(text: str, wanted: Wanted, look: _Look) -> tuple[Selected, Mapping[str, Margin]]:
+    """One side, and the margins of its suite."""
+    source, terms = _source(text, look)
+    trials = chosen(
+        source.results.trials,
+        terms,
+        suite=source.results.suite,
+        only=wanted.only,
+        skip=wanted.skip,
+        suites=look.suites,
+    )
+    return Selected(label=text, results=source.results, trials=trials, documents=source.documents), source.margins
 
 
 def margins_of(said: Sequence[str]) -> dict[str, Margin]:
@@ -134,12 +149,12 @@ def _source(text: str, look: _Look) -> tuple[Source, list[str]]:
     head, colon, rest = text.partition(":")
     if colon and head in SOURCES:
         name, _, terms = rest.partition(":")
-        return Source(results=SOURCES[head](name, look.places)), _terms(terms)
+        return SOURCES[head](name, look.places), _terms(terms)
     path = Path(head)
     if path.suffix in _SUITE_FILES:
         return _of_file(path, look), _terms(rest)
     if path.suffix == _DATABASE or ("=" not in head and path.is_dir() and head not in look.suites):
-        return _elsewhere(path, rest)
+        return _elsewhere(path, rest, look)
     if "=" not in head and (colon or head in look.suites):
         return _of_suite(head, look), _terms(rest)
     if look.suite is not None and Path(look.suite).suffix in _SUITE_FILES:
@@ -179,8 +194,8 @@ def _of_suite(name: str, look: _Look) -> Source:
     if name not in look.suites:
         hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
-    results = look.stored(name)
-    return Source(results=results, margins=_margins_of(results, look.observer))
+    found = look.stored(name)
+    return replace(found, margins=_margins_of(found.results, look.observer))
 
 
 def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
@@ -201,20 +216,20 @@ def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margi
 def _of_file(file: Path, look: _Look) -> Source:
     """A suite as its file is now: trials that never ran are there too, those of an earlier state are not."""
     plan = pipeline.planned(file, Choice())
-    results = look.stored(plan.suite.name)
-    return Source(results=replace(results, trials=comparing.measured(results, plan)), margins=plan.suite.margins)
+    found = look.stored(plan.suite.name)
+    results = replace(found.results, trials=comparing.measured(found.results, plan))
+    return replace(found, results=results, margins=plan.suite.margins)
 
 
-def _elsewhere(path: Path, rest: str) -> tuple[Source, list[str]]:
+def _elsewhere(path: Path, rest: str, look: _Look) -> tuple[Source, list[str]]:
     """A suite of another store or folder of results, which is read and never written to."""
     if path.is_dir():
         database = path / "harness.duckdb"
         if database.exists():
             return _stored(database, path, rest)
-        with tempfile.TemporaryDirectory() as scratch:
-            store = Store(Path(scratch) / "harness.duckdb")
-            store.ingest(run_folders(path))
-            return _stored(store.path, path, rest)
+        store = Store(Path(look.held.enter_context(tempfile.TemporaryDirectory())) / "harness.duckdb")
+        store.ingest(run_folders(path))
+        return _stored(store.path, path, rest)
     if not path.exists():
         raise InputError.of(f"there is no {path}", hint="name a harness.duckdb, or a folder of results")
     return _stored(path, path, rest)
@@ -225,10 +240,10 @@ def _stored(database: Path, shown: Path, rest: str) -> tuple[Source, list[str]]:
     store = Store(database)
     names = store.suites()
     head, _, terms = rest.partition(":")
+    if len(names) == 1 and ":" not in rest and head not in names:
+        head, terms = names[0], rest
     if head in names:
-        return Source(results=store.results(head)), _terms(terms)
-    if len(names) == 1 and ":" not in rest:
-        return Source(results=store.results(names[0])), _terms(rest)
+        return Source(results=store.results(head), documents=store.documents(head)), _terms(terms)
     if not names:
         raise SelectionError.of(f"no results in {shown}")
     if not head:

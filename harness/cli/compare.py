@@ -25,6 +25,9 @@ def compare(
     across: Annotated[
         bool, typer.Option("--across", help="Environments may differ: they are what is compared.")
     ] = False,
+    flips: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Show so many documents of a score that were fixed, and broken.")
+    ] = 3,
     only: options.Only = None,
     skip: options.Skip = None,
     results: options.Results = options.RESULTS,
@@ -33,9 +36,9 @@ def compare(
     """Compare two selections: which differences are real?
 
     A is the reference, B the candidate; a change is B's beside A's, with its 95% interval and the smallest one that
-    would be seen. Each is a suite with results (by name, or its
-    file), conditions on its axes, method or seed (recipe=dpo,lora=r8), globs of cells or trials, both after a suite
-    and a colon, or all of these after another store or folder of results.
+    would be seen. Each is a suite with results (by name, or its file), conditions on its axes, method or seed
+    (recipe=dpo,lora=r8), globs of cells or trials, both after a suite and a colon, or all of these after another
+    store or folder of results.
 
     Cells are paired by id, else by the levels they share, else by name. What cannot be compared is refused, with the
     reason: other environments (but see --across), another device, scores of other documents, tasks or backends.
@@ -61,6 +64,7 @@ def compare(
         only=chosen.only,
         skip=chosen.skip,
         across=across,
+        flips=flips,
     )
     found = comparing.compare(reference, candidate, wanted, options.places(results), PlainLines())
     if as_json:

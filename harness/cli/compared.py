@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.changes import NONE, change_said, detectable_said, figures_of, n_said
+from harness.records.document_scores import Flips
 from harness.records.figures import Scale, number, scale, title
 from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Verdict
 
@@ -15,6 +16,7 @@ _SHORT = {
     "energy_per_token": "energy",
     "startup_seconds": "start-up",
 }
+_LONGEST_ANSWER = 60  # characters of a document's answer
 _NARROWEST = 12
 """Characters of a metric's name below which it is not shortened."""
 
@@ -57,7 +59,7 @@ def _cell(cell: CellComparison) -> None:
     print("\n" + wrapped(f"{name}{n}", indent=2))
     _table(list(cell.verdicts.values()), with_n=not n)
     for line in _notes(cell):
-        print(wrapped(f"  {line}", indent=4))
+        print(wrapped(f"  {line}", indent=4 if line[0] != " " else 6))
 
 
 def _table(verdicts: Sequence[Verdict], *, with_n: bool) -> None:
@@ -110,6 +112,8 @@ def _notes(cell: CellComparison) -> Iterable[str]:
         if verdict.left_out:
             left_out.setdefault("; ".join(verdict.left_out), []).append(_name(verdict.metric))
     yield from (f"left out: {what}, of {', '.join(names)}" for what, names in left_out.items())
+    for name, flips in cell.flips.items():
+        yield from _flipped(name, flips)
     yield from _diverged(cell.divergences)
     yield from cell.what_else
 
@@ -121,6 +125,26 @@ def _ended(cell: CellComparison) -> Iterable[str]:
     sides = [", ".join(f"{count} {name}" for name, count in sorted(side.items())) for side in cell.outcomes]
     verdict = f": {cell.ended}" if cell.ended in ("regressed", "improved") else ""
     yield f"ended: A {sides[0]}; B {sides[1]}{verdict}"
+
+
+def _flipped(name: str, found: Flips) -> Iterable[str]:
+    """How many documents turned, and those that are listed with both answers."""
+    tied = f", seeds divided on {found.tied}" if found.tied else ""
+    yield f"{_name(name)}, by {found.documents:,} documents: {found.fixed} fixed, {found.broken} broken{tied}"
+    for flip in found.listed:
+        right = " → ".join(f"{count} of {seeds}" for count, seeds in flip.right)
+        answers = [
+            f"{what} {_quoted(text)}"
+            for what, text in (("expected", flip.target), ("A", flip.reference), ("B", flip.candidate))
+            if text is not None
+        ]
+        yield f"  {flip.change} document {flip.index} (right {right}): {', '.join(answers)}"
+
+
+def _quoted(text: str) -> str:
+    from harness.cli.output import shortened
+
+    return f"“{shortened(' '.join(text.split()), _LONGEST_ANSWER)}”"
 
 
 def _diverged(found: Sequence[Divergence]) -> Iterable[str]:
