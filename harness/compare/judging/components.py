@@ -115,7 +115,8 @@ def _units(values: np.ndarray, pair: Paired) -> np.ndarray:
             for row, mean in zip(values, means, strict=True)
         ]
     )
-    return means[:, None] + sums * (size / pair.documents)
+    found: np.ndarray = means[:, None] + sums * (size / pair.documents)
+    return found
 
 
 def _extra(pair: Paired, clusters: int) -> float:

@@ -35,15 +35,15 @@ def pair_of(sides: Sides, clusters: Clusters = None, *, by_seed: bool = True) ->
 
 
 def wrong(draw: Callable[[Any], Paired], times: int) -> tuple[float, float]:
-    """Shares of verdicts whose interval lacks the truth, which is 0, and that find a change, whatever its size."""
+    """Shares of verdicts whose interval lacks the truth, which is 0, and that are `regressed`, without a margin."""
     chance = np.random.default_rng(11)
-    missed = found = 0
+    missed = regressed = 0
     for _ in range(times):
         verdict = judge_documents(NAME, draw(chance), margin=Margin())
         assert verdict.effect is not None
         missed += not verdict.effect.low <= 0 <= verdict.effect.high
-        found += verdict.ruling in ("improved", "regressed")
-    return missed / times, found / times
+        regressed += verdict.ruling == "regressed"
+    return missed / times, regressed / times
 
 
 def right_or_wrong(chance: Any, seeds: int, documents: int, *, of_seed: float = 0.0, of_document: float = 0.0) -> Sides:
@@ -60,21 +60,23 @@ def right_or_wrong(chance: Any, seeds: int, documents: int, *, of_seed: float = 
 
 @pytest.mark.parametrize(("documents", "of_document"), [(100, 0.0), (1000, 0.2)])
 def test_one_seed_a_side(documents: int, of_document: float) -> None:
-    missed, found = wrong(lambda chance: pair_of(right_or_wrong(chance, 1, documents, of_document=of_document)), 1000)
+    missed, regressed = wrong(
+        lambda chance: pair_of(right_or_wrong(chance, 1, documents, of_document=of_document)), 1000
+    )
 
     assert 0.03 <= missed <= 0.07
-    assert found <= 0.05
+    assert regressed <= 0.05
 
 
 @pytest.mark.parametrize(("seeds", "by_seed"), [(2, True), (3, True), (3, False), (5, True)])
 def test_seeds_that_differ(seeds: int, by_seed: bool) -> None:
-    missed, found = wrong(
+    missed, regressed = wrong(
         lambda chance: pair_of(right_or_wrong(chance, seeds, 100, of_seed=0.1, of_document=0.1), by_seed=by_seed),
         1000,
     )
 
     assert 0.03 <= missed <= 0.07
-    assert found <= 0.05 + 0.01  # the standard error of a share of 1000 is 0.007
+    assert regressed <= 0.05
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -86,7 +88,7 @@ def test_seeds_that_hardly_differ_cost_width_and_never_truth(seeds: int) -> None
 
 def in_passages(chance: Any) -> Paired:
     """Sixty passages with one to nine questions; a passage suits one side or the other as a whole."""
-    clusters = np.repeat(np.arange(60), chance.integers(1, 10, 60))
+    clusters: Any = np.repeat(np.arange(60), chance.integers(1, 10, 60))
     easy = chance.beta(2, 2, 60)
     suits = chance.normal(0, 0.3, 60)
     sides = [(chance.random(len(clusters)) < (easy + shift)[clusters]).astype(float) for shift in (0 * suits, suits)]
@@ -94,10 +96,10 @@ def in_passages(chance: Any) -> Paired:
 
 
 def test_documents_of_one_source() -> None:
-    missed, found = wrong(in_passages, 1000)
+    missed, regressed = wrong(in_passages, 1000)
 
     assert 0.03 <= missed <= 0.07
-    assert found <= 0.06
+    assert regressed <= 0.05
 
 
 def test_documents_of_one_source_taken_for_many_would_be_wrong_too_often() -> None:
@@ -115,10 +117,10 @@ def test_resampled_documents(monkeypatch: pytest.MonkeyPatch) -> None:
         easy = chance.gamma(2, 0.2, (1, 60))
         return pair_of((easy + chance.normal(0, 0.1, (1, 60)), easy + chance.gamma(4, 0.05, (1, 60)) - 0.2))
 
-    missed, found = wrong(graded, 1000)
+    missed, regressed = wrong(graded, 1000)
 
     assert 0.03 <= missed <= 0.07
-    assert found <= 0.06
+    assert regressed <= 0.05
 
 
 @pytest.mark.parametrize("correlation", [0.3, 0.8])
