@@ -105,7 +105,8 @@ def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]
     if verdict is None or verdict.ruling == "missing":
         return []
     of = f"{title(decision.metric)} " if verdict.effect and verdict.effect.kind == "ratio" else ""
-    said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {verdict.ruling}"
+    ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
+    said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
     blind = verdict.ruling == "inconclusive" and verdict.detectable is not None
     return [f"{said} (so many seeds show a change from {detectable_said(verdict)})." if blind else f"{said}."]
 

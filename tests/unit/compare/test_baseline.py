@@ -162,7 +162,7 @@ def test_the_headline_says_ratios_of_costs_and_what_could_have_been_seen() -> No
 def test_the_headline_claims_nothing_from_one_seed() -> None:
     got = answered({"sft-full": {ACC: [0.90]}, "dpo-full": {ACC: [0.95]}}, ["sft-full"])
 
-    assert "Against the baseline, sft-full: +5.0 pt, insufficient." in got.headline
+    assert "Against the baseline, sft-full: +5.0 pt, with too few seeds for a verdict." in got.headline
 
 
 def test_a_baseline_that_wins_is_said_to_be_it() -> None:
