@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import (
     claims,
+    compare,
     data,
     doctor,
     effects,
@@ -77,6 +78,7 @@ app.command("history")(history.history)
 app.command("export")(export.export)
 app.command("claims")(claims.claims)
 app.command("effects")(effects.effects)
+app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

@@ -151,6 +151,11 @@ _STYLES = {
     "crashed": "red",
     "interrupted": "yellow",
     "skipped": "yellow",
+    "improved": "green",
+    "regressed": "red",
+    "inconclusive": "yellow",
+    "insufficient": "yellow",
+    "missing": "yellow",
 }
 
 

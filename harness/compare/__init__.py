@@ -6,5 +6,6 @@ from harness.compare.answer import answer, effects
 from harness.compare.comparison import compare
 from harness.compare.history import history
 from harness.compare.precision import undecided
+from harness.compare.summary import measured
 
-__all__ = ["answer", "compare", "effects", "history", "undecided"]
+__all__ = ["answer", "compare", "effects", "history", "measured", "undecided"]

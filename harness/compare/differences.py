@@ -175,7 +175,7 @@ def _neighbours(cells: Sequence[TrialResult]) -> Iterator[tuple[TrialResult, Tri
 
 def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Iterator[str]:
     axis, one, other = change
-    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if _worth_saying(entry)]
+    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if worth_saying(entry)]
     if moved:
         yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
     inert = _common([case.inert for case in cases])
@@ -183,7 +183,8 @@ def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Itera
         yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
 
 
-def _worth_saying(entry: Difference) -> bool:
+def worth_saying(entry: Difference) -> bool:
+    """Whether a sentence should name it: counts of parameters move with nearly every lever."""
     return entry.name.partition(".")[0] not in _FOLLOWS
 
 

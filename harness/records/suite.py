@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr
 
 from harness.errors import Location
+from harness.records.metrics import Margin
 from harness.records.units import parse_amount
 
 Format = Literal["language_modeling", "prompt_completion", "preference"]
@@ -358,6 +359,10 @@ class Suite(Frozen):
     decide: Decide | None = Field(default=None, description="What the answer maximises or minimises, and its bounds.")
     claims: tuple[Claim, ...] = Field(
         default=(), description="Sentences with a source that the trials confirm or refute: says, source, compare, …."
+    )
+    margins: dict[str, Margin] = Field(
+        default_factory=dict,
+        description="The smallest change that matters, by metric: 3%, 0.02, 2% + 64MiB; else the metric's own.",
     )
 
     _places: Places = PrivateAttr(default=Places())

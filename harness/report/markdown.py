@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
 from harness.report.axes import axes
+from harness.report.baseline import baseline
 from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
 from harness.report.claims import claims
 from harness.report.commands import run, where, word
@@ -15,7 +16,7 @@ from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted
 from harness.report.quality import quality
-from harness.report.results import baseline, results, tried
+from harness.report.results import results, tried
 from harness.report.scoring import scoring
 from harness.report.tables import table
 

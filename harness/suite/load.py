@@ -22,6 +22,7 @@ from harness.suite.doubts import doubts_of
 from harness.suite.environments import check_environment, read_environments
 from harness.suite.fields import FIELDS, is_path
 from harness.suite.guess import fields_meant, near, sections_meant
+from harness.suite.margins import read_margins
 from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
@@ -123,6 +124,7 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
         "environments",
         "decide",
         "claims",
+        "margins",
     ):  # they change nothing about cells
         root.entries.pop(section, None)
     guessed = adopt_exclude(root)
@@ -211,6 +213,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
         "baseline": read_selector(ctx, axes, given["baseline"], "baseline") if "baseline" in given else None,
         "decide": read_decide(ctx, given["decide"], score) if "decide" in given else None,
         "claims": read_claims(ctx, axes, given["claims"], score) if "claims" in given else (),
+        "margins": read_margins(ctx, given["margins"], score) if "margins" in given else {},
     }
 
 

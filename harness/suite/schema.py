@@ -74,6 +74,7 @@ def _sections() -> Schema:
         "environments": {"type": "object", "additionalProperties": _ref("environment")},
         "decide": _ref("decide"),
         "claims": {"type": "array", "items": _ref("claim")},
+        "margins": _ref("margins"),
     }
     return {name: {**forms[name], "description": text} for name, text in said.items()}
 
@@ -104,6 +105,7 @@ def _definitions(known: Catalog) -> Schema:
         "environment": _environment(),
         "decide": _decide(),
         "claim": _claim(),
+        "margins": _margins(),
     }
 
 
@@ -361,10 +363,25 @@ def _claim() -> Schema:
 
 def _decide() -> Schema:
     schema = _plain(nouns.Decide)
-    metric = _METRIC
+    metric = _metric(METRICS)
     for goal in ("maximise", "minimise"):
         schema["properties"][goal] = {**metric, "description": nouns.Decide.model_fields[goal].description}
     schema["properties"]["keep"]["propertyNames"] = metric
     schema["properties"]["keep"]["additionalProperties"] = {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*\S"}
     schema["oneOf"] = [{"required": ["maximise"]}, {"required": ["minimise"]}]
     return schema
+
+
+def _margins() -> Schema:
+    return {
+        "type": "object",
+        "propertyNames": _metric(name for name, known in METRICS.items() if known.better != "none"),
+        "additionalProperties": {
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*[\d.]"}],
+            "examples": ["3%", 0.02, "2% + 64MiB"],
+        },
+    }
+
+
+def _metric(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}

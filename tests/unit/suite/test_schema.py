@@ -309,6 +309,7 @@ def _wrong_by_installed(file: Path) -> list[str]:
         suite(include=[{"recipe": "a", "lora": {"r": 3}, "name": "x"}]),
         suite(score=None),
         suite(score={"tasks": ["a"]}, decide={"maximise": "score.a.acc", "keep": {"peak_reserved": "<= 3 GiB"}}),
+        suite(margins={"tokens_per_second": "3%", "peak_host_memory": "2% + 64MiB", "score.a.acc": 0.02}),
         suite(base={"train.lr_scheduler_kwargs.num_cycles": 2, "data.options.kinds": ["add"]}),
         suite(claims=[claim(), claim(expect={"difference_between": ["1 GiB", "2 GiB"]}, needs={"device": "cuda"})]),
     ],
@@ -353,6 +354,10 @@ def test_what_a_suite_may_say(checker: Checker, good: dict[str, Any]) -> None:
         suite(claims=[claim(metric="final_los")]),
         suite(claims=[claim(compare={"lora": ["a"]})]),
         suite(claims=claim()),
+        suite(margins={"tokens_per_secnd": "3%"}),
+        suite(margins={"real_tokens": "3%"}),
+        suite(margins={"tokens_per_second": "much"}),
+        suite(margins={"tokens_per_second": -1}),
     ],
 )
 def test_what_a_suite_may_not_say(checker: Checker, bad: dict[str, Any]) -> None:
