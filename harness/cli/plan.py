@@ -40,15 +40,15 @@ def plan(
     from harness import pipeline
     from harness.cli import failure
     from harness.cli.output import print_json, wrapped
-    from harness.methods import catalog
     from harness.plan import counts, rows, to_json
     from harness.plan.estimates import estimates
+    from harness.suite import catalog_of
 
     planned = pipeline.planned(suite, options.choice(only, skip))
     known = pipeline.states(planned, options.places(results))
     most = None if everything else _MOST
     shown = planned.cells if as_json else {id(trial.cell): trial.cell for trial in planned.trials[:most]}.values()
-    predicted = estimates(shown, planned.suite.file.parent, catalog.load())
+    predicted = estimates(shown, planned.suite.file.parent, catalog_of(planned.suite))
     if as_json:
         print_json(to_json(planned, known, predicted))
         return
