@@ -97,11 +97,11 @@ def prepared(
     """
     whole = planned(file, Choice())
     plan = planning.select(whole, choice.only, choice.skip)
-    names = dict.fromkeys(trial.cell.config["environment"] for trial in plan.trials)
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials)
     if not any(names):
         return whole, plan
     finished = _finished(plan, choice, places) if places is not None else ()
-    names = dict.fromkeys(trial.cell.config["environment"] for trial in plan.trials if trial.id not in finished)
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials if trial.id not in finished)
     declared = [suite.declaration(name, plan.suite.environments[name]) for name in names if name is not None]
     engine.prepare(declared, observer.message)
     whole = planned(file, Choice())

@@ -309,7 +309,11 @@ def read_installed(python: Path | None = None, variables: Mapping[str, str] | No
     with tempfile.TemporaryDirectory(prefix="trl-harness-") as folder:
         target = Path(folder) / "catalog.json"
         command = [str(python or sys.executable), "-m", "harness.methods.introspect", str(target)]
-        environment = {**(os.environ if variables is None else variables), "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        environment = {
+            **(os.environ if variables is None else variables),
+            "TRL_EXPERIMENTAL_SILENCE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         try:
             child = subprocess.run(
                 command, env=environment, capture_output=True, text=True, errors="replace", timeout=BUILD_SECONDS

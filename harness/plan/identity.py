@@ -1,9 +1,9 @@
 """What a cell is, as a short hash of what decides its result.
 
 In it: method, model identity, data identity, `train`, `lora`, `reference`, the stage trial it starts from, what its
-environment is declared to be, the measured window. Not in it: sampling rates, limits, what is saved and when, names, levels, order, kind. What is null is left
-out, and the harness's own defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new
-TRL field moves nothing.
+environment is declared to be, the measured window. Not in it: sampling rates, limits, what is saved and when, names,
+levels, order, kind. What is null is left out, and the harness's own defaults are filled in, so writing one of them down
+moves nothing; TRL's are not, so a new TRL field moves nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model, data, measure, limits, init and environment of a configuration: checked, and with the harness's own defaults filled in."""
+"""The parts of a configuration but for `train`: checked, and with the harness's own defaults filled in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _RECORDS: dict[str, tuple[type[BaseModel], ...]] = {
 }
 
 _NULLABLE = frozenset({"model", "data", "lora", "reference", "init", "environment", "method"})
-_FILLED = (*("model", "data", "lora", "reference", "init", "environment"), *("measure", "limits", "checkpoint", "method"))
+_FILLED = (
+    *("model", "data", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint", "method"),
+)
 
 Filled = tuple[Any, str | None]
 """The completed part and, where it is wrong, what is wrong with it."""

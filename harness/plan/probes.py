@@ -130,7 +130,7 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     config, root = of.config(value), plan.suite.file.parent
     content = {"of": _content(of.cell, of.axis, root), "axis": of.axis.path, "value": value, "steps": of.steps}
     content |= {"rows": _lengthen(config, catalog, rows, root), "machine": machine}
-    if config["environment"] is not None:
+    if config.get("environment") is not None:
         content["environment"] = plan.suite.environments[config["environment"]]
     cell = Cell(
         id=digest(canonical(content)),
@@ -173,7 +173,7 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
 
 
 def _setting(config: Mapping[str, Any], catalog: Catalog, name: str) -> Any:
-    known = catalog.within(config["environment"]).methods[config["method"]].get(name)
+    known = catalog.within(config.get("environment")).methods[config["method"]].get(name)
     return config["train"].get(name, known.default if known else None)
 
 
@@ -190,7 +190,7 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
     config = dict(cell.config)
     _put(config, axis, 0)
     content = {name: config.get(name) for name in ("method", "train", "lora", "reference", "model")}
-    if config["environment"] is not None:
+    if config.get("environment") is not None:
         content["environment"] = config["environment"]
     shaped = model_identity(
         {**config["model"], "overrides": {}} if axis.root == "model.overrides" else config["model"], root
@@ -203,7 +203,7 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
 
 def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
     """Why the axis is none of this cell's; None where it is one."""
-    method, catalog = cell.config["method"], catalog.within(cell.config["environment"])
+    method, catalog = cell.config["method"], catalog.within(cell.config.get("environment"))
     if axis.root == "model.overrides":
         return _refused_override(cell, axis)
     if axis.root == "lora":

@@ -25,7 +25,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
     those of the suite's environments beside it.
     """
     config, root = trial.cell.config, plan.suite.file.parent
-    own = catalog.within(config["environment"]) if catalog is not None else None
+    own = catalog.within(config.get("environment")) if catalog is not None else None
     limits, memory = config["limits"], config["limits"]["host_memory"]
     return Spec(
         suite=plan.suite.name,
@@ -56,7 +56,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         max_loss=limits["max_loss"],
         max_grad_norm=limits["max_grad_norm"],
         init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
-        environment=_environment(plan.suite, config["environment"]),
+        environment=_environment(plan.suite, config.get("environment")),
         defaults=_defaults(config["method"], config["train"], own),
         predicted_memory=estimate(trial.cell, root, catalog).to_json() or None,
     )

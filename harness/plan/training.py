@@ -29,7 +29,7 @@ class Training:
     defaults: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
     unsettled: dict[str, dict[str, Problem]] = field(default_factory=dict)
 
-    def default(self, config: Config, name: str) -> Any:
+    def default(self, config: Mapping[str, Any], name: str) -> Any:
         """TRL's declared default of a field of `train` for a cell; None where it is not known."""
         known = self._fields(config["method"], config["environment"]).get(name)
         return None if known is None else known.default

@@ -1,7 +1,8 @@
 """Field paths: what a configuration may set, and whether a value fits.
 
-`method, model, data, lora, reference, init, environment, checkpoint` are set whole; `train, measure, limits` entry by entry. A
-dotted path leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`, `model.overrides.num_hidden_layers`.
+`method, model, data, lora, reference, init, environment, checkpoint` are set whole; `train, measure, limits` entry by
+entry. A dotted path leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`,
+`model.overrides.num_hidden_layers`.
 """
 
 from __future__ import annotations
@@ -190,8 +191,8 @@ def environment_known(ctx: Context, node: Node) -> None:
         hint = did_you_mean(node.raw, ctx.environments)
         ctx.add(f"environment wants a name or null, not {is_a(node.plain())}", node, hint=hint)
     elif node.value not in ctx.environments:
-        hint = None if ctx.environments else "declare it at the top: environments: {NAME: {requirements: […]}}"
-        ctx.unknown("environment", node.value, ctx.environments, node, hint=hint)
+        none_declared = None if ctx.environments else "declare it at the top: environments: {NAME: {requirements: […]}}"
+        ctx.unknown("environment", node.value, ctx.environments, node, hint=none_declared)
     elif not ctx.environments[node.value]:
         why = "the harness does not run in it: it lacks `harness: true`"
         ctx.add(f"nothing can be trained in the environment {node.value!r}", node, why=why)
@@ -300,9 +301,9 @@ def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) ->
             problem = Problem(what=f"train.{name} holds no mapping that {setting.path} could lead into")
         if problem is None:
             return
-        if not dot and refusal(method, name, given) is None:
-            if _may_do_elsewhere(ctx, functools.partial(_checked, method, name, given)):
-                return
+        of_trl = not dot and refusal(method, name, given) is None
+        if of_trl and _may_do_elsewhere(ctx, functools.partial(_checked, method, name, given)):
+            return
         found.append((field is None, problem))
     unknown, problem = min(found, key=lambda pair: pair[0])  # a method that has the field says more
     if unknown and len(methods) > 1 and problem.why is None:
