@@ -267,9 +267,8 @@ class LocalEngine:
             try:
                 environments.build(declaration, tell=tell)
             except HarnessError as error:
-                why = "; ".join(f"{one.what}: {one.why}" if one.why else one.what for one in error.problems)
-                self._unable[declaration.spec_hash()] = why
-                tell(why)
+                self._unable[declaration.spec_hash()] = _in_a_line(error)
+                tell(str(error))
 
     def obstacle(self, spec: Spec) -> str | None:
         if spec.environment is None:
@@ -323,6 +322,12 @@ class LocalEngine:
             devices = self.devices or training_device()
             self._nurseries[chosen.key] = _Nursery.begin(chosen, options, {VARIABLE: devices} if devices else {})
         return self._nurseries[chosen.key]
+
+
+def _in_a_line(error: HarnessError) -> str:
+    """What is wrong, with what uv said of it, as the cause of an outcome."""
+    lines = [line for one in error.problems for line in (one.what, *(one.why or "").splitlines())]
+    return " · ".join(line.strip(" |") for line in lines if line.strip(" |"))
 
 
 def _kill_group(leader: int) -> None:

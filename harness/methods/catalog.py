@@ -33,6 +33,8 @@ FORMAT = 1
 
 PACKAGES = ("trl", "transformers", "peft")
 BUILD_SECONDS = 300
+NOT_BUILT = "it is not built yet"
+"""Why an environment has no catalogue, where nothing else is the matter with it."""
 
 Say = Callable[[str], None]
 Build = Callable[[], dict[str, Any]]
@@ -172,6 +174,8 @@ def tell(text: str) -> None:
 
 
 _loaded: dict[Path, Catalog] = {}
+_failed: dict[Path, InputError] = {}
+"""Of other interpreters: each is asked once, however often a suite is looked at."""
 
 
 def load(say: Say | None = tell) -> Catalog:
@@ -208,10 +212,16 @@ def load_from(
     if missing:
         raise _unreadable(f"{', '.join(missing)} not installed there")
     file = _file_of([FORMAT, lock_hash, str(python)])
+    if file in _failed:
+        raise _failed[file]
     if file not in _loaded:
         versions = {name: packages[name] for name in PACKAGES}
         build = functools.partial(read_installed, python, variables)
-        _loaded[file] = replace(obtain(file, versions, build=build, say=say), packages=dict(packages))
+        try:
+            _loaded[file] = replace(obtain(file, versions, build=build, say=say), packages=dict(packages))
+        except InputError as error:
+            _failed[file] = error
+            raise
     return _loaded[file]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import Problem
+from harness.methods.catalog import NOT_BUILT
 from harness.methods.requirements import Installed
 from harness.plan.draft import Draft
 from harness.plan.training import Training
@@ -46,14 +47,14 @@ class Surroundings:
         unsettled = self.training.unsettled.get(name, {})
         paths = list(unsettled)
         more = f" and {len(paths) - _MOST_SHOWN} more" if len(paths) > _MOST_SHOWN else ""
+        builds = f"`harness run` builds it and checks again; or: harness env build {name} --file {self.suite.file}"
         refused = f", which would refuse {', '.join(paths[:_MOST_SHOWN])}{more}" if paths else ""
         return Problem(
             what=f"`train` of cells in environment {name!r} was checked against the harness's own TRL "
             f"{versions.get('trl', '?')}{refused}",
             where=self.suite.where("environments", name),
             why=f"the environment's own TRL is not known: {why}",
-            hint=f"`harness run` builds it and checks again before it trains; or beforehand: harness env build {name} "
-            f"--file {self.suite.file}",
+            hint=builds if why == NOT_BUILT else "its trials will show whether it can train",
         )
 
 

@@ -115,6 +115,6 @@ class Training:
         if within in self.catalog.beside:
             package = "trl" if method else "peft"
             version = self.catalog.beside[within].versions.get(package, "?")
-            return replace(problem, why=problem.why or f"environment {within!r} has {package} {version}")
+            return replace(problem, what=f"{problem.what} in environment {within!r} ({package} {version})")
         self.unsettled.setdefault(within, {}).setdefault(f"{'train' if method else 'lora'}.{name}", problem)
         return None

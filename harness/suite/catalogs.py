@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, InputError
 from harness.methods import catalog
-from harness.methods.catalog import Catalog, Say, tell
+from harness.methods.catalog import NOT_BUILT, Catalog, Say, tell
 from harness.records.suite import Setup, Suite
 from harness.suite.document import Node
 
 if TYPE_CHECKING:
     from harness.environments import Declaration
-
-_NOT_BUILT = "it is not built yet"
 
 
 def catalog_of(suite: Suite, own: Catalog | None = None, *, say: Say | None = tell) -> Catalog:
@@ -52,7 +50,7 @@ def _of(name: str, fields: Mapping[str, Any], say: Say | None) -> Catalog:
 
     built = environments.find(declaration(name, fields))
     if built is None:
-        raise InputError.of(f"environment {name!r}", why=_NOT_BUILT)
+        raise InputError.of(f"environment {name!r}", why=NOT_BUILT)
     variables, packages = built.variables(), built.lock.packages
     return catalog.load_from(built.python, variables, packages=packages, lock_hash=built.lock.lock_hash, say=say)
 
