@@ -6,11 +6,10 @@ It stands beside `pipeline`, which it takes the plan from; everything it runs li
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
@@ -23,11 +22,8 @@ from harness.plan.search import Span, edge, next_value
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.progress import Observer
-from harness.records.run_folder import Attempt, RunFolder, run_folders, suite_folder
+from harness.records.run_folder import RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
-
-if TYPE_CHECKING:
-    from harness.environments import Declaration
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _NO_DEVICE = ("cpu", "made up")
@@ -98,7 +94,7 @@ def fit(
             name=name,
             session=session,
             observer=observer,
-            engine=_Kept(engine),
+            engine=execute.Kept(engine),
             machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
         )
         frontiers = [search.cell(one) for one in cells]
@@ -131,31 +127,6 @@ def _span(wanted: Wanted) -> Span:
         what = f"no multiple of {wanted.step} lies between --from {wanted.low} and --to {high}"
         raise InputError.of(what, hint="give a smaller --multiple-of, or a larger --to")
     return span
-
-
-@dataclass(slots=True)
-class _Kept:
-    """The engine as it stays warm between trials: whoever made it closes it."""
-
-    engine: execute.Engine
-
-    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
-        self.engine.prepare(declarations, tell)
-
-    def obstacle(self, spec: Spec) -> str | None:
-        return self.engine.obstacle(spec)
-
-    def warm(self, spec: Spec) -> None:
-        self.engine.warm(spec)
-
-    def restrict(self, devices: str) -> None:
-        self.engine.restrict(devices)
-
-    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> execute.Handle:
-        return self.engine.start(spec, folder, attempt)
-
-    def close(self) -> None:
-        """Nothing yet."""
 
 
 @dataclass(kw_only=True, slots=True)

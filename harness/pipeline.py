@@ -5,7 +5,7 @@ This is the only file that knows the order of the stages; each of them does its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ __all__ = [
     "Choice",
     "Finished",
     "Places",
+    "carry_out",
     "import_lm_eval",
     "planned",
     "preview",
@@ -68,8 +69,14 @@ class Finished:
         return [trial for trial, outcome in self.counting.items() if outcome.disturbed]
 
 
-def planned(file: Path, choice: Choice) -> Plan:
+More = Callable[[Plan, "execute.Session"], tuple[Plan, score.ScoreReport | None]]
+"""Trains and scores what a finished plan still lacks: the plan with it, and what was scored."""
+
+
+def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
     """The plan of a suite file: read, checked, expanded, and narrowed to the chosen trials.
+
+    With `places` the replicates that a run added there are part of it, where the suite leaves their number open.
 
     Raises:
         SuiteError: everything that is wrong with the file, the combinations it comes to, and the files it names.
@@ -83,7 +90,11 @@ def planned(file: Path, choice: Choice) -> Plan:
         found += [*attempt.problems, *planning.unready(reading.suite, attempt.cells)]
     if attempt.plan is None or found:
         raise SuiteError(problems=in_order(found, file))
-    return planning.select(attempt.plan, choice.only, choice.skip)
+    plan = attempt.plan
+    if places is not None:
+        here = suite_folder(places.results, plan.suite.name)
+        plan = planning.grown(plan, lambda trial: RunFolder(here / trial).spec_file.exists())
+    return planning.select(plan, choice.only, choice.skip)
 
 
 def prepared(
@@ -95,16 +106,18 @@ def prepared(
     What `train` says is checked again by each environment's own TRL once that is there. An environment that cannot be
     built is an obstacle to its trials alone, and told.
     """
-    whole = planned(file, Choice())
+    grown = None if choice.force else places
+    whole = planned(file, Choice(), grown)
     plan = planning.select(whole, choice.only, choice.skip)
     names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials)
     if not any(names):
         return whole, plan
-    finished = _finished(plan, choice, places) if places is not None else ()
+    more = plan.suite.replicates.until is not None  # trials that the plan does not have yet
+    finished = () if places is None or more else _finished(plan, choice, places)
     names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials if trial.id not in finished)
     declared = [suite.declaration(name, plan.suite.environments[name]) for name in names if name is not None]
     engine.prepare(declared, observer.message)
-    whole = planned(file, Choice())
+    whole = planned(file, Choice(), grown)
     return whole, planning.select(whole, choice.only, choice.skip)
 
 
@@ -129,11 +142,19 @@ def status(places: Places, name: str | None = None) -> list[execute.SuiteStatus]
 
 
 def run(
-    file: Path, choice: Choice, places: Places, *, engine: execute.Engine, observer: Observer, scoring: bool = True
+    file: Path,
+    choice: Choice,
+    places: Places,
+    *,
+    engine: execute.Engine,
+    observer: Observer,
+    scoring: bool = True,
+    more: More | None = None,
 ) -> Finished:
     """Trains what is not finished, scores it, and reports on the whole suite, chosen trials and others alike.
 
-    The suite is held from the first trial to the report. What else may be raised: see `execute.execute`.
+    The suite is held from the first trial to the report. `more` is called before the report, for what the plan turns
+    out to lack. What else may be raised: see `execute.execute`.
 
     Raises:
         HeldError: another process runs or scores this suite; nothing was done.
@@ -141,37 +162,17 @@ def run(
         StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
     """
     from harness import execute
-    from harness.store import Ingesting, Store
 
     whole, plan = prepared(file, choice, engine, observer, places)
-    known = suite.catalog_of(plan.suite)
-    specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
-    ingest = Ingesting(Store(places.database), observer)
     with execute.session(places.results, plan.suite.name) as session:
-        rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
-        ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
-        with rounds.beside() as beside:
-            if rounds.devices.training is not None:
-                engine.restrict(rounds.devices.training)
-
-            def ended(folder: RunFolder) -> None:
-                beside(folder)
-                ingest.when_it_can(folder)
-
-            outcomes = execute.execute(
-                plan,
-                specs,
-                places.results,
-                engine=engine,
-                observer=observer,
-                retry=choice.retry,
-                force=choice.force,
-                on_finished=ended,
-                within=session,
-            )
-        scores = rounds.rest(_folders(plan, places))
-        if scoring:
-            _drop_checkpoints(plan, places, scores)
+        outcomes, scores = carry_out(
+            plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring
+        )
+        if more is not None:
+            plan, added = more(plan, session)
+            outcomes = {**states(plan, places), **outcomes}
+            scores = scores.and_(added) if scores and added else scores
+            whole = planned(file, Choice(), places)
         session.check()
         session.doing("writing the report")
         answer, rendered = report_plan(whole, places, observer)
@@ -185,6 +186,53 @@ def run(
     )
 
 
+def carry_out(
+    plan: Plan,
+    choice: Choice,
+    places: Places,
+    *,
+    session: execute.Session,
+    engine: execute.Engine,
+    observer: Observer,
+    scoring: bool = True,
+) -> tuple[dict[str, Outcome], score.ScoreReport | None]:
+    """Trains, scores and stores what of a plan is not finished; `session` holds its suite. Raises as `run` does.
+
+    Of `choice` only what to do with finished trials counts: the plan is chosen already.
+    """
+    from harness import execute
+    from harness.store import Ingesting, Store
+
+    known = suite.catalog_of(plan.suite)
+    specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
+    ingest = Ingesting(Store(places.database), observer)
+    rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
+    ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
+    with rounds.beside() as beside:
+        if rounds.devices.training is not None:
+            engine.restrict(rounds.devices.training)
+
+        def ended(folder: RunFolder) -> None:
+            beside(folder)
+            ingest.when_it_can(folder)
+
+        outcomes = execute.execute(
+            plan,
+            specs,
+            places.results,
+            engine=engine,
+            observer=observer,
+            retry=choice.retry,
+            force=choice.force,
+            on_finished=ended,
+            within=session,
+        )
+    scores = rounds.rest(_folders(plan, places))
+    if scoring:
+        _drop_checkpoints(plan, places, scores)
+    return outcomes, scores
+
+
 def score_suite(
     file: Path, choice: Choice, places: Places, observer: Observer, *, asked: Mapping[str, Any] | None = None
 ) -> score.ScoreReport | None:
@@ -195,7 +243,7 @@ def score_suite(
     from harness import execute
     from harness.store import Ingesting, Store
 
-    plan = planned(file, choice)
+    plan = planned(file, choice, places)
     if plan.suite.score is None:
         return None
     wanted = plan.suite.score.model_copy(update=dict(asked or {}))

@@ -44,8 +44,9 @@ def plan(
     from harness.plan.estimates import estimates
     from harness.suite import catalog_of
 
-    planned = pipeline.planned(suite, options.choice(only, skip))
-    known = pipeline.states(planned, options.places(results))
+    places = options.places(results)
+    planned = pipeline.planned(suite, options.choice(only, skip), places)
+    known = pipeline.states(planned, places)
     most = None if everything else _MOST
     shown = planned.cells if as_json else {id(trial.cell): trial.cell for trial in planned.trials[:most]}.values()
     predicted = estimates(shown, planned.suite.file.parent, catalog_of(planned.suite))

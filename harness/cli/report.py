@@ -29,8 +29,9 @@ def report(
     from harness.cli.output import print_json
     from harness.cli.plain import PlainLines
 
-    planned = pipeline.planned(suite, options.choice(only, skip))
-    answer, path = pipeline.report_plan(planned, options.places(results, reports), PlainLines())
+    places = options.places(results, reports)
+    planned = pipeline.planned(suite, options.choice(only, skip), places)
+    answer, path = pipeline.report_plan(planned, places, PlainLines())
     if as_json:
         print_json({"report": path, **_fields(answer)})
     elif shown:

@@ -69,7 +69,7 @@ def run(
       harness run suites/quickstart.yaml
       harness run suites/quickstart.yaml --only 'dpo-*' --retry failed
     """
-    from harness import pipeline
+    from harness import pipeline, replicating
     from harness.cli.output import print_json
 
     chosen = options.choice(only, skip, retry=retry.value, force=force)
@@ -77,7 +77,7 @@ def run(
     if script and engine is EngineName.debug:
         check_globs([glob for glob, _ in script], pipeline.planned(suite, chosen))
     with watch.observing(suite.stem, quiet=quiet) as observer:
-        finished = pipeline.run(
+        finished = replicating.run(
             suite,
             chosen,
             options.places(results, reports),

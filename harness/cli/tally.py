@@ -22,8 +22,9 @@ class Tally:
     disturbed: int = 0
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
-        """The trials of the run, and those that are finished already."""
-        self.total = len(trials)
+        """The trials of the run, and those that are finished already. Said again when a run turns out to need more."""
+        self.total, self.done, self.failed, self.disturbed = len(trials), 0, 0, 0
+        self.durations = Durations()
         self.waiting = {trial.id: trial for trial in trials}
         for trial in trials:
             if trial.id in finished:

@@ -277,10 +277,17 @@ def _is_under(name: str, roots: Iterable[str]) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0, true is not 1; nothing is as good as an empty mapping or list."""
-    if isinstance(one, bool) != isinstance(other, bool):
-        return False
-    return bool(one == other or (_is_empty(one) and _is_empty(other)))
+    """Equality of JSON values; nothing is as good as an empty mapping or list."""
+    return _equal(one, other) or (_is_empty(one) and _is_empty(other))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """1 is 1.0 and true is not 1, at any depth; Python's own equality takes true for 1."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _is_empty(value: Any) -> bool:

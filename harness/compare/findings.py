@@ -9,6 +9,7 @@ from typing import Any
 from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
 from harness.compare.overlaps import overlap_findings
+from harness.compare.precision import not_reached
 from harness.compare.scoring import doubts
 from harness.records import figures
 from harness.records.plan import Plan
@@ -46,6 +47,7 @@ def findings_of(
         *_backends(results, unlike),
         *_baseline(plan, cells),
         *_few_seeds(cells),
+        *not_reached(plan, trials),
         *_scores(plan, trials),
         *_methods(cells, columns),
         *_ended_badly(trials),

@@ -1,7 +1,7 @@
 """Plan → finished run folders: warm local workers; a debug engine without training."""
 
 from harness.execute.debug import Behaviour, DebugEngine
-from harness.execute.engine import Engine, Exit, Handle
+from harness.execute.engine import Engine, Exit, Handle, Kept
 from harness.execute.local import LocalEngine
 from harness.execute.lock import holder
 from harness.execute.runner import execute
@@ -15,6 +15,7 @@ __all__ = [
     "Engine",
     "Exit",
     "Handle",
+    "Kept",
     "Limits",
     "LocalEngine",
     "Session",

@@ -74,3 +74,28 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Ends everything the engine started. May be called twice; a later `start` begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The engine as it stays warm from one call of `execute` to the next: whoever made it closes it."""
+
+    engine: Engine
+
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        self.engine.prepare(declarations, tell)
+
+    def obstacle(self, spec: Spec) -> str | None:
+        return self.engine.obstacle(spec)
+
+    def warm(self, spec: Spec) -> None:
+        self.engine.warm(spec)
+
+    def restrict(self, devices: str) -> None:
+        self.engine.restrict(devices)
+
+    def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> Handle:
+        return self.engine.start(spec, folder, attempt)
+
+    def close(self) -> None:
+        """Nothing yet."""

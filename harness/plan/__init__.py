@@ -1,8 +1,9 @@
-"""Suite → Plan: matrix, exclusions, stages, identity, names, order, selection."""
+"""Suite → Plan: matrix, exclusions, stages, identity, names, order, selection; more replicates of what it has."""
 
 from harness.plan.estimates import estimate, estimates
 from harness.plan.expand import Attempt, attempt, expand
 from harness.plan.identity import trial_id
+from harness.plan.more import grown, next_seed, seeds_of, with_more, with_next
 from harness.plan.places import place_of
 from harness.plan.selection import select
 from harness.plan.spec import spec_of
@@ -17,12 +18,17 @@ __all__ = [
     "estimate",
     "estimates",
     "expand",
+    "grown",
+    "next_seed",
     "place_of",
     "rows",
+    "seeds_of",
     "select",
     "spec_of",
     "state_of",
     "to_json",
     "trial_id",
     "unready",
+    "with_more",
+    "with_next",
 ]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr
 
 from harness.errors import Location
+from harness.records.units import parse_amount
 
 Format = Literal["language_modeling", "prompt_completion", "preference"]
 """TRL's dataset formats; each may be conversational (lists of messages) or plain text."""
@@ -27,6 +28,9 @@ Step = str | int
 """A key, a field path (`train.packing`, however the file nests it), or a position in a list, from 0."""
 
 Find = Callable[[tuple[Step, ...]], Location]
+
+MOST_REPLICATES = 10
+"""Seeds of a cell at most where a suite asks for replicates `until` and sets no `max`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +170,38 @@ class Setup(Frozen):
     seed: int = Field(default=0, ge=0, description="Seed of a stage's training; cells take theirs from `replicates`.")
 
 
+def _precision(value: Any) -> Any:
+    """One verdict on the whole value, as the others below."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        parse_amount(value)
+        return value
+    raise ValueError("must be a share of the mean, e.g. 2%, or an amount in the metric's unit above 0")
+
+
+class Until(Frozen):
+    """How sure a cell's figure must be before it gets no more replicates."""
+
+    metric: str = Field(description="Metric that is to be known so well, e.g. tokens_per_second.")
+    ci: Annotated[str | float, BeforeValidator(_precision)] = Field(
+        description="Half the width of its mean's 95% interval, at most: a share of the mean, e.g. 2%, or an amount."
+    )
+
+
 class Replicates(Frozen):
     """The same cell again, with other seeds."""
 
-    seeds: list[int] = Field(min_length=1, description="One trial per seed and cell.")
+    seeds: list[int] = Field(
+        default_factory=lambda: [0], min_length=1, description="One trial per seed and cell; with until, at first."
+    )
+    until: Until | None = Field(
+        default=None, description="More seeds for the cells, and only those, whose figure is not known well enough yet."
+    )
+    max: int | None = Field(default=None, ge=2, description="Seeds of a cell at most; 10, with until.")
+
+    @property
+    def most(self) -> int:
+        """How many seeds a cell may come to."""
+        return len(self.seeds) if self.until is None else max(len(self.seeds), self.max or MOST_REPLICATES)
 
 
 def _when_scored(value: Any) -> Any:

@@ -156,3 +156,41 @@ def _amount(amount: str, text: str) -> tuple[float, str]:
         return parse_duration(amount), "s"
     except ValueError:
         raise ValueError(f"{text!r}: {amount!r} is not a number, a size (24 GiB) or a duration (10m)") from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """How much of something: a share of what it is of, or an absolute figure in the metric's unit, or both together.
+
+    `unit` is "bytes" or "s" where the text names a size or a duration, "" where it does not.
+    """
+
+    share: float = 0.0
+    absolute: float = 0.0
+    unit: str = ""
+
+
+def parse_amount(said: str | float) -> Amount:
+    """`2%`, `0.02`, `64MiB`, `2% + 64MiB`: shares and amounts, joined by +, each at most once and above 0 in all.
+
+    Raises:
+        ValueError: it is neither, or nothing at all, or not finite.
+    """
+    share = absolute = 0.0
+    unit, seen = "", set()
+    for part in str(said).split("+"):
+        text = part.strip()
+        kind = "share" if text.endswith("%") else "amount"
+        if kind in seen:
+            raise ValueError(f"{said!r} names two {kind}s; write one, e.g. 2% or 2% + 64MiB")
+        seen.add(kind)
+        if kind == "share":
+            number = text.removesuffix("%").strip()
+            if not _PLAIN.fullmatch(number):
+                raise ValueError(f"{said!r}: {number!r} is not a number")
+            share = float(number) / 100
+        else:
+            absolute, unit = _amount(text, str(said))
+    if not all(math.isfinite(part) and part >= 0 for part in (share, absolute)) or not share + absolute > 0:
+        raise ValueError(f"{said!r} must be above 0 and finite")
+    return Amount(share=share, absolute=absolute, unit=unit)

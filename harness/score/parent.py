@@ -36,6 +36,16 @@ class ScoreReport:
     backend: str
     note: str | None = None
 
+    def and_(self, other: ScoreReport) -> ScoreReport:
+        """Both together: what was done at first, and then."""
+        return ScoreReport(
+            scored=self.scored + other.scored,
+            reused=self.reused + other.reused,
+            failed=(*self.failed, *other.failed),
+            backend=self.backend,
+            note=self.note or other.note,
+        )
+
 
 def _nothing(*_: object) -> None:
     """What is done by whoever need not know."""

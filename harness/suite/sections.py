@@ -11,8 +11,8 @@ from typing import get_args
 from harness.errors import did_you_mean
 from harness.records.jsontypes import is_a, type_hint
 from harness.records.metrics import METRICS, metric
-from harness.records.suite import Decide, Replicates, Score
-from harness.records.units import parse_bound
+from harness.records.suite import Decide, Replicates, Score, Until
+from harness.records.units import parse_amount, parse_bound
 from harness.suite.checked import record
 from harness.suite.context import Context, kind_of
 from harness.suite.document import Node, Place
@@ -67,10 +67,17 @@ def read_replicates(ctx: Context, node: Node) -> Replicates:
         return one
     if not ctx.mapping(node, "replicates", example="replicates: {seeds: [0, 1, 2]}"):
         return one
-    found = record(ctx, Replicates, node, "replicates")
+    until = node.entries.get("until")
+    wrong = until is not None and until.value is not None and record(ctx, Until, until, "replicates.until") is None
+    found = record(ctx, Replicates, _without(node, ["until", "max"]) if wrong else node, "replicates")
     if found is None:
         return one
-    seeds = node.entries["seeds"].items
+    if not wrong:
+        _check_until(ctx, node, found)
+    given = node.entries.get("seeds")
+    if given is None:
+        return found.model_copy(update={"seeds": [0, 1]})  # below two nothing is known of how much runs vary
+    seeds = given.items
     for seed in seeds:
         if isinstance(seed.value, int) and not 0 <= seed.value <= LARGEST_SEED:
             ctx.add(f"a seed must be from 0 to {LARGEST_SEED}, not {seed.value}", seed)
@@ -83,6 +90,27 @@ def read_replicates(ctx: Context, node: Node) -> Replicates:
                 why="a replicate is another seed; the same one trains the same thing",
             )
     return found
+
+
+def _check_until(ctx: Context, node: Node, found: Replicates) -> None:
+    """What `until` and `max` need of each other, and of the metric."""
+    if found.until is None:
+        if "seeds" not in node.entries:
+            ctx.add("replicates needs seeds, or until", node, hint="e.g. replicates: {seeds: [0, 1, 2]}")
+        if found.max is not None:
+            hint = "e.g. until: {metric: tokens_per_second, ci: 2%}, or leave max out"
+            ctx.add("max goes with until, which says when there are enough", node.keys["max"], hint=hint)
+        return
+    until = node.entries["until"]
+    if found.max is not None and found.max < len(found.seeds):
+        ctx.add(f"max is {found.max}, and there are {len(found.seeds)} seeds already", node.entries["max"])
+    name, known = found.until.metric, metric(found.until.metric)
+    if known is None:
+        ctx.unknown("metric", name, METRICS, until.entries["metric"])
+        return
+    amount = parse_amount(found.until.ci)
+    if amount.unit and amount.unit != known.unit:
+        ctx.add(f"{name} is in {known.unit or 'no unit'}, not in {amount.unit}", until.entries["ci"], hint="e.g. 2%")
 
 
 def read_score(ctx: Context, node: Node) -> Score | None:

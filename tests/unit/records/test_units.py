@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.records.units import (
+    Amount,
     format_duration,
     format_size,
+    parse_amount,
     parse_bound,
     parse_duration,
     parse_size,
@@ -139,3 +141,23 @@ def test_a_bound_compares_in_the_metrics_own_unit(text: str, holds: float, fails
 def test_what_is_no_bound_says_so(text: str) -> None:
     with pytest.raises(ValueError, match=r"bound|number"):
         parse_bound(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "amount"),
+    [
+        ("2%", Amount(share=0.02)),
+        (0.02, Amount(absolute=0.02)),
+        ("64MiB", Amount(absolute=64 * 2**20, unit="bytes")),
+        ("2% + 64 MiB", Amount(share=0.02, absolute=64 * 2**20, unit="bytes")),
+        ("100ms", Amount(absolute=0.1, unit="s")),
+    ],
+)
+def test_amounts_are_shares_and_figures(said: str | float, amount: Amount) -> None:
+    assert parse_amount(said) == amount
+
+
+@pytest.mark.parametrize("said", ["", "0%", 0, -1, "nan", "inf", "2%+3%", "1+2", "much", "%", "-2%", "2% +"])
+def test_what_is_no_amount_is_refused(said: str | float) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_amount(said)

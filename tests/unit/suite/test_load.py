@@ -173,7 +173,9 @@ def test_include_chooses_levels_and_sets_fields(suite_of: SuiteOf) -> None:
     assert (third.levels, third.sets) == ({"recipe": "a", "lora": "full"}, {"data.rows": 5})
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("3", [0, 1, 2]), ("{seeds: [5, 7]}", [5, 7])])
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", [0, 1, 2]), ("{seeds: [5, 7]}", [5, 7]), ("{until: {metric: mfu, ci: 2%}}", [0, 1])]
+)
 def test_replicates_are_a_number_or_seeds(suite_of: SuiteOf, text: str, seeds: list[int]) -> None:
     assert suite_of(HEAD + f"replicates: {text}\n").replicates.seeds == seeds
 

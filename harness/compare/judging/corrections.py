@@ -1,0 +1,48 @@
+"""Many verdicts at once: what is found by chance among them is kept to 5%."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from harness.records.verdict import Verdict
+
+LEVEL = 0.05
+
+Correction = Literal["benjamini-hochberg", "holm"]
+"""Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995): of what is found, at most 5% is expected to be false; for the
+many figures of a matrix. Holm, Scand. J. Stat. 6 (1979): any false finding at all at most 5%; for the few tasks of a
+score."""
+
+
+def corrected(verdicts: Sequence[Verdict], correction: Correction = "benjamini-hochberg") -> list[Verdict]:
+    """The same verdicts in the same order; `improved` and `regressed` that do not survive are `inconclusive` then.
+
+    Those without a test (memory, what is missing) are left as they are and do not count among the others.
+    """
+    tested = [number for number, verdict in enumerate(verdicts) if verdict.p is not None]
+    adjust = _benjamini_hochberg if correction == "benjamini-hochberg" else _holm
+    adjusted = dict(zip(tested, adjust([verdicts[number].p or 0.0 for number in tested]), strict=True))
+    return [_with(verdict, adjusted.get(number), len(tested)) for number, verdict in enumerate(verdicts)]
+
+
+def _with(verdict: Verdict, p: float | None, asked: int) -> Verdict:
+    if p is None:
+        return verdict
+    if verdict.ruling in ("improved", "regressed") and p > LEVEL:
+        why = f"seen, but among {asked} figures at once it may be chance (adjusted p {p:.2g})"
+        return replace(verdict, p_adjusted=p, ruling="inconclusive", why=why)
+    return replace(verdict, p_adjusted=p)
+
+
+def _benjamini_hochberg(ps: Sequence[float]) -> list[float]:
+    from scipy.stats import false_discovery_control
+
+    return [float(p) for p in false_discovery_control(ps)] if ps else []
+
+
+def _holm(ps: Sequence[float]) -> list[float]:
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
