@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import execute, pipeline
+from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
 from harness.errors import InputError
 from harness.measure.division import cpu_build
 from harness.measure.nvml import NvmlError, open_nvml, visible
-from harness.methods import catalog
+from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
 from harness.plan.probes import MOST, SUITE_ENDS, Axis, Probed, axis_of, bounded, probe, probed
@@ -81,12 +81,14 @@ def fit(
     from harness.store import Ingesting, Store
 
     axis, span = axis_of(wanted.axis), _span(wanted)
-    plan = pipeline.planned(file, choice)
-    cells, left = probed(plan, axis, catalog.load(), steps=wanted.steps, low=span.lowest)
+    _, plan = pipeline.prepared(file, choice, engine, observer)
+    known = suite.catalog_of(plan.suite)
+    cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
     name = f"{plan.suite.name}{SUITE_ENDS}"
     with execute.session(places.results, name) as session, closing(engine):
         search = _Search(
             plan=plan,
+            known=known,
             axis=axis,
             wanted=wanted,
             span=span,
@@ -105,7 +107,7 @@ def fit(
         frontiers=frontiers,
         left_out=left,
         made_up=isinstance(engine, execute.DebugEngine),
-        own_rows=[one.name for one in cells if bounded(one.config(span.lowest), catalog.load()) is None],
+        own_rows=[one.name for one in cells if bounded(one.config(span.lowest), known) is None],
     )
 
 
@@ -143,6 +145,7 @@ class _Search:
     """The trials of one fit."""
 
     plan: Plan
+    known: Catalog
     axis: Axis
     wanted: Wanted
     span: Span
@@ -182,13 +185,13 @@ class _Search:
         )
 
     def _try(self, one: Probed, value: int) -> Probe:
-        plan = probe(one, value, self.plan, catalog.load(), self._here(), machine=self.machine)
+        plan = probe(one, value, self.plan, self.known, self._here(), machine=self.machine)
         (trial,) = plan.trials
-        spec = spec_of(trial, plan, catalog.load())
+        spec = spec_of(trial, plan, self.known)
         folder = RunFolder(self._here() / trial.id)
         outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
         folder.drop_checkpoint()
-        predicted = estimate(trial.cell, plan.suite.file.parent, catalog.load())
+        predicted = estimate(trial.cell, plan.suite.file.parent, self.known)
         return judge(value, trial.id, outcome, self.wanted.limit, None if predicted.loose else predicted.device)
 
     def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
@@ -211,7 +214,7 @@ class _Search:
         while (value := next_value(known, self.span)) is not None:
             config = one.config(value)
             cell = Cell(id="", name="", kind="cell", levels={}, config=config)
-            predicted = estimate(cell, self.plan.suite.file.parent, catalog.load())
+            predicted = estimate(cell, self.plan.suite.file.parent, self.known)
             if predicted.device is None or predicted.loose:  # a loose bound would have it begin far too low
                 return self.span
             known[value] = predicted.device <= self.wanted.limit

@@ -18,9 +18,9 @@ _NOT_COMPARED = (
 )
 """Of a spec: names, and what follows from the rest; `levels` are told as the axis, `defaults` as part of `train`."""
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
-_OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.width")
-"""Of an environment: its hash, what the packages tell too, and a link that slows down while it rests."""
-_ROOTS = ("method", "model", "data", "train", "lora", "init", "measure", "limits")
+_OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "device.pcie.width")
+"""Of an environment: hash, declaration and what the packages tell too, and a link that slows down while it rests."""
+_ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
     "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
@@ -266,6 +266,7 @@ def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, 
     def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
         train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
         kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
+        kept["environment"] = _mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
         return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
 
     return asked(one), asked(other)

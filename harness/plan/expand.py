@@ -79,7 +79,8 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
 
     base = base_config(suite.base)
     training = Training(catalog)
-    checks = Checks(suite, Parts(frozenset(suite.stages)), training, findings)
+    declared = None if doubts else frozenset(suite.environments)
+    checks = Checks(suite, Parts(frozenset(suite.stages), declared), training, findings)
     cells = cells_of(suite, base, checks, doubts, most=None if findings.count else _SOME)
     drafts = cells.running if not doubts else sorted(cells.running, key=lambda draft: draft.perhaps)
     if findings.count:
@@ -116,7 +117,13 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
         cells=planned,
         trials=trials,
         excluded=tuple(cells.excluded),
-        warnings=(*cells.warnings, *_said_otherwise(suite), *kept, *saves_none(suite, drafts, catalog)),
+        warnings=(
+            *cells.warnings,
+            *cells.surroundings.doubts([*needed, *drafts]),
+            *_said_otherwise(suite),
+            *kept,
+            *saves_none(suite, drafts, catalog),
+        ),
         baseline=ids_of_baseline(suite, drafts, checks),
         claims=claims.planned(),
     )

@@ -162,6 +162,9 @@ class Setup(Frozen):
         description="DPO's reference: explicit holds a second model, shared turns the adapter off; null: as TRL does.",
     )
     init: Init | None = Field(default=None, description="Start from a stage's checkpoint.")
+    environment: str | None = Field(
+        default=None, description="One of this suite's `environments` that it trains in; null: the harness's own."
+    )
     measure: Measure = Field(default_factory=Measure, description="How the trial is measured.")
     limits: Limits = Field(default_factory=Limits, description="Time limit and retries.")
     checkpoint: Literal["keep", "drop"] = Field(default="keep", description="drop deletes it once it is scored.")

@@ -275,6 +275,7 @@ def _setup(paths: Schema, deeper: str, **more: Schema) -> Schema:
     whole["method"] = {"enum": list(METHODS), "description": said["method"].description}
     whole["checkpoint"] = {"enum": ["keep", "drop"], "description": said["checkpoint"].description}
     whole["reference"] = {"enum": ["explicit", "shared", None], "description": said["reference"].description}
+    whole["environment"] = {"type": ["string", "null"], "description": said["environment"].description}
     whole["init"] = {"anyOf": [_ref("init"), {"type": "null"}], "description": said["init"].description}
     return {
         "type": "object",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from harness import fitting, pipeline
+from harness.environments import Declaration
 from harness.execute import DebugEngine, Engine, Handle
 from harness.fitting import Wanted, fit, machine
 from harness.measure.nvml import NvmlError
@@ -33,8 +35,14 @@ class Elsewhere:
     def __init__(self) -> None:
         self.debug, self.closed = DebugEngine(), 0
 
-    def warm(self) -> None:
-        self.debug.warm()
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        self.debug.prepare(declarations, tell)
+
+    def obstacle(self, spec: Spec) -> str | None:
+        return self.debug.obstacle(spec)
+
+    def warm(self, spec: Spec) -> None:
+        self.debug.warm(spec)
 
     def restrict(self, devices: str) -> None:
         self.debug.restrict(devices)
