@@ -140,8 +140,8 @@ def _squared_error(units: np.ndarray, extra: float) -> float:
 
 
 def _degrees(pair: Paired) -> float:
-    """Documents − 1, or clusters − 1, of which big ones count for fewer: n² ÷ Σ of squared sizes are as many of one size
-    (A. V. Carter, K. T. Schnepel & D. G. Steigerwald, Rev. Econ. Stat. 99, 2017).
+    """Documents − 1; or clusters − 1, of which big ones count for more: as many as n² ÷ Σ of squared sizes, clusters of
+    one size (A. V. Carter, K. T. Schnepel & D. G. Steigerwald, Rev. Econ. Stat. 99, 2017).
     """
     import numpy as np
 

@@ -38,8 +38,8 @@ def resampled(units: np.ndarray) -> np.ndarray:
 
 def interval(means: np.ndarray, n: int, degrees: float) -> tuple[float, float]:
     """The 95% percentile interval of resampled means of `n` units, expanded to the width of Student's t with these
-    degrees of freedom: percentiles
-    alone are too narrow by √((n−1)/n) and by the t's tails (T. C. Hesterberg, Am. Stat. 69, 2015).
+    degrees of freedom: percentiles alone are too narrow by √((n−1)/n) and by the t's tails (T. C. Hesterberg, Am. Stat.
+    69, 2015).
     """
     import numpy as np
 

@@ -71,7 +71,7 @@ def test_clusters_of_one_size_have_statsmodels_clustered_error() -> None:
 def test_clusters_of_several_sizes_have_the_error_of_leaving_each_out() -> None:
     sizes = np.array([1, 2, 3, 4, 5, 9])
     before, after = graded(1, 24), graded(1, 24)
-    groups = np.repeat(np.arange(6), sizes)
+    groups: Any = np.repeat(np.arange(6), sizes)
 
     found = effect(judge_documents(NAME, pair_of(before, after, asked(24, sources=[f"{one}" for one in groups]))))
 
