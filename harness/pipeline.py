@@ -308,8 +308,9 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     from harness import compare, report
     from harness.store import Ingesting, Store
 
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
+    store, name = Store(places.database), plan.suite.name
+    Ingesting(store, observer).now(*run_folders(places.results, name))
+    answer = compare.answer(store.results(name), plan, folder=str(places.results), documents=store.documents(name))
     return answer, report.render(answer, places.reports / plan.suite.name)
 
 

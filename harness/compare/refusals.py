@@ -137,7 +137,7 @@ def _environments(sides: Sequence[_Side]) -> str | None:
     )
     differ = [entry for entry in _between(before, after) if entry.name != "hash"]
     words = f" ({listed(differ, _MOST_NAMED)})" if differ else ""
-    return f"the two ran in other environments{words}: with --across that is what is compared"
+    return f"the two ran in other environments{words}: `harness compare --across` compares just that"
 
 
 def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
+from harness.report.baseline import baseline
 from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
 from harness.report.commands import run, where, word
 from harness.report.environment import environment_table
@@ -13,7 +14,7 @@ from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted
 from harness.report.quality import quality
-from harness.report.results import baseline, results, tried
+from harness.report.results import results, tried
 from harness.report.scoring import scoring
 from harness.report.tables import table
 

@@ -297,6 +297,7 @@ def _wrong_by_installed(file: Path) -> list[str]:
         suite(include=[{"recipe": "a", "lora": {"r": 3}, "name": "x"}]),
         suite(score=None),
         suite(score={"tasks": ["a"]}, decide={"maximise": "score.a.acc", "keep": {"peak_reserved": "<= 3 GiB"}}),
+        suite(margins={"tokens_per_second": "3%", "peak_host_memory": "2% + 64MiB", "score.a.acc": 0.02}),
         suite(base={"train.lr_scheduler_kwargs.num_cycles": 2, "data.options.kinds": ["add"]}),
     ],
 )
@@ -334,6 +335,10 @@ def test_what_a_suite_may_say(checker: Checker, good: dict[str, Any]) -> None:
         suite(decide={"maximise": "tokens_per_secnd"}),
         suite(decide={"maximise": "final_loss", "minimise": "final_loss"}),
         suite(decide={"minimise": "final_loss", "keep": {"final_loss": "3"}}),
+        suite(margins={"tokens_per_secnd": "3%"}),
+        suite(margins={"real_tokens": "3%"}),
+        suite(margins={"tokens_per_second": "much"}),
+        suite(margins={"tokens_per_second": -1}),
     ],
 )
 def test_what_a_suite_may_not_say(checker: Checker, bad: dict[str, Any]) -> None:
