@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    claims,
+    compare,
     data,
     doctor,
+    effects,
     env,
     export,
     fit,
@@ -73,6 +76,9 @@ app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
 app.command("history")(history.history)
 app.command("export")(export.export)
+app.command("claims")(claims.claims)
+app.command("effects")(effects.effects)
+app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

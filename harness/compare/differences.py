@@ -18,12 +18,12 @@ _NOT_COMPARED = (
 )
 """Of a spec: names, and what follows from the rest; `levels` are told as the axis, `defaults` as part of `train`."""
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
-_OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.width")
-"""Of an environment: its hash, what the packages tell too, and a link that slows down while it rests."""
-_ROOTS = ("method", "model", "data", "train", "lora", "init", "measure", "limits")
+_OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "device.pcie.width")
+"""Of an environment: hash, declaration and what the packages tell too, and a link that slows down while it rests."""
+_ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
-    "model.attn_implementation": ("attention",),
+    "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),
@@ -175,7 +175,7 @@ def _neighbours(cells: Sequence[TrialResult]) -> Iterator[tuple[TrialResult, Tri
 
 def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Iterator[str]:
     axis, one, other = change
-    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if _worth_saying(entry)]
+    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if worth_saying(entry)]
     if moved:
         yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
     inert = _common([case.inert for case in cases])
@@ -183,7 +183,8 @@ def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Itera
         yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
 
 
-def _worth_saying(entry: Difference) -> bool:
+def worth_saying(entry: Difference) -> bool:
+    """Whether a sentence should name it: counts of parameters move with nearly every lever."""
     return entry.name.partition(".")[0] not in _FOLLOWS
 
 
@@ -265,6 +266,7 @@ def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, 
     def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
         train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
         kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
+        kept["environment"] = _mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
         return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
 
     return asked(one), asked(other)

@@ -99,7 +99,7 @@ class _Run:
         self._tell_other_steps()
         to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]
         if to_run:
-            self.engine.warm()
+            self.engine.warm(self.specs[to_run[0].id])
         for trial in to_run:
             self._check_interrupt()
             self.outcomes[trial.id] = self._one(trial)
@@ -117,6 +117,7 @@ class _Run:
         while True:
             outcome = self._attempt(trial)
             again = outcome.outcome == "crashed" and left > 0 and not self.interrupts.stop
+            again = again and self.engine.obstacle(self.specs[trial.id]) is None
             self.observer.finished(trial, outcome, will_retry=again)
             if not again:
                 return outcome
@@ -146,9 +147,12 @@ class _Run:
             folder.unpublished().clear()  # a worker that was killed could not
 
     def _obstacle(self, trial: Trial) -> str | None:
-        """Why the trial cannot start: the stage it starts from did not end well, or left no checkpoint."""
-        if trial.needs is None:
-            return None
+        """Why the trial cannot start: its environment cannot be had, the stage it starts from did not end well, or
+        left no checkpoint.
+        """
+        unable = self.engine.obstacle(self.specs[trial.id])
+        if unable is not None or trial.needs is None:
+            return unable
         stage = self.folders.get(trial.needs) or RunFolder(self.folders[trial.id].path.parent / trial.needs)
         named = next((other.name for other in self.plan.trials if other.id == trial.needs), trial.needs)
         name = called("stage", named)
@@ -164,7 +168,8 @@ class _Run:
         if not self.interrupts.stop:
             return
         done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
-        raise interrupted(self.interrupts, f"{done} of {len(self.plan.trials)} trials have ended")
+        count = len(self.plan.trials)
+        raise interrupted(self.interrupts, f"{done} of {count} trials have ended" if count > 1 else None)
 
     def _mend_specs(self) -> None:
         """Finished trials whose spec.json is damaged keep what they came to; those that run get a new one anyway."""

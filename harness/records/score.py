@@ -66,6 +66,7 @@ class Document:
     response: str
     metrics: Mapping[str, float]
     logprobs: list[float] = field(default_factory=list)
+    source_hash: str | None = None  # of what it was made from, where the task says which of its fields that is
 
 
 EARLIER = "earlier.jsonl"

@@ -292,7 +292,8 @@ CREATE TABLE task_documents (
     doc_hash VARCHAR,
     prompt_hash VARCHAR,
     target_hash VARCHAR,
-    target VARCHAR
+    target VARCHAR,
+    source_hash VARCHAR
 );
 COMMENT ON TABLE task_documents IS 'Documents of tasks as they were asked, once for all scores of the same set.';
 COMMENT ON COLUMN task_documents.document_set IS 'The set, as task_scores names it.';
@@ -301,6 +302,7 @@ COMMENT ON COLUMN task_documents.doc_hash IS 'Hash of the document: pairs the sa
 COMMENT ON COLUMN task_documents.prompt_hash IS 'Hash of the prompt as the model saw it.';
 COMMENT ON COLUMN task_documents.target_hash IS 'Hash of the expected answer.';
 COMMENT ON COLUMN task_documents.target IS 'The expected answer.';
+COMMENT ON COLUMN task_documents.source_hash IS 'Hash of what the document was made from, which others may share; NULL where the task does not say.';
 
 CREATE TABLE task_choices (
     document_set INTEGER NOT NULL,
@@ -431,7 +433,7 @@ COMMENT ON VIEW scores IS
 CREATE VIEW score_documents AS
 SELECT s.suite, s.trial_id, s.task, s.backend, r.document, d.doc_hash, d.prompt_hash, d.target_hash, d.target,
        coalesce(r.response, c.text) AS response, r.metrics, r.logprobs, s.step, s.served,
-       nullif(r.choice, -1) AS choice, r.score
+       nullif(r.choice, -1) AS choice, r.score, d.source_hash
 FROM score_results AS r
 JOIN task_scores AS s USING (score)
 JOIN task_documents AS d ON d.document_set = s.document_set AND d.document = r.document

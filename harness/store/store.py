@@ -17,6 +17,7 @@ from harness.store.connection import Older, Unusable, opened, read_everything
 from harness.store.ingested import Ingested
 from harness.store.past import past
 from harness.store.reading import Known, Reading, known_of
+from harness.store.single_documents import SingleDocuments
 from harness.store.table import Table
 from harness.store.writing import write
 
@@ -130,6 +131,10 @@ class Store:
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             found = connection.execute("SELECT last_ended_at FROM suites WHERE suite = ?", [suite]).fetchone()
         return found[0] if found else None
+
+    def documents(self, suite: str) -> SingleDocuments:
+        """What it knows of single documents of a suite's scores, to be asked task by task."""
+        return SingleDocuments(self.path, suite, self.patience_s)
 
     def suites(self) -> list[str]:
         """Names of the suites it holds, sorted; none where there is no database yet.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.environments import Declaration
 from harness.errors import FolderError, HeldError, InputError, Interrupted, StoreError
 from harness.execute import DebugEngine, Engine, Handle, execute, holder, lock, session, status
 from harness.records.outcome import Outcome
@@ -282,7 +283,13 @@ class Unusable:
 
     closed: int = 0
 
-    def warm(self) -> None:
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        pass
+
+    def obstacle(self, spec: Spec) -> str | None:
+        return None
+
+    def warm(self, spec: Spec) -> None:
         pass
 
     def restrict(self, devices: str) -> None:
