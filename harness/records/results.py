@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.records.claims import ClaimVerdict
+from harness.records.effects import AxisEffects
 from harness.records.metrics import Direction
 from harness.records.overlap import Overlap
 from harness.records.plan import Excluded, Kind
@@ -280,4 +282,6 @@ class Answer:
     unlike: Sequence[Unlike] = ()  # scores of one column that were not made alike
     quality: Mapping[str, Sequence[QualityRow]] = field(default_factory=dict)  # by score, where steps were scored
     quality_unlike: Sequence[str] = ()  # sentences: scores over steps that were not made alike
+    effects: AxisEffects = field(default_factory=AxisEffects)  # of the matrix' axes
+    claims: Sequence[ClaimVerdict] = ()
     results: str = "results"  # folder of the run folders

@@ -62,7 +62,8 @@ CREATE TABLE attempts (
     facts JSON,
     disturbed VARCHAR[],
     breakdown JSON,
-    compute JSON
+    compute JSON,
+    run VARCHAR
 );
 COMMENT ON TABLE attempts IS 'One row per execution of a trial, from outcome.json and the events.';
 COMMENT ON COLUMN attempts.suite IS 'Name of the suite.';
@@ -88,6 +89,8 @@ COMMENT ON COLUMN attempts.breakdown IS
     'Bytes of weights, gradients and optimizer state at steady state, and the peak; of which device (cpu or cuda).';
 COMMENT ON COLUMN attempts.compute IS
     'FLOPs per token by part, the peak FLOP/s of the device for its dtype, and where each comes from.';
+COMMENT ON COLUMN attempts.run IS
+    'Which call of `harness run` made it: one id for all its attempts; NULL where a trial was replayed alone, or that was not yet kept.';
 
 CREATE TABLE metrics (
     suite VARCHAR NOT NULL,
@@ -348,6 +351,29 @@ COMMENT ON COLUMN data_overlaps.trained_on IS 'The trainings whose rows those ar
 COMMENT ON COLUMN data_overlaps.reason IS 'Why it could not be measured; NULL where it was.';
 COMMENT ON COLUMN data_overlaps.examples IS 'Some of those found.';
 COMMENT ON COLUMN data_overlaps.source IS 'Name of the file in the run folder''s scores.';
+
+CREATE TABLE earlier_scores (
+    suite VARCHAR NOT NULL,
+    trial_id VARCHAR NOT NULL,
+    task VARCHAR,
+    backend VARCHAR,
+    weights_hash VARCHAR,
+    scored_at VARCHAR,
+    metric VARCHAR,
+    value DOUBLE,
+    source VARCHAR NOT NULL
+);
+COMMENT ON TABLE earlier_scores IS
+    'Metrics of scores of weights that earlier attempts left, from scores/<task>.<backend>/earlier.jsonl: what history goes by.';
+COMMENT ON COLUMN earlier_scores.suite IS 'Name of the suite.';
+COMMENT ON COLUMN earlier_scores.trial_id IS 'The trial.';
+COMMENT ON COLUMN earlier_scores.task IS 'The task.';
+COMMENT ON COLUMN earlier_scores.backend IS 'What ran the model.';
+COMMENT ON COLUMN earlier_scores.weights_hash IS 'Hash of the weights that were scored: that of the attempt which left them.';
+COMMENT ON COLUMN earlier_scores.scored_at IS 'When, ISO 8601 UTC.';
+COMMENT ON COLUMN earlier_scores.metric IS 'Name of the metric: acc, …';
+COMMENT ON COLUMN earlier_scores.value IS 'Its value.';
+COMMENT ON COLUMN earlier_scores.source IS 'Name of the score''s folder.';
 
 CREATE TABLE ingested (folder VARCHAR NOT NULL, part VARCHAR NOT NULL, signature VARCHAR NOT NULL);
 COMMENT ON TABLE ingested IS 'Bookkeeping: which state of which file is stored; no interface.';
