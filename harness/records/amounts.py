@@ -29,7 +29,8 @@ def figure(name: str, value: float, *, signed: bool = False) -> str:
     if known is not None and known.unit == "score":
         text = f"{number(100 * value, Scale(unit=''), places=1)} points"
     else:
-        text = said(name, value).replace("-", "−") if value < 0 else said(name, value)
+        text = said(name, value)
+        text = f"−{text[1:]}" if text.startswith("-") else text
     return f"+{text}" if value > 0 and any(digit in text for digit in "123456789∞") else text
 
 
