@@ -11,10 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import execute, pipeline
+from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
 from harness.errors import InputError
-from harness.methods import catalog
+from harness.measure.division import cpu_build
+from harness.measure.nvml import NvmlError, open_nvml, visible
+from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
 from harness.plan.probes import MOST, SUITE_ENDS, Axis, Probed, axis_of, bounded, probe, probed
@@ -79,12 +81,14 @@ def fit(
     from harness.store import Ingesting, Store
 
     axis, span = axis_of(wanted.axis), _span(wanted)
-    plan = pipeline.planned(file, choice)
-    cells, left = probed(plan, axis, catalog.load(), steps=wanted.steps, low=span.lowest)
+    _, plan = pipeline.prepared(file, choice, engine, observer)
+    known = suite.catalog_of(plan.suite)
+    cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
     name = f"{plan.suite.name}{SUITE_ENDS}"
     with execute.session(places.results, name) as session, closing(engine):
         search = _Search(
             plan=plan,
+            known=known,
             axis=axis,
             wanted=wanted,
             span=span,
@@ -103,17 +107,26 @@ def fit(
         frontiers=frontiers,
         left_out=left,
         made_up=isinstance(engine, execute.DebugEngine),
-        own_rows=[one.name for one in cells if bounded(one.config(span.lowest), catalog.load()) is None],
+        own_rows=[one.name for one in cells if bounded(one.config(span.lowest), known) is None],
     )
 
 
 def machine() -> str:
-    """What trials run on here, without waking it: the models of NVIDIA's devices, or `cpu`."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _NVIDIA.is_dir():
+    """What trials run on here, without waking it: the models of the NVIDIA devices that may be used, or `cpu`."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or cpu_build():
         return "cpu"
-    told = [(found / "information").read_text("utf-8", "replace") for found in sorted(_NVIDIA.iterdir())]
-    models = [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model")]
-    return ", ".join(models) or "cpu"
+    try:
+        nvml = open_nvml()
+        models = [] if nvml.made_up else [gpu.name for gpu in visible(nvml.gpus())]
+    except NvmlError:
+        models = _told_by_driver()
+    return ", ".join(dict.fromkeys(models)) or "cpu"
+
+
+def _told_by_driver() -> list[str]:
+    """The models where NVML is missing: some containers carry devices without it."""
+    found = [(one / "information").read_text("utf-8", "replace") for one in sorted(_NVIDIA.glob("*"))]
+    return [line.partition(":")[2].strip() for text in found for line in text.splitlines() if line.startswith("Model")]
 
 
 def _span(wanted: Wanted) -> Span:
@@ -132,6 +145,7 @@ class _Search:
     """The trials of one fit."""
 
     plan: Plan
+    known: Catalog
     axis: Axis
     wanted: Wanted
     span: Span
@@ -171,13 +185,13 @@ class _Search:
         )
 
     def _try(self, one: Probed, value: int) -> Probe:
-        plan = probe(one, value, self.plan, catalog.load(), self._here(), machine=self.machine)
+        plan = probe(one, value, self.plan, self.known, self._here(), machine=self.machine)
         (trial,) = plan.trials
-        spec = spec_of(trial, plan, catalog.load())
+        spec = spec_of(trial, plan, self.known)
         folder = RunFolder(self._here() / trial.id)
         outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
         folder.drop_checkpoint()
-        predicted = estimate(trial.cell, plan.suite.file.parent, catalog.load())
+        predicted = estimate(trial.cell, plan.suite.file.parent, self.known)
         return judge(value, trial.id, outcome, self.wanted.limit, None if predicted.loose else predicted.device)
 
     def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
@@ -200,7 +214,7 @@ class _Search:
         while (value := next_value(known, self.span)) is not None:
             config = one.config(value)
             cell = Cell(id="", name="", kind="cell", levels={}, config=config)
-            predicted = estimate(cell, self.plan.suite.file.parent, catalog.load())
+            predicted = estimate(cell, self.plan.suite.file.parent, self.known)
             if predicted.device is None or predicted.loose:  # a loose bound would have it begin far too low
                 return self.span
             known[value] = predicted.device <= self.wanted.limit

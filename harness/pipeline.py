@@ -26,6 +26,8 @@ __all__ = [
     "Finished",
     "Places",
     "carry_out",
+    "claims",
+    "effects",
     "import_lm_eval",
     "margins_of",
     "planned",
@@ -41,6 +43,8 @@ __all__ = [
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
+    from harness.records.claims import Device
+    from harness.records.effects import AxisEffects
     from harness.records.metrics import Margin
     from harness.records.results import Answer, SuiteResults
     from harness.store import Ingested
@@ -84,12 +88,11 @@ def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
         SuiteError: everything that is wrong with the file, the combinations it comes to, and the files it names.
         SelectionError: there is no such trial.
     """
-    known = catalog.load()
-    reading = suite.read(file, catalog=known, scoring=score)
+    reading = suite.read(file, catalog=catalog.load(), scoring=score)
     found = list(reading.problems)
     attempt = planning.Attempt(plan=None)
     if reading.suite is not None:
-        attempt = planning.attempt(reading.suite, known, reading.doubts)
+        attempt = planning.attempt(reading.suite, reading.catalog, reading.doubts)
         found += [*attempt.problems, *planning.unready(reading.suite, attempt.cells)]
     if attempt.plan is None or found:
         raise SuiteError(problems=in_order(found, file))
@@ -98,6 +101,37 @@ def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
         here = suite_folder(places.results, plan.suite.name)
         plan = planning.grown(plan, lambda trial: RunFolder(here / trial).spec_file.exists())
     return planning.select(plan, choice.only, choice.skip)
+
+
+def prepared(
+    file: Path, choice: Choice, engine: execute.Engine, observer: Observer, places: Places | None = None
+) -> tuple[Plan, Plan]:
+    """The plan of the whole suite and the chosen one, with the environments built that the chosen trials are to be
+    trained in, but for those that `places` holds finished; raises as `planned` does.
+
+    What `train` says is checked again by each environment's own TRL once that is there. An environment that cannot be
+    built is an obstacle to its trials alone, and told.
+    """
+    grown = None if choice.force else places
+    whole = planned(file, Choice(), grown)
+    plan = planning.select(whole, choice.only, choice.skip)
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials)
+    if not any(names):
+        return whole, plan
+    more = plan.suite.replicates.until is not None  # trials that the plan does not have yet
+    finished = () if places is None or more else _finished(plan, choice, places)
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials if trial.id not in finished)
+    declared = [suite.declaration(name, plan.suite.environments[name]) for name in names if name is not None]
+    engine.prepare(declared, observer.message)
+    whole = planned(file, Choice(), grown)
+    return whole, planning.select(whole, choice.only, choice.skip)
+
+
+def _finished(plan: Plan, choice: Choice, places: Places) -> Mapping[str, Outcome]:
+    from harness.execute import resume
+
+    folders = dict(zip((trial.id for trial in plan.trials), _folders(plan, places), strict=True))
+    return resume.finished(plan, folders, retry=choice.retry, force=choice.force)
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
@@ -135,8 +169,7 @@ def run(
     """
     from harness import execute
 
-    whole = planned(file, Choice(), None if choice.force else places)
-    plan = planning.select(whole, choice.only, choice.skip)
+    whole, plan = prepared(file, choice, engine, observer, places)
     with execute.session(places.results, plan.suite.name) as session:
         outcomes, scores = carry_out(
             plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring
@@ -176,7 +209,8 @@ def carry_out(
     from harness import execute
     from harness.store import Ingesting, Store
 
-    specs = {trial.id: planning.spec_of(trial, plan, catalog.load()) for trial in plan.trials}
+    known = suite.catalog_of(plan.suite)
+    specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
     ingest = Ingesting(Store(places.database), observer)
     rounds = _rounds(plan, observer, session, force=choice.force, scoring=scoring)
     ingest.at_first(*run_folders(places.results, plan.suite.name))  # a damaged store shows before hours of training
@@ -310,8 +344,15 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     from harness import compare, report
     from harness.store import Ingesting, Store
 
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
+    store, name = Store(places.database), plan.suite.name
+    Ingesting(store, observer).now(*run_folders(places.results, name))
+    answer = compare.answer(
+        store.results(name),
+        plan,
+        folder=str(places.results),
+        devices=_devices(plan),
+        documents=store.documents(name),
+    )
     return answer, report.render(answer, places.reports / plan.suite.name)
 
 
@@ -326,6 +367,45 @@ def margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin
         observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
         return {}
     return found.margins if found.name == results.suite else {}
+
+
+def effects(file: Path, choice: Choice, places: Places, observer: Observer, *, metrics: Sequence[str]) -> AxisEffects:
+    """What the axes of a suite do to these metrics, or to the usual ones, from what has run so far.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare
+    from harness.store import Ingesting, Store
+
+    plan = planned(file, choice)
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    return compare.effects(Store(places.database).results(plan.suite.name), plan, metrics=metrics)
+
+
+def claims(file: Path, places: Places, observer: Observer) -> tuple[Answer, ...]:
+    """The answer of a suite that makes claims, from what has run so far; of one that makes none, nothing.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare
+    from harness.store import Ingesting, Store
+
+    plan = planned(file, Choice())
+    if not plan.claims:
+        return ()
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    found = Store(places.database).results(plan.suite.name)
+    return (compare.answer(found, plan, folder=str(places.results), devices=_devices(plan)),)
+
+
+def _devices(plan: Plan) -> Sequence[Device] | None:
+    """The GPUs of this machine, where a claim asks for one; None where none does, or nobody can tell."""
+    from harness.measure.present import gpus_here
+
+    asked = any(one.claim.needs.device or one.claim.needs.device_memory for one in plan.claims)
+    return gpus_here() if asked else None
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

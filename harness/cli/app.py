@@ -9,11 +9,15 @@ import typer
 from harness.cli import (
     baseline,
     check,
+    claims,
     compare,
     data,
     doctor,
+    effects,
     env,
+    export,
     fit,
+    history,
     import_,
     init,
     listing,
@@ -74,6 +78,10 @@ app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("history")(history.history)
+app.command("export")(export.export)
+app.command("claims")(claims.claims)
+app.command("effects")(effects.effects)
 app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(baseline.app, name="baseline")

@@ -40,22 +40,23 @@ def plan(
     from harness import pipeline
     from harness.cli import failure
     from harness.cli.output import print_json, wrapped
-    from harness.methods import catalog
     from harness.plan import counts, rows, to_json
     from harness.plan.estimates import estimates
+    from harness.suite import catalog_of
 
     places = options.places(results)
     planned = pipeline.planned(suite, options.choice(only, skip), places)
     known = pipeline.states(planned, places)
     most = None if everything else _MOST
     shown = planned.cells if as_json else {id(trial.cell): trial.cell for trial in planned.trials[:most]}.values()
-    predicted = estimates(shown, planned.suite.file.parent, catalog.load())
+    predicted = estimates(shown, planned.suite.file.parent, catalog_of(planned.suite))
     if as_json:
         print_json(to_json(planned, known, predicted))
         return
     failure.print_problems(planned.warnings, "warning")
     print(wrapped(f"{planned.suite.name}: {planned.suite.question}") + "\n")
     _print_trials(planned, rows(planned, known, predicted), most)
+    _print_environments(planned)
     _print_excluded(planned, None if everything else _MOST_REASONS)
     print("\n" + _totals(counts(planned, known)))
 
@@ -155,6 +156,38 @@ def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
             reasons.setdefault(row.not_predicted, set()).add(row.cell_id)
     for reason, cells in reasons.items():
         print(wrapped(f"no memory predicted for {many(len(cells), 'cell')}: {reason}", indent=2))
+
+
+def _print_environments(planned: Plan) -> None:
+    """The environments that trials are trained in beside the harness's own, and whether they are built."""
+    from harness.cli.output import wrapped
+
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in planned.trials)
+    told = [_environment(planned, name) for name in names if name is not None]
+    if told:
+        print("\n" + wrapped(f"environments: {'; '.join(told)}", indent=2))
+
+
+def _environment(planned: Plan, name: str) -> str:
+    from harness import environments
+    from harness.suite import declaration
+
+    declared = declaration(name, planned.suite.environments[name])
+    built = environments.find(declared)
+    if built is None:
+        return f"{name} (not built; run builds it)"
+    held = {package: version for package in declared.named() if (version := built.version(package))}
+    other = [f"{package} {version}" for package, version in held.items() if version != _own_version(package)]
+    return f"{name} ({', '.join(other) or 'what it names is as the harness has it'}; lock {built.lock.lock_hash[:12]})"
+
+
+def _own_version(package: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _print_excluded(planned: Plan, most: int | None) -> None:

@@ -196,7 +196,11 @@ def _unfolded(active: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(found: Mapping[str, Any]) -> dict[str, Any]:
     """The environment in some lines: what is most often asked for."""
     packages = found.get("packages") or {}
+    declared = found.get("environment") or {}
     return {
+        "name": declared.get("name"),
+        "declared": ", ".join((declared.get("declaration") or {}).get("requirements", ())),
+        "lock": str(declared.get("lock_hash") or "")[:12],
         "hash": str(found.get("hash") or "")[:12],
         "python": found.get("python"),
         "packages": {name: packages[name] for name in _PACKAGES if name in packages},

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from harness.records.figures import title
 from harness.records.fingerprint import of_value
-from harness.records.results import CellSummary, SuiteResults, TaskScore, TrialResult, Unlike
+from harness.records.results import SuiteResults, TaskScore, TrialResult, Unlike
 from harness.records.score import Score
 
 _NOT_ASKED = ("batch_size", "parity", "confirm_run_unsafe_code")
@@ -91,15 +91,6 @@ def unlike_goal(metrics: Iterable[str], trials: Sequence[TrialResult], scores: S
     matrix = [trial for trial in trials if trial.kind == "cell"]
     told = [one.text for one in unlike_columns(tuple(dict.fromkeys(metrics)), matrix, scores) if one.grave]
     return " ".join(told) or None
-
-
-def unlike_cells(
-    one: CellSummary, other: CellSummary, columns: Sequence[str], trials: Sequence[TrialResult], scores: Scores
-) -> tuple[str, ...]:
-    """The columns that two cells were gravely not scored alike on."""
-    ids = {(one.kind, one.cell_id), (other.kind, other.cell_id)}
-    both = [trial for trial in trials if (trial.kind, trial.cell_id) in ids]
-    return tuple(name for found in unlike_columns(columns, both, scores) if found.grave for name in found.metrics)
 
 
 def differences(made: Sequence[tuple[Named, TaskScore]], *, across: bool = False) -> tuple[str, bool] | None:

@@ -16,7 +16,7 @@ from harness.compare.judging.corrections import Correction
 from harness.compare.matching import Pair, pairs_of
 from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
-from harness.records.metrics import Margin, metric
+from harness.records.metrics import Direction, Margin, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Run, Selected, Verdict
 
@@ -26,10 +26,11 @@ _BAD = ("oom", "diverged", "timeout", "crashed")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Asked:
-    """The question: which metrics, judged by which margins, of trials with what around them."""
+    """The question: which metrics, judged by which margins and directions, of trials with what around them."""
 
     metrics: Sequence[str]
     margins: Mapping[str, Margin]
+    better: Mapping[str, Direction]  # where it is not the metric's own
     reference: Around
     candidate: Around
     across: bool
@@ -52,30 +53,51 @@ def compare(
     in others is refused. Metrics that neither more nor less of is better are left out. `flips`: how many documents of
     each cell and score that were fixed, and that were broken, are listed with their answers; None for all.
     """
-    asked = _Asked(
-        metrics=tuple(metrics) or usual_metrics(reference.trials, candidate.trials),
-        margins=margins or {},
-        reference=Around.of(reference.results),
-        candidate=Around.of(candidate.results),
-        across=across,
-    )
+    asked = tuple(metrics) or usual_metrics(reference.trials, candidate.trials)
+    own = margins or {}
     matched = pairs_of(reference.trials, candidate.trials)
-    documents = by_documents(matched.pairs, asked.metrics, reference, candidate, margins=asked.margins, listed=flips)
-    cells = _corrected([_cell(pair, asked, told) for pair, told in zip(matched.pairs, documents, strict=True)])
+    cells = judged(matched.pairs, reference, candidate, metrics=asked, margins=own, across=across, flips=flips)
     common = _common([cell.what_else for cell in cells])
     return Comparison(
         reference=reference.label,
         candidate=candidate.label,
-        metrics=asked.metrics,
+        metrics=asked,
         cells=tuple(
             replace(cell, what_else=tuple(said for said in cell.what_else if said not in common)) for cell in cells
         ),
-        margins={name: asked.margins.get(name, known.margin) for name in asked.metrics if (known := metric(name))},
+        margins={name: own.get(name, known.margin) for name in asked if (known := metric(name))},
         only_reference=matched.only_reference,
         only_candidate=matched.only_candidate,
         findings=tuple(_findings(reference, candidate)),
         what_else=common,
     )
+
+
+def judged(
+    pairs: Sequence[Pair],
+    reference: Selected,
+    candidate: Selected,
+    *,
+    metrics: Sequence[str],
+    margins: Mapping[str, Margin],
+    better: Mapping[str, Direction] | None = None,
+    across: bool = False,
+    flips: int | None = 0,
+) -> tuple[CellComparison, ...]:
+    """Cells that are known to belong together, in their order; for the rest see `compare`.
+
+    `better` are directions in place of the metrics' own.
+    """
+    asked = _Asked(
+        metrics=metrics,
+        margins=margins,
+        better=better or {},
+        reference=Around.of(reference.results),
+        candidate=Around.of(candidate.results),
+        across=across,
+    )
+    documents = by_documents(pairs, metrics, reference, candidate, margins=margins, listed=flips)
+    return tuple(_corrected([_cell(pair, asked, told) for pair, told in zip(pairs, documents, strict=True)]))
 
 
 def usual_metrics(*sides: Sequence[TrialResult]) -> tuple[str, ...]:
@@ -137,13 +159,22 @@ def _verdict(name: str, pair: Pair, asked: _Asked, documents: ByDocuments) -> Ve
     """None where neither side has the metric, or there is nothing in it to be judged."""
     runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
     known = metric(name)
-    if not any(runs) or known is None or known.better == "none":
+    better = asked.better.get(name, known.better) if known else "none"
+    if not any(runs) or better == "none":
         return None
     if name in documents.verdicts:
-        return documents.verdicts[name]
-    verdict = judge(name, *runs, margin=asked.margins.get(name))
+        return _towards(better, documents.verdicts[name])
+    verdict = judge(name, *runs, margin=asked.margins.get(name), better=better)
     by_seeds = documents.by_seeds.get(name)
     return replace(verdict, why="; ".join(filter(None, (verdict.why, by_seeds)))) if by_seeds else verdict
+
+
+def _towards(better: Direction, verdict: Verdict) -> Verdict:
+    """The same verdict where the other direction is the better one."""
+    if verdict.better == better:
+        return verdict
+    turned: Mapping[Ruling, Ruling] = {"improved": "regressed", "regressed": "improved"}
+    return replace(verdict, better=better, ruling=turned.get(verdict.ruling, verdict.ruling))
 
 
 def _divergences(pair: Pair, asked: _Asked) -> tuple[Divergence, ...]:

@@ -18,12 +18,12 @@ _NOT_COMPARED = (
 )
 """Of a spec: names, and what follows from the rest; `levels` are told as the axis, `defaults` as part of `train`."""
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
-_OF_THE_MOMENT = ("hash", "harness", "device.pcie.generation", "device.pcie.width")
-"""Of an environment: its hash, what the packages tell too, and a link that slows down while it rests."""
-_ROOTS = ("method", "model", "data", "train", "lora", "init", "measure", "limits")
+_OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "device.pcie.width")
+"""Of an environment: hash, declaration and what the packages tell too, and a link that slows down while it rests."""
+_ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
-    "model.attn_implementation": ("attention",),
+    "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),
@@ -113,7 +113,6 @@ def what_else(one: Side, other: Side) -> WhatElse:
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
     repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
-    environment = _between(one.environment, other.environment)
     return WhatElse(
         axis=levels,
         asked=asked,
@@ -121,8 +120,13 @@ def what_else(one: Side, other: Side) -> WhatElse:
         inert=tuple(inert),
         beside=tuple(entry for entry in changed if entry not in asked),
         active=tuple(fact for fact in active if fact not in acted and not _is_under(fact.name, repeated)),
-        environment=tuple(entry for entry in environment if not _is_under(entry.name, _OF_THE_MOMENT)),
+        environment=of_environments(one.environment, other.environment),
     )
+
+
+def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Where two environment.json differ, without what is of the moment; nothing where one of them is not known."""
+    return tuple(entry for entry in _between(one, other) if not _is_under(entry.name, _OF_THE_MOMENT))
 
 
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:
@@ -193,6 +197,8 @@ def _common(cases: Sequence[Sequence[Difference]]) -> list[Difference]:
 def differences(one: Any, other: Any, path: str = "", *, whole: Sequence[str] = ()) -> Iterator[Difference]:
     """Where two JSON values differ, by dotted path; a mapping on one side alone or of `whole` is one difference."""
     if isinstance(one, Mapping) and isinstance(other, Mapping) and path not in whole:
+        if repr(one) == repr(other):  # most often they are alike, and hundreds of fields need not be walked
+            return
         for name in dict.fromkeys((*one, *other)):
             inner = f"{path}.{name}" if path else str(name)
             yield from differences(one.get(name), other.get(name), inner, whole=whole)
@@ -262,6 +268,7 @@ def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, 
     def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
         train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
         kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
+        kept["environment"] = _mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
         return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
 
     return asked(one), asked(other)

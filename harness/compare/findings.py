@@ -18,6 +18,7 @@ from harness.records.plan import Plan
 from harness.records.results import CellFinding, CellSummary, Decision, SuiteResults, TrialResult
 
 _MOST_NOTES = 10
+_DECIDING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
 
 def findings_of(
@@ -133,23 +134,56 @@ def _out_of_bounds(decision: Decision | None) -> Iterable[str]:
 
 
 def _environments(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
-    used = Counter(trial.environment for trial in trials if trial.outcome == "ok" and trial.environment)
+    """Environments that the suite asks for, and what else differs between them; then those that it does not ask for."""
+    fine = [trial for trial in trials if trial.outcome == "ok" and trial.environment]
+    asked: dict[str | None, list[TrialResult]] = {}
+    for trial in fine:
+        asked.setdefault(environment_named(trial), []).append(trial)
+    if len(asked) > 1:
+        yield _compared(asked, results)
+    for name, those in asked.items():
+        yield from _mixed(results, those, f" of {_called(name)}" if len(asked) > 1 else "")
+
+
+def environment_named(trial: TrialResult) -> str | None:
+    """The suite's environment that a trial belongs in; None for the harness's own."""
+    told = trial.config.get("environment")
+    return str(told["name"]) if isinstance(told, Mapping) and "name" in told else None
+
+
+def _called(name: str | None) -> str:
+    return "the harness's own environment" if name is None else f"environment {name!r}"
+
+
+def _compared(asked: Mapping[str | None, Sequence[TrialResult]], results: SuiteResults) -> str:
+    first = [results.environments.get(trials[0].environment or "", {}) for trials in asked.values()]
+    names = ", ".join(name or "the harness's own" for name in asked)
+    differ = _differences(first)
+    return f"Environments are compared: {names}" + (f"; they differ in {differ}." if differ else ".")
+
+
+def _mixed(results: SuiteResults, trials: Sequence[TrialResult], within: str) -> Iterable[str]:
+    used = Counter(trial.environment for trial in trials)
     if len(used) > 1:
         differ = _differences([results.environments.get(key, {}) for key in used if key])
+        many = f"{len(used)} {'builds' if within else 'environments'}{within}"
         yield (
-            f"Results of {len(used)} environments are mixed ({', '.join(str(n) for n in used.values())} trials)"
+            f"Results of {many} are mixed ({', '.join(str(n) for n in used.values())} trials)"
             + (f"; they differ in {differ}." if differ else ".")
         )
 
 
 def _differences(environments: Sequence[Mapping[str, Any]]) -> str:
-    """What differs between environments, in words: package versions first, then the other parts by name."""
+    """What differs between environments, in words: other parts by name, then versions of packages that all of them
+    have, those first that train; then packages that some of them lack.
+    """
     packages = [content.get("packages") or {} for content in environments]
-    names = sorted({name for found in packages if isinstance(found, dict) for name in found})
+    every = {name for found in packages if isinstance(found, dict) for name in found}
+    names = sorted(every, key=lambda name: (not all(name in found for found in packages), name not in _DECIDING, name))
     differ = [name for name in names if len({str(found.get(name)) for found in packages}) > 1]
     said = [f"{name} ({', '.join(sorted({str(found.get(name, 'none')) for found in packages}))})" for name in differ]
     parts = ("python", "device", "cpu", "platform")
-    said += [part for part in parts if len({str(content.get(part)) for content in environments}) > 1]
+    said = [part for part in parts if len({str(content.get(part)) for content in environments}) > 1] + said
     return ", ".join(said[:MOST_NAMES]) + (f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else "")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness.compare.alike import Scores, scores_of, task_of
 from harness.compare.alike import differences as unlike
 from harness.compare.columns import OF_A_METHOD
-from harness.compare.differences import Difference, Side, differences, listed, what_else
+from harness.compare.differences import differences, listed, of_environments
 from harness.compare.divergence import LOSS
 from harness.compare.matching import Pair
 from harness.records.machine import machine
@@ -21,7 +21,6 @@ from harness.records.results import Curve, SuiteResults, TrialResult
 
 _OF_ANY_DEVICE = (*OF_A_METHOD, "padding_share", "loss_spikes")
 """Metrics that a device has no part in, but for its rounding; scores are such too."""
-ENVIRONMENT_AXIS = "environment"
 _MOST_NAMED = 4
 _SIDES = ("reference", "candidate")
 
@@ -57,14 +56,14 @@ def refused(
 ) -> dict[str, str]:
     """The metrics on which these two cells cannot be compared, each with the reason and what to do about it.
 
-    Only metrics that both sides have. With `across`, or where the cells differ in the level of an axis called
-    `environment`, environments may differ.
+    Only metrics that both sides have. With `across`, or where the cells are configured for environments of
+    their own, environments may differ.
     """
     sides = [(_fine(trials), around) for trials, around in ((pair.reference, reference), (pair.candidate, candidate))]
     names = [name for name in asked if all(any(name in trial.metrics for trial in trials) for trials, _ in sides)]
     if not names:
         return {}
-    free = across or _by_axis(pair)
+    free = across or _asked_for(pair)
     device = _devices(sides)
     environment = None if free else _environments(sides)
     losses = unlike_losses(pair)
@@ -93,10 +92,10 @@ def _of_any_device(name: str) -> bool:
     return name.startswith("score.") or name in _OF_ANY_DEVICE
 
 
-def _by_axis(pair: Pair) -> bool:
-    """Whether the environment is what the two cells were made to differ in."""
-    one, other = (trials[0].levels.get(ENVIRONMENT_AXIS) for trials in (pair.reference, pair.candidate))
-    return one is not None and other is not None and one != other
+def _asked_for(pair: Pair) -> bool:
+    """Whether the two cells were configured to be trained in environments of their own."""
+    one, other = (trials[0].config.get("environment") for trials in (pair.reference, pair.candidate))
+    return bool(one != other)
 
 
 def _devices(sides: Sequence[_Side]) -> str | None:
@@ -120,13 +119,9 @@ def _environments(sides: Sequence[_Side]) -> str | None:
     before, after = (
         around.results.environments.get(found[0], {}) for found, (_, around) in zip(hashes, sides, strict=True)
     )
-    differ = [entry for entry in _between(before, after) if entry.name != "hash"]
+    differ = of_environments(before, after)
     words = f" ({listed(differ, _MOST_NAMED)})" if differ else ""
-    return f"the two ran in other environments{words}: with --across that is what is compared"
-
-
-def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:
-    return what_else(Side(spec={}, environment=before), Side(spec={}, environment=after)).environment
+    return f"the two ran in other environments{words}: `harness compare --across` compares just that"
 
 
 def unlike_losses(pair: Pair) -> str | None:

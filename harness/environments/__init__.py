@@ -13,8 +13,9 @@ from __future__ import annotations
 from harness.environments.build import build, buildable, without_cuda
 from harness.environments.builtin import BUILT_IN
 from harness.environments.declaration import Declaration, declare
-from harness.environments.environment import Environment, cached, find, known, place_of
+from harness.environments.environment import Environment, at, cached, find, known, place_of
 from harness.environments.files import read_file
+from harness.environments.interpreter import Interpreter, here, interpreter, is_here, needed
 from harness.environments.remove import Found, removable, remove
 from harness.environments.state import State, overview, state_of
 
@@ -23,13 +24,19 @@ __all__ = [
     "Declaration",
     "Environment",
     "Found",
+    "Interpreter",
     "State",
+    "at",
     "build",
     "buildable",
     "cached",
     "declare",
     "find",
+    "here",
+    "interpreter",
+    "is_here",
     "known",
+    "needed",
     "overview",
     "place_of",
     "read_file",

@@ -108,6 +108,16 @@ class Declaration(BaseModel):
             "platform": f"{sys.platform}-{platform.machine()}",
         }
 
+    def decisive(self) -> dict[str, Any]:
+        """What it says of what is installed, without passwords: the same on every machine and with every release of
+        this program. What was really installed is in its lock.
+        """
+        return {
+            "requirements": sorted(map(without_secrets, self.requirements)),
+            "overrides": sorted(map(without_secrets, self.overrides)),
+            "python": self.python,
+        }
+
     def spec_hash(self) -> str:
         """The identity of the declaration: sha256 (hex) of `spec()`."""
         return of_value(self.spec())

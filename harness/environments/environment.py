@@ -143,6 +143,15 @@ def place_of(declaration: Declaration) -> Place:
     return Place.of(declaration.name, declaration.spec_hash())
 
 
+def at(name: str, spec_hash: str) -> Environment | None:
+    """The environment of a declaration's name and hash, where it is built and whole; for who has no declaration.
+
+    Passwords of addresses are not in what it gives, so it cannot be built from that.
+    """
+    built = _of_place(Place.of(name, spec_hash))
+    return built if built is not None and built.lock.spec_hash == spec_hash else None
+
+
 def find(wanted: str | Declaration) -> Environment | None:
     """The environment, where it is built and whole; None where it is not. Takes milliseconds.
 

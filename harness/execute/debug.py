@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.execute.engine import Exit
 from harness.execute.made_up import NOTE, MadeUp
@@ -19,6 +19,9 @@ from harness.records.fingerprint import of_value
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder, write_json
 from harness.records.spec import Spec
+
+if TYPE_CHECKING:
+    from harness.environments import Declaration
 
 Behaviour = Literal["ok", "slow", "disturbed", "crash", "die", "oom", "diverge", "hang"]
 """`disturbed` ends ok and says that it was; `crash` ends with an error that the worker records; `die` as if killed,
@@ -40,7 +43,13 @@ class DebugEngine:
     started: list[str] = field(default_factory=list)  # trial names, in the order they were started
     devices: str | None = None  # what it was restricted to
 
-    def warm(self) -> None:
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        """Nothing is trained, so no environment is needed."""
+
+    def obstacle(self, spec: Spec) -> str | None:
+        return None
+
+    def warm(self, spec: Spec) -> None:
         pass
 
     def restrict(self, devices: str) -> None:
@@ -110,7 +119,7 @@ class DebugHandle:
         """Does the work in small pieces, yielding the seconds to let pass before the next."""
         made_up = MadeUp(self.spec)
         self._write(made_up.start())
-        write_json(self.folder.environment_file, _environment())
+        write_json(self.folder.environment_file, _environment(self.spec))
         yield 0.0
         if self.spec.method is not None:
             yield from self._train(made_up)
@@ -183,13 +192,16 @@ class DebugHandle:
                 if name == "ok"
                 else {},
                 data_fingerprint=of_value(["debug", self.spec.data]),
-                environment=str(_environment()["hash"]),
+                environment=str(_environment(self.spec)["hash"]),
             )
         )
 
 
-def _environment() -> dict[str, object]:
-    """environment.json as `harness.measure.environment` lays it out, plain about no training stack being involved."""
+def _environment(spec: Spec) -> dict[str, object]:
+    """environment.json as `harness.measure.environment` lays it out, plain about no training stack being involved.
+
+    The trial's environment is told as it is declared; it has no lock, since it was not used.
+    """
     decides: dict[str, object] = {
         "packages": {},
         "editable": {},
@@ -197,9 +209,13 @@ def _environment() -> dict[str, object]:
         "device": None,
         "engine": "debug",
     }
+    own = dict(spec.environment) if spec.environment is not None else {}
+    if own:
+        decides["environment"] = own["spec_hash"]
     return {
         "hash": of_value(decides),
         **decides,
+        **({"environment": own} if own else {}),
         "note": NOTE,
         "implementation": platform.python_implementation(),
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
 
+if TYPE_CHECKING:
+    from harness.environments import Declaration
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exit:
-    """How a worker's process ended: by itself (`code`), by a signal, or with whoever started it (`lost` says how)."""
+    """How a worker's process ended: by itself (`code`), by a signal, or with whoever started it (`lost` says how).
+
+    `unable` says why there was none: its environment cannot run a worker.
+    """
 
     code: int | None = None
     signal: int | None = None
     lost: str | None = None
+    unable: str | None = None
 
 
 class Handle(Protocol):
@@ -42,8 +50,17 @@ class Handle(Protocol):
 class Engine(Protocol):
     """Runs attempts, one at a time."""
 
-    def warm(self) -> None:
-        """Begins what makes the first start slow; returns at once."""
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        """Makes the environments ready that trials are to be trained in; `tell` gets lines about what is going on.
+
+        One that cannot be had is an obstacle to its trials, and ends nothing.
+        """
+
+    def obstacle(self, spec: Spec) -> str | None:
+        """Why no attempt of the trial can be made here, while others can; None where nothing is known against it."""
+
+    def warm(self, spec: Spec) -> None:
+        """Begins what makes the first start, of this trial, slow; returns at once."""
 
     def restrict(self, devices: str) -> None:
         """Attempts see these CUDA devices alone, as CUDA_VISIBLE_DEVICES names them. Said before the first of them."""
@@ -65,8 +82,14 @@ class Kept:
 
     engine: Engine
 
-    def warm(self) -> None:
-        self.engine.warm()
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        self.engine.prepare(declarations, tell)
+
+    def obstacle(self, spec: Spec) -> str | None:
+        return self.engine.obstacle(spec)
+
+    def warm(self, spec: Spec) -> None:
+        self.engine.warm(spec)
 
     def restrict(self, devices: str) -> None:
         self.engine.restrict(devices)

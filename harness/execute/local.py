@@ -1,4 +1,4 @@
-"""Local workers, forked by a nursery that has imported the training stack already."""
+"""Local workers, forked by nurseries that have imported the training stack already: one for each environment."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from harness.errors import InputError
+from harness.environments.interpreter import interpreter, needed
+from harness.errors import HarnessError, InputError
 from harness.execute.engine import Exit
 from harness.measure.division import VARIABLE, training_device
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
+
+if TYPE_CHECKING:
+    from harness.environments import Declaration
 
 _ANSWER_S = 5.0
 """How long the nursery may take to report a killed worker before it is taken for dead itself."""
@@ -27,11 +32,17 @@ _ANSWER_S = 5.0
 
 @dataclass(slots=True)
 class _Nursery:
-    """One nursery process and what it has replied."""
+    """One nursery process and what it has replied. `within` is the name of its environment; None: the harness's own.
+
+    `held` keeps the environment from being removed while the process lives.
+    """
 
     process: subprocess.Popen[bytes]
     replies: int
     output: IO[bytes]
+    held: ExitStack
+    within: str | None = None
+    unable: str | None = None
     ready: dict[str, Any] | None = None
     started: dict[str, int] = field(default_factory=dict)
     exits: dict[str, Exit] = field(default_factory=dict)
@@ -39,8 +50,21 @@ class _Nursery:
     _pending: bytes = b""
 
     @classmethod
-    def begin(cls, python: str, arguments: Sequence[str], variables: Mapping[str, str]) -> _Nursery:
-        """Starts the process in a session of its own, out of reach of the terminal's Ctrl-C."""
+    def begin(cls, chosen: _Chosen, arguments: Sequence[str], variables: Mapping[str, str]) -> _Nursery:
+        """Starts the process in a session of its own, out of reach of the terminal's Ctrl-C.
+
+        Raises:
+            BuildError: its environment is not built.
+            InputError: its Python does not start.
+        """
+        with ExitStack() as entered:
+            inside = entered.enter_context(interpreter(chosen.told, chosen.suite_file, chosen.own))
+            return cls._started(chosen, inside.python, arguments, {**inside.variables, **variables}, entered)
+
+    @classmethod
+    def _started(
+        cls, chosen: _Chosen, python: str, arguments: Sequence[str], variables: Mapping[str, str], entered: ExitStack
+    ) -> _Nursery:
         read, write = os.pipe()
         output = tempfile.TemporaryFile(prefix="harness-nursery-")  # noqa: SIM115 — lives as long as the nursery
         command = [python, "-P", "-m", "harness.worker.nursery", f"--reply-fd={write}", f"--parent={os.getpid()}"]
@@ -52,7 +76,7 @@ class _Nursery:
                 stderr=subprocess.STDOUT,
                 pass_fds=(write,),
                 start_new_session=True,
-                env={**os.environ, **variables},
+                env=dict(variables),
             )
         except OSError as error:
             os.close(read)
@@ -60,7 +84,8 @@ class _Nursery:
         finally:
             os.close(write)
         os.set_blocking(read, False)
-        return cls(process=process, replies=read, output=output)
+        name = chosen.told["name"] if chosen.told is not None else None
+        return cls(process=process, replies=read, output=output, held=entered.pop_all(), within=name)
 
     def listen(self, timeout_s: float) -> None:
         """Takes in what the nursery replies, waiting at most `timeout_s` for the first of it."""
@@ -128,6 +153,7 @@ class _Nursery:
                 _kill_group(pid)
         os.close(self.replies)
         self.output.close()
+        self.held.close()
 
 
 @dataclass(slots=True)
@@ -153,7 +179,7 @@ class LocalHandle:
         """See `Handle`.
 
         Raises:
-            InputError: the nursery could not import the training stack.
+            InputError: the nursery could not import the training stack of the harness's own environment.
         """
         self.nursery.listen(timeout_s)
         if self.name in self.nursery.exits:
@@ -161,7 +187,7 @@ class LocalHandle:
         now = time.monotonic()
         if not self.nursery.ready and now - self._asked_at > self.import_limit_s:
             self.nursery.process.kill()
-            raise _cannot_import(self.nursery, f"it took more than {self.import_limit_s:g} s")
+            return self._unable(f"it took more than {self.import_limit_s:g} s")
         if self._killed_at is not None and now - self._killed_at > _ANSWER_S:
             self.nursery.process.kill()
         return self._lost() if self.nursery.ended else None
@@ -171,8 +197,16 @@ class LocalHandle:
         if self.pid is not None:
             _kill_group(self.pid)  # its worker died with it; what that worker had started may not have
         if not self.nursery.ready and how.startswith("exit"):
-            raise _cannot_import(self.nursery, self.nursery.last_lines() or how)
+            return self._unable(self.nursery.last_lines() or how)
         return Exit(lost=f"the nursery died ({how})")
+
+    def _unable(self, why: str) -> Exit:
+        """What it means that the training stack cannot be imported: the end, but for a suite's own environment."""
+        if self.nursery.within is None:
+            raise _cannot_import(why)
+        said = f"the training stack of environment {self.nursery.within!r} cannot be imported: {why}"
+        self.nursery.unable = said
+        return Exit(unable=said)
 
     def stop(self) -> None:
         # Only the worker itself: data loaders that die under it would turn a clean stop into an error.
@@ -194,12 +228,26 @@ class LocalHandle:
                 os.kill(self.pid, number)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Chosen:
+    """What an environment is chosen by: that of a trial's spec, and the Python of the harness's own."""
+
+    told: Mapping[str, Any] | None
+    suite_file: str
+    own: str
+
+    @property
+    def key(self) -> str:
+        return "" if self.told is None else str(self.told["spec_hash"])
+
+
 @dataclass(slots=True)
 class LocalEngine:
-    """Workers on this machine, forked by one nursery that runs `python` and is started when first needed.
+    """Workers on this machine, forked by one nursery per environment, which is started when first needed.
 
-    `preload` and `train` are the nursery's options (what it imports, what trains a trial). The engine is to be
-    used from the main thread: on Linux the nursery ends with the thread that started it. Workers see one CUDA device,
+    `python` is that of the harness's own environment. `preload` and `train` are the nurseries' options (what they
+    import, what trains a trial). The engine is to be used from the main thread: on Linux a nursery ends with the thread
+    that started it. Workers see one CUDA device,
     the first, unless the engine is restricted to another.
     """
 
@@ -208,43 +256,78 @@ class LocalEngine:
     train: str | None = None
     import_limit_s: float = 300.0
     devices: str | None = None
-    _nursery: _Nursery | None = None
+    _nurseries: dict[str, _Nursery] = field(default_factory=dict)
+    _unable: dict[str, str] = field(default_factory=dict)
     _count: int = 0
 
-    def warm(self) -> None:
-        self._living()
+    def prepare(self, declarations: Iterable[Declaration], tell: Callable[[str], None]) -> None:
+        from harness import environments
+
+        for declaration in declarations:
+            try:
+                environments.build(declaration, tell=tell)
+            except HarnessError as error:
+                self._unable[declaration.spec_hash()] = _in_a_line(error)
+                tell(str(error))
+
+    def obstacle(self, spec: Spec) -> str | None:
+        if spec.environment is None:
+            return None
+        key = self._chosen(spec).key
+        nursery = self._nurseries.get(key)
+        if nursery is not None and nursery.unable is not None:
+            self._unable[key] = nursery.unable
+        if key not in self._unable:
+            try:
+                needed(spec.environment, spec.suite_file)
+            except HarnessError as error:
+                return error.problems[0].what
+        return self._unable.get(key)
+
+    def warm(self, spec: Spec) -> None:
+        if self.obstacle(spec) is None:
+            self._living(self._chosen(spec))
 
     def restrict(self, devices: str) -> None:
         self.devices = devices
 
     def start(self, spec: Spec, folder: RunFolder, attempt: Attempt) -> LocalHandle:
-        nursery = self._living()
+        nursery = self._living(self._chosen(spec))
         self._count += 1
         name = f"{spec.trial_id}/{attempt.number}/{self._count}"
         nursery.send({"cmd": "run", "id": name, "folder": str(folder.path.resolve()), "attempt": attempt.number})
         return LocalHandle(nursery=nursery, name=name, import_limit_s=self.import_limit_s)
 
     def close(self) -> None:
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
+        while self._nurseries:
+            self._nurseries.popitem()[1].close()
 
     @property
     def nursery_pid(self) -> int | None:
-        """The nursery's process id, while there is one."""
-        return self._nursery.process.pid if self._nursery else None
+        """The process id of the nursery that was begun last, while there is one."""
+        return next((nursery.process.pid for nursery in reversed(self._nurseries.values())), None)
 
-    def _living(self) -> _Nursery:
-        """The nursery, a new one where the last has died."""
-        if self._nursery is not None:
-            self._nursery.listen(0)
-            if self._nursery.ended or self._nursery.process.poll() is not None:
-                self.close()
-        if self._nursery is None:
+    def _chosen(self, spec: Spec) -> _Chosen:
+        return _Chosen(told=spec.environment, suite_file=spec.suite_file, own=self.python)
+
+    def _living(self, chosen: _Chosen) -> _Nursery:
+        """The nursery of an environment, a new one where the last has died."""
+        nursery = self._nurseries.get(chosen.key)
+        if nursery is not None:
+            nursery.listen(0)
+            if nursery.ended or nursery.process.poll() is not None:
+                self._nurseries.pop(chosen.key).close()
+        if chosen.key not in self._nurseries:
             options = [f"--preload={self.preload}"] + ([f"--train={self.train}"] if self.train else [])
             devices = self.devices or training_device()
-            self._nursery = _Nursery.begin(self.python, options, {VARIABLE: devices} if devices else {})
-        return self._nursery
+            self._nurseries[chosen.key] = _Nursery.begin(chosen, options, {VARIABLE: devices} if devices else {})
+        return self._nurseries[chosen.key]
+
+
+def _in_a_line(error: HarnessError) -> str:
+    """What is wrong, with what uv said of it, as the cause of an outcome."""
+    lines = [line for one in error.problems for line in (one.what, *(one.why or "").splitlines())]
+    return " · ".join(line.strip(" |") for line in lines if line.strip(" |"))
 
 
 def _kill_group(leader: int) -> None:
@@ -252,7 +335,7 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _cannot_import(nursery: _Nursery, why: str) -> InputError:
+def _cannot_import(why: str) -> InputError:
     error = InputError.of(
         "the training stack cannot be imported",
         why=why,

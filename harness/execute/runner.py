@@ -63,7 +63,7 @@ def execute(
     )
     held = nullcontext(within) if within else session(results, plan.suite.name)
     with held as current, closing(engine):
-        run.interrupts = current.interrupts
+        run.interrupts, run.id = current.interrupts, current.id
         run.all(retry=retry, force=force)
     return run.outcomes
 
@@ -81,9 +81,12 @@ class _Run:
     changed: Callable[[RunFolder], None]
     limits: Limits
     interrupts: Interrupts = field(default_factory=Interrupts)
+    id: str | None = None
+    force: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def all(self, *, retry: resume.Retry, force: bool) -> None:
+        self.force = force
         for trial in self.plan.trials:
             if resume.close_abandoned(self.folders[trial.id]):
                 self.changed(self.folders[trial.id])
@@ -96,7 +99,7 @@ class _Run:
         self._tell_other_steps()
         to_run = [trial for trial in self.plan.trials if trial.id not in self.outcomes]
         if to_run:
-            self.engine.warm()
+            self.engine.warm(self.specs[to_run[0].id])
         for trial in to_run:
             self._check_interrupt()
             self.outcomes[trial.id] = self._one(trial)
@@ -107,13 +110,14 @@ class _Run:
         """The trial's last attempt in this run, or why there is none."""
         obstacle = self._obstacle(trial)
         if obstacle is not None:
-            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle)
+            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle, self.id, again=self.force)
             self.observer.finished(trial, outcome, will_retry=False)
             return outcome
         left = self.specs[trial.id].retries
         while True:
             outcome = self._attempt(trial)
             again = outcome.outcome == "crashed" and left > 0 and not self.interrupts.stop
+            again = again and self.engine.obstacle(self.specs[trial.id]) is None
             self.observer.finished(trial, outcome, will_retry=again)
             if not again:
                 return outcome
@@ -121,7 +125,7 @@ class _Run:
 
     def _attempt(self, trial: Trial) -> Outcome:
         spec, folder = self.specs[trial.id], self.folders[trial.id]
-        attempt = record.prepare(folder, spec)
+        attempt = record.prepare(folder, spec, self.id)
         self.observer.started(trial, attempt.number)
         try:
             watch = Watch(
@@ -143,9 +147,12 @@ class _Run:
             folder.unpublished().clear()  # a worker that was killed could not
 
     def _obstacle(self, trial: Trial) -> str | None:
-        """Why the trial cannot start: the stage it starts from did not end well, or left no checkpoint."""
-        if trial.needs is None:
-            return None
+        """Why the trial cannot start: its environment cannot be had, the stage it starts from did not end well, or
+        left no checkpoint.
+        """
+        unable = self.engine.obstacle(self.specs[trial.id])
+        if unable is not None or trial.needs is None:
+            return unable
         stage = self.folders.get(trial.needs) or RunFolder(self.folders[trial.id].path.parent / trial.needs)
         named = next((other.name for other in self.plan.trials if other.id == trial.needs), trial.needs)
         name = called("stage", named)
@@ -161,7 +168,8 @@ class _Run:
         if not self.interrupts.stop:
             return
         done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
-        raise interrupted(self.interrupts, f"{done} of {len(self.plan.trials)} trials have ended")
+        count = len(self.plan.trials)
+        raise interrupted(self.interrupts, f"{done} of {count} trials have ended" if count > 1 else None)
 
     def _mend_specs(self) -> None:
         """Finished trials whose spec.json is damaged keep what they came to; those that run get a new one anyway."""

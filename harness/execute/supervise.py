@@ -152,6 +152,8 @@ class Watch:
 
     def _fate(self, end: Exit, kills: int | None) -> tuple[OutcomeName, str]:
         """How a worker ended that nobody asked to end and that left no outcome."""
+        if end.unable:
+            return "crashed", end.unable
         last = log_end(self.attempt.log)
         said = f"{LAST_WORDS}{last}" if last else ""
         if end.lost:

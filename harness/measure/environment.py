@@ -50,6 +50,7 @@ DECIDES = {
     "packages": None,
     "editable": None,
     "origins": None,
+    "environment": ("spec_hash",),
     "python": None,
     "implementation": None,
     "platform": ("machine",),
@@ -63,11 +64,12 @@ two moments of one machine (PCIe links that rest, the kernel's settings, threads
 _UUID = re.compile(r"\b(GPU|MIG)-[0-9A-Fa-f-]{8,}", re.IGNORECASE)
 
 
-def capture(library: Any = None) -> dict[str, Any]:
+def capture(library: Any = None, *, environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """environment.json, with its own `hash` of what `DECIDES`, and `not_read`: what could not be had, and why.
 
     CUDA is looked at only where torch has initialised it already: a look would cost memory before the trial's start.
-    `library` stands in for nvidia-ml-py.
+    `environment` is what is told of one that was built for its trials: name, declaration, lock hash; without one the
+    record has no such part. `library` stands in for nvidia-ml-py.
     """
     unread: dict[str, str] = {}
     found: dict[str, Any] = {
@@ -77,6 +79,8 @@ def capture(library: Any = None) -> dict[str, Any]:
         "device": _read("device", lambda: _device(library, unread), unread),
         "variables": {name: _anonymous(os.environ[name]) for name in VARIABLES if name in os.environ},
     }
+    if environment is not None:
+        found = {"environment": dict(environment), **found}
     if unread:
         found["not_read"] = unread
     cleaned: dict[str, Any] = plain(found, by_name=False)
@@ -89,8 +93,9 @@ def warm() -> None:
 
 
 def _deciding(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of an environment that its hash is made of."""
-    return {part: _only(found.get(part), names) for part, names in DECIDES.items()}
+    """The parts of an environment that its hash is made of; one that nobody built is no part, and never was."""
+    parts = [part for part in DECIDES if part != "environment" or part in found]
+    return {part: _only(found.get(part), DECIDES[part]) for part in parts}
 
 
 def _only(part: Any, names: tuple[str, ...] | None) -> Any:

@@ -7,6 +7,7 @@ TRL's `__post_init__` computes from them (`bf16: null` becomes true) is not in i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -16,8 +17,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ FORMAT = 1
 
 PACKAGES = ("trl", "transformers", "peft")
 BUILD_SECONDS = 300
+NOT_BUILT = "it is not built yet"
+"""Why an environment has no catalogue, where nothing else is the matter with it."""
 
 Say = Callable[[str], None]
 Build = Callable[[], dict[str, Any]]
@@ -85,11 +88,22 @@ def _chosen(value: str, choice: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Catalog:
-    """What `train` and `lora` may say: fields by method and name, and the versions they were read from."""
+    """What `train` and `lora` may say: fields by method and name, and the versions they were read from.
+
+    `beside` holds the catalogues of environments by name; `unread` says of those that have none why. `packages` are
+    the versions installed in the catalogue's own environment by normalised name; None: this interpreter's.
+    """
 
     methods: Mapping[str, Mapping[str, Field]]
     lora: Mapping[str, Field]
     versions: Mapping[str, str]
+    beside: Mapping[str, Catalog] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] | None = None
+
+    def within(self, environment: str | None) -> Catalog:
+        """The catalogue of an environment; this one for None, and for one that has none (see `unread`)."""
+        return self if environment is None else self.beside.get(environment, self)
 
     def check(self, method: str, name: str, value: Any, *, lora: bool = False) -> Problem | None:
         """What is wrong with `train.<name>: value` for a method; None when nothing is.
@@ -97,19 +111,9 @@ class Catalog:
         `lora` says whether the trial has an adapter, where the method refuses other fields. A field the method
         refuses is fine with a value that asks for nothing (`packing: false` for DPO).
         """
-        reason = owned(name)
-        if reason is not None:
-            return Problem(what=f"train.{name} does not belong in a suite", why=reason[0], hint=reason[1])
-        known = METHODS[method]
-        refused = known.refused({name: value}, lora=lora).get(name)
-        if refused is not None:
-            return Problem(
-                what=f"{method} does not take train.{name}: {shown(value)}",
-                why=refused,
-                hint="leave it out, or exclude these cells",
-            )
-        if name in known.refuses:
-            return None
+        refused = refusal(method, name, value, lora=lora)
+        if refused is not None or name in METHODS[method].refuses:
+            return refused
         field = self.methods[method].get(name)
         if field is None:
             return self._unknown(method, name)
@@ -142,6 +146,21 @@ class Catalog:
         return Problem(what=f"LoraConfig has no field {name!r}", hint=hint)
 
 
+def refusal(method: str, name: str, value: Any, *, lora: bool = False) -> Problem | None:
+    """Why `train.<name>: value` is none of a suite's business, or none of a method's, whatever TRL is installed."""
+    reason = owned(name)
+    if reason is not None:
+        return Problem(what=f"train.{name} does not belong in a suite", why=reason[0], hint=reason[1])
+    refused = METHODS[method].refused({name: value}, lora=lora).get(name)
+    if refused is None:
+        return None
+    return Problem(
+        what=f"{method} does not take train.{name}: {shown(value)}",
+        why=refused,
+        hint="leave it out, or exclude these cells",
+    )
+
+
 def _fitting(field: Field, root: str, value: Any) -> Problem | None:
     problem = field.problem(value)
     if problem is not None:
@@ -155,6 +174,8 @@ def tell(text: str) -> None:
 
 
 _loaded: dict[Path, Catalog] = {}
+_failed: dict[Path, InputError] = {}
+"""Of other interpreters: each is asked once, however often a suite is looked at."""
 
 
 def load(say: Say | None = tell) -> Catalog:
@@ -169,6 +190,38 @@ def load(say: Say | None = tell) -> Catalog:
     file = cache_file(versions)
     if file not in _loaded:
         _loaded[file] = obtain(file, versions, say=say)
+    return _loaded[file]
+
+
+def load_from(
+    python: Path,
+    variables: Mapping[str, str],
+    *,
+    packages: Mapping[str, str],
+    lock_hash: str,
+    say: Say | None = tell,
+) -> Catalog:
+    """The catalogue of another interpreter's TRL: from the cache, else read by that interpreter and kept.
+
+    `variables` are those of a process that runs there; `packages` what is installed there, which `lock_hash` names.
+
+    Raises:
+        InputError: there is no TRL, transformers or PEFT, or they cannot be imported.
+    """
+    missing = [name for name in PACKAGES if name not in packages]
+    if missing:
+        raise _unreadable(f"{', '.join(missing)} not installed there")
+    file = _file_of([FORMAT, lock_hash, str(python)])
+    if file in _failed:
+        raise _failed[file]
+    if file not in _loaded:
+        versions = {name: packages[name] for name in PACKAGES}
+        build = functools.partial(read_installed, python, variables)
+        try:
+            _loaded[file] = replace(obtain(file, versions, build=build, say=say), packages=dict(packages))
+        except InputError as error:
+            _failed[file] = error
+            raise
     return _loaded[file]
 
 
@@ -193,11 +246,13 @@ def obtain(file: Path, versions: Mapping[str, str], *, build: Build | None = Non
 
 def cache_file(versions: Mapping[str, str]) -> Path:
     """Where the catalogue of these versions lies in the user's cache folder; also apart by where they are installed."""
-    places = [_place(package) for package in PACKAGES]
-    key = json.dumps([FORMAT, sorted(versions.items()), places])
+    return _file_of([FORMAT, sorted(versions.items()), [_place(package) for package in PACKAGES]])
+
+
+def _file_of(key: Sequence[Any]) -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or ""
     folder = Path(root) if Path(root).is_absolute() else Path.home() / ".cache"
-    return folder / "trl-harness" / f"catalog-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return folder / "trl-harness" / f"catalog-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
 
 
 def _versions() -> dict[str, str]:
@@ -254,16 +309,21 @@ def _fields(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
     }
 
 
-def read_installed() -> dict[str, Any]:
-    """What the config classes say, read by a child process that imports them.
+def read_installed(python: Path | None = None, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What the config classes say, read by a child process that imports them: of this interpreter, or of another one
+    with the variables that a process needs there.
 
     Raises:
         InputError: the child failed; carries the last thing it said.
     """
     with tempfile.TemporaryDirectory(prefix="trl-harness-") as folder:
         target = Path(folder) / "catalog.json"
-        command = [sys.executable, "-m", "harness.methods.introspect", str(target)]
-        environment = {**os.environ, "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        command = [str(python or sys.executable), "-m", "harness.methods.introspect", str(target)]
+        environment = {
+            **(os.environ if variables is None else variables),
+            "TRL_EXPERIMENTAL_SILENCE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         try:
             child = subprocess.run(
                 command, env=environment, capture_output=True, text=True, errors="replace", timeout=BUILD_SECONDS

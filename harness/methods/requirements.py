@@ -22,8 +22,10 @@ class Need:
     distribution: str
     extra: str | None = None
 
-    def missing(self, asked: str) -> str:
-        """Why a cell that asks for it does not run here."""
+    def missing(self, asked: str, environment: str | None = None) -> str:
+        """Why a cell that asks for it does not run here, or not in its environment."""
+        if environment is not None:
+            return f"{asked} needs {self.distribution}, which environment {environment!r} does not have"
         how = f"pip install 'trl-harness[{self.extra}]'" if self.extra else f"pip install {self.distribution}"
         return f"{asked} needs {self.distribution}, which is not installed here ({how})"
 
@@ -66,11 +68,12 @@ _ATTENTION: Mapping[str, Need] = {
 def unmet(config: Mapping[str, Any], installed: Installed | None = None) -> list[str]:
     """Why a cell's configuration cannot run here, one sentence for each package that is missing; empty when it can.
 
-    `installed` tells whether a distribution is there; by default it looks among this interpreter's packages, which are
-    the workers' too.
+    `installed` tells whether a distribution is in the cell's environment; by default it looks among this interpreter's
+    packages, which are the workers' too.
     """
-    there = installed or is_installed
-    return list(dict.fromkeys(need.missing(asked) for asked, need in _needs(config) if not there(need.distribution)))
+    there, where = installed or is_installed, config.get("environment")
+    lacking = [need.missing(asked, where) for asked, need in _needs(config) if not there(need.distribution)]
+    return list(dict.fromkeys(lacking))
 
 
 def _needs(config: Mapping[str, Any]) -> Iterator[tuple[str, Need]]:

@@ -13,6 +13,7 @@ from harness.plan.matrix import Matrix
 from harness.plan.naming import candidates
 from harness.plan.places import place_of
 from harness.plan.selectors import Rule, rule_of
+from harness.plan.surroundings import Surroundings
 from harness.records.doubts import NONE, Doubts
 from harness.records.plan import Excluded
 from harness.records.suite import Suite
@@ -20,9 +21,14 @@ from harness.records.suite import Suite
 
 @dataclass(slots=True)
 class Cells:
-    """What the matrix comes to. `running` are completed and checked; what is wrong with them lies in the findings."""
+    """What the matrix comes to. `running` are completed and checked; what is wrong with them lies in the findings.
 
+    `lacking` are those of the `excluded` that need what is not installed here, with the reason.
+    """
+
+    surroundings: Surroundings
     running: list[Draft] = field(default_factory=list)
+    lacking: list[tuple[Draft, str]] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -31,7 +37,7 @@ class Cells:
 
         One that something is wrong with is kept: that has been found, and will be told.
         """
-        missing = [] if draft.wrong else unmet(draft.config)
+        missing = [] if draft.wrong else unmet(draft.config, self.surroundings.has(draft.config["environment"]))
         if missing and draft.losses:
             draft.perhaps = True  # what asks for the package may be overridden
             self.running.append(draft)
@@ -39,6 +45,7 @@ class Cells:
             reason = "; ".join(missing)
             name = (draft.names or candidates(draft))[0]
             self.excluded.append(Excluded(name=name, levels=draft.levels, reason=reason))
+            self.lacking.append((draft, reason))
         else:
             self.running.append(draft)
 
@@ -48,7 +55,7 @@ def cells_of(suite: Suite, base: Config, checks: Checks, doubts: Doubts = NONE, 
 
     `most`: of a matrix too large, so many combinations that differ in one or two axes.
     """
-    cells = Cells()
+    cells = Cells(Surroundings(suite, checks.training))
     matrix = Matrix.of(suite, base, doubts)
     rules = [rule_of(selector, checks.parts) for selector in suite.exclude]
     used: set[int] = set()

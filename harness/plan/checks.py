@@ -64,7 +64,7 @@ class Checks:
             if config[name] is None and name not in draft.wrong:
                 self._lacks(draft, name, example)
         method = config["method"]
-        if draft.wrong & {"method", "train", "lora"} or doubtful(draft, "method"):
+        if draft.wrong & {"method", "train", "lora", "environment"} or doubtful(draft, "method"):
             return
         if method not in METHODS:
             draft.wrong |= {"method"}

@@ -14,8 +14,8 @@ Losses = frozenset[tuple[Scope, Loss]]
 """What was left out of the parts of the suite that a cell is made of."""
 
 Config = dict[str, Any]
-"""A resolved configuration by field: method, model, data, train, lora, reference, init, measure, limits,
-checkpoint."""
+"""A resolved configuration by field: method, model, data, train, lora, reference, init, environment,
+measure, limits, checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)

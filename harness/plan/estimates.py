@@ -23,7 +23,7 @@ def estimate(cell: Cell, root: Path, catalog: Catalog | None) -> Prediction:
         return Prediction(why="nothing is trained")
     if catalog is None:
         return Prediction(why="TRL's defaults are not known")
-    defaults = _defaults(catalog, method)
+    defaults = _defaults(catalog.within(cell.config.get("environment")), method)
     return predict(cell.config, defaults=defaults, root=root, longest=_longest(cell.config, defaults, root))
 
 

@@ -10,6 +10,7 @@ from harness.methods.catalog import Catalog
 from harness.plan.baseline import check_baseline, ids_of_baseline
 from harness.plan.cells import cells_of
 from harness.plan.checks import Checks
+from harness.plan.claims import Claims
 from harness.plan.doubtful import doubtful
 from harness.plan.draft import Draft
 from harness.plan.equal import Equals
@@ -78,11 +79,15 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
 
     base = base_config(suite.base)
     training = Training(catalog)
-    checks = Checks(suite, Parts(frozenset(suite.stages)), training, findings)
+    declared = None if doubts else frozenset(suite.environments)
+    checks = Checks(suite, Parts(frozenset(suite.stages), declared), training, findings)
     cells = cells_of(suite, base, checks, doubts, most=None if findings.count else _SOME)
     drafts = cells.running if not doubts else sorted(cells.running, key=lambda draft: draft.perhaps)
     if findings.count:
         check_baseline(suite, drafts, checks, doubts)
+    claims = Claims(suite, drafts, cells.lacking, checks)
+    if findings.count and not doubts:
+        claims.check()
 
     stages = Stages(suite, base, checks, findings, doubts)
     for draft in drafts:
@@ -112,8 +117,15 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
         cells=planned,
         trials=trials,
         excluded=tuple(cells.excluded),
-        warnings=(*cells.warnings, *_said_otherwise(suite), *kept, *saves_none(suite, drafts, catalog)),
+        warnings=(
+            *cells.warnings,
+            *cells.surroundings.doubts([*needed, *drafts]),
+            *_said_otherwise(suite),
+            *kept,
+            *saves_none(suite, drafts, catalog),
+        ),
         baseline=ids_of_baseline(suite, drafts, checks),
+        claims=claims.planned(),
     )
     return Attempt(plan=plan, cells=planned)
 

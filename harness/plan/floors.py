@@ -14,7 +14,8 @@ from harness.records.suite import Suite
 def floors_of(suite: Suite, base: Config, cells: Iterable[Draft], parts: Parts, identities: Identities) -> list[Draft]:
     """One floor for every distinct model among the cells, where the suite scores at all and wants its floor.
 
-    Cells that start from a stage have the floor of their model, before any training.
+    Cells that start from a stage have the floor of their model, before any training. Nothing is trained in it, so it is
+    made in the harness's own environment, whatever those of the cells are.
     """
     if suite.score is None or not suite.score.floor:
         return []
@@ -28,7 +29,8 @@ def floors_of(suite: Suite, base: Config, cells: Iterable[Draft], parts: Parts, 
 
 
 def _floor(base: Config, model: Config, parts: Parts) -> Draft:
-    nothing: Config = {"method": None, "data": None, "train": {}, "lora": None, "init": None}
+    nothing: Config = dict.fromkeys(("method", "data", "lora", "init", "environment"))
+    nothing["train"] = {}
     config = {**base, **nothing, "model": model}
     parts.fill(config)
     label = model_label(model)

@@ -1,9 +1,9 @@
 """What a cell is, as a short hash of what decides its result.
 
-In it: method, model identity, data identity, `train`, `lora`, `reference`, the stage trial it starts from, the measured
-window. Not in it: sampling rates, limits, what is saved and when, names, levels, order, kind. What is null is left
-out, and the harness's own defaults are filled in, so writing one of them down moves nothing; TRL's are not, so a new
-TRL field moves nothing.
+In it: method, model identity, data identity, `train`, `lora`, `reference`, the stage trial it starts from, what its
+environment is declared to be, the measured window. Not in it: sampling rates, limits, what is saved and when, names,
+levels, order, kind. What is null is left out, and the harness's own defaults are filled in, so writing one of them down
+moves nothing; TRL's are not, so a new TRL field moves nothing.
 """
 
 from __future__ import annotations
@@ -72,6 +72,23 @@ class Identities:
                 )
         return canonical({**train, **{name: file_identity(name, train[name], self.root) for name in named}})
 
+    def environment(self, name: str | None) -> str:
+        """What the environment is declared to be, as canonical JSON: its name decides nothing, nor does the machine."""
+        if name is None:
+            return "null"
+        key = ("environment", name)
+        if key not in self.known:
+            self.known[key] = canonical(self._declared(name))
+        return self.known[key]
+
+    def _declared(self, name: str) -> dict[str, Any]:
+        from harness import environments  # most suites declare none
+
+        fields = self.findings.suite.environments.get(name)
+        if fields is None:  # something is wrong with its declaration, and has been said
+            return {"in doubt": name}
+        return environments.declare(name, fields).decisive()
+
     def can_use(self, name: str, draft: Draft) -> bool:
         """Whether the draft's model or data can be used, as far as that has been looked at."""
         return (name, self.canon(draft.config[name])) in self.known
@@ -95,6 +112,7 @@ class Identities:
             "lora": self.canon(config["lora"]),
             "reference": canonical(config["reference"]),
             "start": canonical(start),
+            "environment": self.environment(config["environment"]),
             "measure": self.canon(_decisive(config["measure"])) if draft.kind != "floor" else "null",
         }
 

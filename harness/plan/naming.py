@@ -14,6 +14,7 @@ from harness.records.suite import Axis, Suite
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=-]+")
 _LONGEST = 100
+_FULL_NULLS = {"lora": "no-lora", "init": "no-init", "environment": "own-environment"}
 
 Token = tuple[str, str]
 """What a level adds to a name: in short (may be empty), and in full."""
@@ -52,7 +53,7 @@ def token(path: str, value: Any, label: str | None = None) -> Token:
     """What setting a field to a value adds to a name: on is the field's name, off is nothing, else field and value."""
     label = slug(label or path.rsplit(".", 1)[-1])
     if value is None:
-        return "", f"no-{label}" if path in {"lora", "init"} else f"{label}-null"
+        return "", _FULL_NULLS.get(path, f"{label}-null")
     if value is False:
         return "", f"no-{label}"
     if value is True:
@@ -63,7 +64,7 @@ def token(path: str, value: Any, label: str | None = None) -> Token:
 
 def _whole(path: str, value: Any) -> str | None:
     """Whole fields are called by what they are, without the field's name."""
-    if path in {"method", "checkpoint", "reference"}:
+    if path in {"method", "checkpoint", "reference", "environment"}:
         return slug(str(value))
     if not isinstance(value, Mapping):
         return None

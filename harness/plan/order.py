@@ -2,12 +2,14 @@
 
 First what others start from, each before what needs it; then the floors; then the replicates interleaved: every cell
 with the first seed, every cell with the second (A B A B), so that a machine that drifts drifts for all cells alike.
+Cells that differ in their environment alone are to be compared, and run one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.plan.canonical import canonical
 from harness.plan.draft import Draft
 from harness.plan.identity import trial_id
 from harness.records.plan import Cell, Trial
@@ -51,7 +53,8 @@ def in_order(
     A stage that comes out as a cell of the matrix with one of its seeds is that cell's trial, moved to the front.
     """
     made = {draft.id: cell_of(draft) for draft in cells}
-    replicates = [_trial(made[draft.id], draft, seed, f"{draft.name}-s{seed}") for seed in seeds for draft in cells]
+    beside = _across_environments(cells)
+    replicates = [_trial(made[draft.id], draft, seed, f"{draft.name}-s{seed}") for seed in seeds for draft in beside]
     known = {trial.id: trial for trial in replicates}
     front: dict[str, Trial] = {}
     extra: dict[str, Cell] = {}
@@ -67,6 +70,17 @@ def in_order(
         front[trial.id] = trial
     rest = [trial for trial in replicates if trial.id not in front]
     return (*extra.values(), *made.values()), (*front.values(), *rest)
+
+
+def _across_environments(cells: Sequence[Draft]) -> list[Draft]:
+    """The cells in their order, but those that differ in their environment alone beside the first of them."""
+    if len({draft.config["environment"] for draft in cells}) < 2:
+        return list(cells)
+    alike: dict[str, list[Draft]] = {}
+    for draft in cells:
+        rest = {name: value for name, value in draft.config.items() if name != "environment"}
+        alike.setdefault(canonical(rest), []).append(draft)
+    return [draft for drafts in alike.values() for draft in drafts]
 
 
 def _trial(cell: Cell, draft: Draft, seed: int, name: str) -> Trial:

@@ -1,4 +1,4 @@
-"""Model, data, measure, limits and init of a configuration: checked, and with the harness's own defaults filled in."""
+"""The parts of a configuration but for `train`: checked, and with the harness's own defaults filled in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ _RECORDS: dict[str, tuple[type[BaseModel], ...]] = {
     "limits": (nouns.Limits,),
 }
 
+_NULLABLE = frozenset({"model", "data", "lora", "reference", "init", "environment", "method"})
+_FILLED = (
+    *("model", "data", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint", "method"),
+)
+
 Filled = tuple[Any, str | None]
 """The completed part and, where it is wrong, what is wrong with it."""
 
@@ -38,16 +44,19 @@ class Parts:
     """Completes parts of configurations; equal parts are worked out once."""
 
     stages: frozenset[str]
+    environments: frozenset[str] | None = None
+    """Names that may be chosen; None where they are not known."""
     known: dict[tuple[str, str], Filled] = field(default_factory=dict)
     canon: Canon = field(default_factory=Canon)
 
     def fill(self, config: Config) -> list[str]:
         """Completes `config` in place and returns what is wrong with it, one sentence each."""
         wrong = [] if isinstance(config["train"], dict) else ["train must be a mapping of fields"]
-        for name in ("model", "data", "lora", "reference", "init", "measure", "limits", "checkpoint", "method"):
+        for name in _FILLED:
             value, trouble = self.part(name, config[name])
             if trouble:
                 wrong.append(trouble)
+                config[name] = None if name == "environment" else config[name]
             else:
                 config[name] = value
         return wrong
@@ -60,8 +69,10 @@ class Parts:
         return self.known[key]
 
     def _work_out(self, name: str, value: Any) -> Filled:
-        if value is None and name in {"model", "data", "lora", "reference", "init", "method"}:
+        if value is None and name in _NULLABLE:
             return None, None
+        if name == "environment":
+            return self._environment(value)
         if name == "method":
             return (value, None) if isinstance(value, str) else (None, f"method must be a name, not {canonical(value)}")
         if name == "reference":
@@ -85,6 +96,14 @@ class Parts:
         if name == "measure":
             return _record(name, value, nouns.Measure)
         return _limits(value)
+
+    def _environment(self, value: Any) -> Filled:
+        if not isinstance(value, str):
+            return None, f"environment must be a name or null, not {canonical(value)}"
+        if self.environments is not None and value not in self.environments:
+            named = ", ".join(sorted(self.environments)) or "none"
+            return None, f"environment: there is none called {value!r} (environments of this suite: {named})"
+        return value, None
 
     def _init(self, value: dict[str, Any]) -> Filled:
         filled, trouble = _record("init", value, nouns.Init)

@@ -130,6 +130,8 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     config, root = of.config(value), plan.suite.file.parent
     content = {"of": _content(of.cell, of.axis, root), "axis": of.axis.path, "value": value, "steps": of.steps}
     content |= {"rows": _lengthen(config, catalog, rows, root), "machine": machine}
+    if config.get("environment") is not None:
+        content["environment"] = plan.suite.environments[config["environment"]]
     cell = Cell(
         id=digest(canonical(content)),
         name=of.name,
@@ -171,7 +173,7 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
 
 
 def _setting(config: Mapping[str, Any], catalog: Catalog, name: str) -> Any:
-    known = catalog.methods[config["method"]].get(name)
+    known = catalog.within(config.get("environment")).methods[config["method"]].get(name)
     return config["train"].get(name, known.default if known else None)
 
 
@@ -188,6 +190,8 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
     config = dict(cell.config)
     _put(config, axis, 0)
     content = {name: config.get(name) for name in ("method", "train", "lora", "reference", "model")}
+    if config.get("environment") is not None:
+        content["environment"] = config["environment"]
     shaped = model_identity(
         {**config["model"], "overrides": {}} if axis.root == "model.overrides" else config["model"], root
     )
@@ -199,7 +203,7 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
 
 def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
     """Why the axis is none of this cell's; None where it is one."""
-    method = cell.config["method"]
+    method, catalog = cell.config["method"], catalog.within(cell.config.get("environment"))
     if axis.root == "model.overrides":
         return _refused_override(cell, axis)
     if axis.root == "lora":

@@ -9,7 +9,10 @@ from typing import Any
 from harness.plan.draft import Config
 from harness.records.suite import Setup
 
-FIELDS = ("method", "model", "data", "train", "lora", "reference", "init", "measure", "limits", "checkpoint")
+FIELDS = (
+    *("method", "model", "data", "train", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint"),
+)
 MERGED = ("train", "measure", "limits")
 
 
@@ -52,6 +55,7 @@ def base_config(setup: Setup) -> Config:
         "lora": None if setup.lora is None else dict(setup.lora),
         "reference": setup.reference,
         "init": said.get("init"),
+        "environment": setup.environment,
         "measure": said.get("measure", {}),
         "limits": said.get("limits", {}),
         "checkpoint": setup.checkpoint,

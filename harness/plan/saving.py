@@ -46,6 +46,7 @@ def _as_trl(config: Mapping[str, Any], catalog: Catalog | None) -> SaveEvery:
         case "epoch":
             return "epoch"
         case "steps":
+            catalog = catalog.within(config.get("environment")) if catalog else None
             known = catalog.methods[config["method"]].get("save_steps") if catalog else None
             steps: float = train.get("save_steps", known.default if known else _TRL_STEPS)
             return steps

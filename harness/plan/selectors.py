@@ -91,7 +91,7 @@ def _is_one_of(
         return canonical(value) in values
     if _NOTHING in values:
         return True
-    default = training.default(config["method"], path[0]) if root == "train" and len(path) == 1 else None
+    default = training.default(config, path[0]) if root == "train" and len(path) == 1 else None
     return default is not None and canonical(default) in values
 
 
@@ -102,7 +102,7 @@ def shown(draft: Draft, name: str, training: Training) -> str:
     root, *path = name.split(".")
     value = _said(draft.config, root, tuple(path))
     if value is None and root == "train" and len(path) == 1:
-        value = training.default(draft.config["method"], path[0])
+        value = training.default(draft.config, path[0])
     return _word(value)
 
 

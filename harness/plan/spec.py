@@ -14,15 +14,18 @@ from harness.plan.saving import FIELDS, save_every
 from harness.plan.train_files import absolute
 from harness.records.plan import Plan, Trial
 from harness.records.spec import Spec
+from harness.records.suite import Suite
 from harness.records.units import parse_duration, parse_size
 
 
 def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
     """The trial's spec.json: paths absolute, limits in seconds and bytes, TRL's defaults beside what the suite says.
 
-    `start` is the needed trial's checkpoint, relative to the run folder: `../<trial id>/checkpoint`.
+    `start` is the needed trial's checkpoint, relative to the run folder: `../<trial id>/checkpoint`. `catalog` may have
+    those of the suite's environments beside it.
     """
     config, root = trial.cell.config, plan.suite.file.parent
+    own = catalog.within(config.get("environment")) if catalog is not None else None
     limits, memory = config["limits"], config["limits"]["host_memory"]
     return Spec(
         suite=plan.suite.name,
@@ -53,9 +56,20 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         max_loss=limits["max_loss"],
         max_grad_norm=limits["max_grad_norm"],
         init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
-        defaults=_defaults(config["method"], config["train"], catalog),
+        environment=_environment(plan.suite, config.get("environment")),
+        defaults=_defaults(config["method"], config["train"], own),
         predicted_memory=estimate(trial.cell, root, catalog).to_json() or None,
     )
+
+
+def _environment(suite: Suite, name: str | None) -> dict[str, Any] | None:
+    """What an attempt needs to find its environment, and a reader to know it; without passwords."""
+    if name is None:
+        return None
+    from harness import environments  # most suites declare none
+
+    declaration = environments.declare(name, suite.environments[name])
+    return {"name": name, "spec_hash": declaration.spec_hash(), "declaration": declaration.shown()}
 
 
 def _checkpoint(asked: str, plan: Plan) -> str:

@@ -18,7 +18,8 @@ _FAILED = {"oom", "diverged", "timeout", "crashed"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One trial. `state` is `finished`, `to run` or `failed: <outcome>`; `needs` names the trial it starts from.
+    """One trial. `state` is `finished`, `to run` or `failed: <outcome>`; `needs` names the trial it starts from,
+    `environment` the suite's environment that it is trained in.
 
     `predicted_memory` are bytes by part, without the parts that are not predicted; `not_predicted` says why.
     `loosely_predicted` says what makes it a bound far above what real batches take.
@@ -33,6 +34,7 @@ class Row:
     seed: int
     state: str
     needs: str | None
+    environment: str | None = None
     predicted_memory: Mapping[str, int] | None = None
     not_predicted: str | None = None
     loosely_predicted: str | None = None
@@ -69,6 +71,7 @@ def _row(trial: Trial, outcome: Outcome | None, names: Mapping[str, str], predic
         seed=trial.seed,
         state=state_of(outcome),
         needs=names.get(trial.needs) if trial.needs is not None else None,
+        environment=trial.cell.config.get("environment"),
         predicted_memory=predicted.to_json() if predicted else None,
         not_predicted=predicted.why if predicted else None,
         loosely_predicted=predicted.loose if predicted else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.records.figures import Scale, decimals, number, scale
 from harness.records.metrics import metric
@@ -31,8 +32,11 @@ class _Form:
 
 
 def change_said(verdict: Verdict) -> str:
-    """The change with its 95% interval (the range of what was seen, where there is no test); a dash without one."""
-    effect = verdict.effect
+    """The change with its 95% interval (the range of what was seen, where there is no test).
+
+    The change of means alone where there are too few runs for more; a dash where a side has none.
+    """
+    effect = verdict.effect or _seen(verdict)
     if effect is None:
         return NONE
     form = _form(verdict.metric, effect)
@@ -40,6 +44,19 @@ def change_said(verdict: Verdict) -> str:
     if effect.low == effect.high:
         return value
     return f"{value} [{_said(effect.low, form)}, {_said(effect.high, form)}]"
+
+
+def _seen(verdict: Verdict) -> Effect | None:
+    """The change of means, of which nobody knows how sure it is."""
+    before, after = figures_of(verdict)
+    known = metric(verdict.metric)
+    if before is None or after is None or known is None:
+        return None
+    by_ratio = known.judged != "difference" and before > 0
+    value = after / before if by_ratio else after - before
+    n = (len(verdict.values[0]), len(verdict.values[1]))
+    kind: Literal["ratio", "difference"] = "ratio" if by_ratio else "difference"
+    return Effect(kind=kind, value=value, low=value, high=value, n=n, reference=before, how="means")
 
 
 def detectable_said(verdict: Verdict) -> str:
@@ -94,11 +111,11 @@ def _plain(value: float) -> str:
 def _form(name: str, effect: Effect) -> _Form:
     if effect.kind == "ratio":
         if _IN_PERCENT[0] < effect.value < _IN_PERCENT[1]:
-            return _Form(factor=100, less=1, unit="%", places=_places(100 * _width(effect), 2), signed=True)
+            return _Form(factor=100, less=1, unit="%", places=_hundredths(_width(effect)), signed=True)
         return _Form(factor=1, less=0, unit="×", places=decimals(effect.value) or 1, signed=False)
     how = scale(name, abs(effect.reference) + abs(effect.value))
     if _in_points(name, effect):
-        return _Form(factor=100, less=0, unit=" pt", places=_places(100 * _width(effect), 2), signed=True)
+        return _Form(factor=100, less=0, unit=" pt", places=_hundredths(_width(effect)), signed=True)
     width = max(_width(effect), abs(effect.value) / 100) / how.divisor
     unit = f" {how.unit}" if how.unit else ""
     return _Form(factor=1 / how.divisor, less=0, unit=unit, places=_places(width), signed=True)
@@ -114,11 +131,16 @@ def _width(effect: Effect) -> float:
     return effect.high - effect.low
 
 
-def _places(width: float, most: int = 4) -> int:
-    """Decimals that show an interval of this width: two digits of it, one decimal at least."""
+def _hundredths(width: float) -> int:
+    """Decimals of per cents and points: a second one only where the interval is narrower than a tenth."""
+    return 2 if 0 < 100 * width < 0.2 else 1
+
+
+def _places(width: float) -> int:
+    """Decimals that show an interval of this width: two digits of it; one decimal at least, four at most."""
     if not math.isfinite(width) or width <= 0:
         return 1
-    return min(most, max(1, 1 - math.floor(math.log10(width))))
+    return min(4, max(1, 1 - math.floor(math.log10(width))))
 
 
 def _said(value: float, form: _Form, *, sign: bool = False) -> str:

@@ -47,6 +47,7 @@ class Spec:
     max_loss: float | None = None
     max_grad_norm: float | None = None
     init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
+    environment: Mapping[str, Any] | None = None  # name, spec_hash and declaration; None: the harness's own
     question: str = ""  # the suite's, so that run folders alone can answer for it
     defaults: Mapping[str, Any] = field(default_factory=dict)
     predicted_memory: Mapping[str, int] | None = None  # bytes by part (see docs/measuring); None: not predicted

@@ -28,6 +28,7 @@ def environment_table(answer: Answer) -> str:
 
 def _parts(content: Mapping[str, Any]) -> dict[str, str]:
     parts = {
+        "environment": _declared(content.get("environment")),
         "engine": content.get("engine"),
         "device": _device(content),
         "processor": _processor(content.get("cpu")),
@@ -50,6 +51,14 @@ def _device(content: Mapping[str, Any]) -> str | None:
         driver = f", driver {device['driver']}" if device.get("driver") else ""
         return f"{many}{device.get('name', 'unknown')}{driver}"
     return str(device) if device else "CPU"
+
+
+def _declared(told: Any) -> str | None:
+    """The suite's environment by its name, and its lock by its first digits; None for the harness's own."""
+    if not isinstance(told, Mapping):
+        return None
+    lock = told.get("lock_hash")
+    return f"{told.get('name')}{f', lock {str(lock)[:10]}' if lock else ''}"
 
 
 def _processor(cpu: Any) -> str | None:

@@ -18,7 +18,9 @@ SELECT DISTINCT s.score, s.trial_id, s.document_set
 FROM trial_scores JOIN task_scores AS s USING (score)
 WHERE s.suite = ? AND s.task = ? AND s.trial_id IN ? AND s.document_set IS NOT NULL
 """
-_ASKED = "SELECT document, doc_hash, prompt_hash FROM task_documents WHERE document_set = ? ORDER BY document"
+_ASKED = (
+    "SELECT document, doc_hash, prompt_hash, source_hash FROM task_documents WHERE document_set = ? ORDER BY document"
+)
 _ANSWERS = """
 SELECT trial_id, doc_hash, d.document, target, coalesce(r.response, c.text) AS response
 FROM (SELECT document_set, document, doc_hash, target FROM task_documents WHERE doc_hash IN ?) AS d
@@ -98,5 +100,6 @@ def _scores(
 
 def _asked(connection: duckdb.DuckDBPyConnection, task: str, document_set: int) -> Asked:
     rows = connection.execute(_ASKED, [document_set]).fetchall()
-    indices, doc_hashes, prompt_hashes = zip(*rows, strict=True) if rows else ((), (), ())
-    return Asked(task=task, indices=indices, doc_hashes=doc_hashes, prompt_hashes=prompt_hashes)
+    indices, doc_hashes, prompt_hashes, hashes = zip(*rows, strict=True) if rows else ((), (), (), ())
+    sources = hashes if any(hashes) else ()
+    return Asked(task=task, indices=indices, doc_hashes=doc_hashes, prompt_hashes=prompt_hashes, sources=sources)

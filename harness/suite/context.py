@@ -37,11 +37,12 @@ class Context:
 
     `methods` are those that cells of this suite may have, `all_methods` those of its stages too; `any_method` says that
     one of them is misspelled, so that they may be any. `stages` are the names of its stages, None where they cannot be
-    made out. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those of the
-    tasks that the suite scores, by the task's own name (None: not known); `every_task` says that no further ones are
-    scored; `scored` says whether it wants to score at all. `misspelled` are the sections that unknown keys at the top
-    of the file may mean. `again`: what is wrong has been told and left out, so that what now seems wrong is only left
-    out as well.
+    made out. `environments` are the names of those it declares, and whether the harness runs in each; None where they
+    cannot be made out. `scoring` checks tasks and backends; without it they are taken as they are. `metrics` are those
+    of the tasks that the suite scores, by the task's own name (None: not known); `every_task` says that no further ones
+    are scored; `scored` says whether it wants to score at all. `misspelled` are the sections that unknown keys at the
+    top of the file may mean. `again`: what is wrong has been told and left out, so that what now seems wrong is only
+    left out as well.
     """
 
     problems: Problems
@@ -50,6 +51,7 @@ class Context:
     all_methods: tuple[str, ...] = ()
     any_method: bool = False
     stages: tuple[str, ...] | None = ()
+    environments: Mapping[str, bool] | None = field(default_factory=dict)
     scoring: Scoring | None = None
     scored: bool = False
     metrics: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)

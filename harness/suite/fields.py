@@ -1,20 +1,23 @@
 """Field paths: what a configuration may set, and whether a value fits.
 
-`method, model, data, lora, reference, init, checkpoint` are set whole; `train, measure, limits` entry by entry. A
-dotted path leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`, `model.overrides.num_hidden_layers`.
+`method, model, data, lora, reference, init, environment, checkpoint` are set whole; `train, measure, limits` entry by
+entry. A dotted path leads to one entry: `train.learning_rate`, `lora.r`, `data.rows`,
+`model.overrides.num_hidden_layers`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from harness.data import SOURCES
 from harness.errors import Problem, did_you_mean, nearest
 from harness.methods import METHODS
+from harness.methods.catalog import Catalog, refusal
 from harness.methods.ranges import out_of_range
 from harness.models import SHAPES
 from harness.records import suite as nouns
@@ -24,9 +27,12 @@ from harness.suite.checked import is_mapping_field, record, value
 from harness.suite.context import Context
 from harness.suite.document import Node, Place
 
-WHOLE = ("method", "model", "data", "lora", "reference", "init", "checkpoint")
+WHOLE = ("method", "model", "data", "lora", "reference", "init", "environment", "checkpoint")
 MERGED = ("train", "measure", "limits")
-FIELDS = ("method", "model", "data", "train", "lora", "reference", "init", "measure", "limits", "checkpoint")
+FIELDS = (
+    *("method", "model", "data", "train", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint"),
+)
 DOTTED = ("train", "lora", "model", "data", "init", "measure", "limits")
 
 MODELS: Mapping[str, type[BaseModel]] = {
@@ -139,6 +145,9 @@ def _whole(ctx: Context, field: str, node: Node) -> None:
     elif field == "reference":
         if node.value is not None:
             one_of(ctx, "reference", node, get_args(nouns.Reference))
+    elif field == "environment":
+        if node.value is not None:
+            environment_known(ctx, node)
     elif field == "lora":
         if node.value is not None and ctx.mapping(node, "lora", example=_EXAMPLES["lora"]):
             for name, inner in node.entries.items():
@@ -172,6 +181,21 @@ def stage_known(ctx: Context, node: Node) -> None:
     if isinstance(node.value, str) and node.value not in ctx.stages:
         hint = None if ctx.stages else "this suite has no `stages`"
         ctx.unknown("stage", node.value, ctx.stages, node, hint=hint)
+
+
+def environment_known(ctx: Context, node: Node) -> None:
+    """Notes an environment that the suite does not declare; not where what it declares cannot be read."""
+    if ctx.environments is None:
+        return
+    if not isinstance(node.value, str):
+        hint = did_you_mean(node.raw, ctx.environments)
+        ctx.add(f"environment wants a name or null, not {is_a(node.plain())}", node, hint=hint)
+    elif node.value not in ctx.environments:
+        none_declared = None if ctx.environments else "declare it at the top: environments: {NAME: {requirements: […]}}"
+        ctx.unknown("environment", node.value, ctx.environments, node, hint=none_declared)
+    elif not ctx.environments[node.value]:
+        why = "the harness does not run in it: it lacks `harness: true`"
+        ctx.add(f"nothing can be trained in the environment {node.value!r}", node, why=why)
 
 
 def _one_kind(ctx: Context, field: str, node: Node) -> None:
@@ -251,9 +275,19 @@ def _lora_entry(ctx: Context, setting: Setting, rest: str) -> None:
         if "object" not in known.types:
             ctx.add(f"lora.{name} holds no mapping that {setting.path} could lead into", setting.place)
         return
-    problem = ctx.catalog.check_lora(name, setting.node.plain())
-    if problem is not None:
+    given = setting.node.plain()
+    problem = ctx.catalog.check_lora(name, given)
+    if problem is not None and not _may_do_elsewhere(ctx, lambda other: other.check_lora(name, given)):
         _note(ctx, problem, setting, unknown=known is None)
+
+
+def _may_do_elsewhere(ctx: Context, check_by: Callable[[Catalog], Problem | None]) -> bool:
+    """Whether an environment of the suite takes what the installed packages do not, or is not known not to.
+
+    Which cells are trained there only the plan knows; it looks again.
+    """
+    own = ctx.catalog
+    return bool(own.unread) or any(check_by(other) is None for other in own.beside.values())
 
 
 def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) -> None:
@@ -267,6 +301,9 @@ def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) ->
             problem = Problem(what=f"train.{name} holds no mapping that {setting.path} could lead into")
         if problem is None:
             return
+        of_trl = not dot and refusal(method, name, given) is None
+        if of_trl and _may_do_elsewhere(ctx, functools.partial(_checked, method, name, given)):
+            return
         found.append((field is None, problem))
     unknown, problem = min(found, key=lambda pair: pair[0])  # a method that has the field says more
     if unknown and len(methods) > 1 and problem.why is None:
@@ -274,6 +311,10 @@ def _train(ctx: Context, setting: Setting, rest: str, methods: Sequence[str]) ->
         problem = Problem(what=f"none of {classes} has a field {name!r}", hint=problem.hint)
     not_for_suites = problem.why is not None and out_of_range("train", name, given) is None
     _note(ctx, problem, setting, unknown=unknown or bool(dot) or not_for_suites)
+
+
+def _checked(method: str, name: str, value: Any, by: Catalog) -> Problem | None:
+    return by.check(method, name, value)
 
 
 def _note(ctx: Context, problem: Problem, setting: Setting, *, unknown: bool) -> None:

@@ -14,7 +14,9 @@ from harness.methods.catalog import load as load_catalog
 from harness.records.doubts import NONE, Doubts
 from harness.records.suite import Replicates, Suite
 from harness.suite.axes import read_matrix
+from harness.suite.catalogs import chosen_in, with_environments
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
+from harness.suite.claims import read_claims
 from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Lost, Node, Problems
 from harness.suite.doubts import doubts_of
@@ -38,10 +40,12 @@ class Reading:
     """A file that was looked at: the suite it declares, and what is wrong with it.
 
     Where there are problems, `suite` is what stands without what they are about (None: nothing does), and `doubts` is
-    what that leaves unknown; it is good for looking for other problems, for nothing else.
+    what that leaves unknown; it is good for looking for other problems, for nothing else. `catalog` is what `train` was
+    checked against: the catalogues of the suite's own environments are beside it.
     """
 
     suite: Suite | None
+    catalog: Catalog
     problems: tuple[Problem, ...] = ()
     doubts: Doubts = NONE
 
@@ -83,17 +87,27 @@ def read(
         )
         problems.raise_any()
     composed = len(problems.found)
-    ctx = Context(problems=problems, catalog=catalog or load_catalog(say), scoring=scoring)
+    known = _with_environments(root, catalog or load_catalog(say), say)
+    ctx = Context(problems=problems, catalog=known, scoring=scoring)
     _look_ahead(ctx, root)
     _keys(ctx, root)
     parts = _read(ctx, root)
     if "base" in root.entries:
         _complete(ctx, root)
     if not problems.found:
-        return Reading(suite=Suite(file=path, **parts).placed(Tree(root, problems)))
+        return Reading(suite=Suite(file=path, **parts).placed(Tree(root, problems)), catalog=known)
     told = _told(problems, composed)
     suite, doubts = _what_stands(ctx, root)
-    return Reading(suite=suite, problems=told, doubts=doubts)
+    return Reading(suite=suite, catalog=known, problems=told, doubts=doubts)
+
+
+def _with_environments(root: Node, own: Catalog, say: Say | None) -> Catalog:
+    """The catalogue with those of the environments that the file trains in; of one that is wrong there is none."""
+    section = root.entries.get("environments")
+    declared = {name: inner.plain() for name, inner in section.entries.items() if inner.is_mapping} if section else {}
+    parts = [root.entries[key] for key in ("base", "stages", "matrix", "include") if key in root.entries]
+    names = [name for part in parts for name in chosen_in(part) if name in declared]
+    return with_environments(own, declared, dict.fromkeys(names), say=say) if names else own
 
 
 def _told(problems: Problems, composed: int) -> tuple[Problem, ...]:
@@ -122,6 +136,7 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
         "score",
         "environments",
         "decide",
+        "claims",
         "margins",
     ):  # they change nothing about cells
         root.entries.pop(section, None)
@@ -157,6 +172,7 @@ def _look_ahead(ctx: Context, root: Node) -> None:
     unreadable = "stages" in ctx.misspelled or (stages is not None and not stages.is_mapping)
     if unreadable and not ctx.again:
         ctx.stages = None
+    ctx.environments = _environments(ctx, root.entries.get("environments"))
     parts = [root.entries[key] for key in ("base", "matrix", "include") if key in root.entries]
     cells = [name for part in parts for name in _methods(part)]
     of_stages = list(_methods(stages)) if stages else []
@@ -165,6 +181,18 @@ def _look_ahead(ctx: Context, root: Node) -> None:
     if ctx.any_method:  # what a misspelled one takes is not known
         ctx.methods = tuple(METHODS)
     ctx.all_methods = tuple(dict.fromkeys((*ctx.methods, *_known(of_stages))))
+
+
+def _environments(ctx: Context, node: Node | None) -> dict[str, bool] | None:
+    """Names of the declared environments, and whether the harness runs in each; None where they cannot be made out."""
+    if ctx.again or "environments" in ctx.misspelled or (node is not None and not node.is_mapping):
+        return None
+    declared = node.entries if node is not None else {}
+    told = {name: inner.entries.get("harness") if inner.is_mapping else None for name, inner in declared.items()}
+    return {
+        name: not declared[name].is_mapping or (harness is not None and harness.value is not False)
+        for name, harness in told.items()
+    }
 
 
 def _methods(node: Node) -> Iterator[str]:
@@ -210,6 +238,7 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
         "environments": read_environments(ctx, given["environments"]) if "environments" in given else {},
         "baseline": read_selector(ctx, axes, given["baseline"], "baseline") if "baseline" in given else None,
         "decide": read_decide(ctx, given["decide"], score) if "decide" in given else None,
+        "claims": read_claims(ctx, axes, given["claims"], score) if "claims" in given else (),
         "margins": read_margins(ctx, given["margins"], score) if "margins" in given else {},
     }
 
@@ -217,7 +246,8 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
 def _keys(ctx: Context, root: Node) -> None:
     """Notes unknown and missing keys at the top. A misspelled `base` is read as what it means: all else is in it."""
     for key in [key for key in root.entries if key not in KEYS]:
-        hint = f"it belongs in `base`: write base: {{{key}: …}}" if key in FIELDS else None
+        of_cells = key in FIELDS and not (key == "environment" and root.entries[key].is_mapping)
+        hint = f"it belongs in `base`: write base: {{{key}: …}}" if of_cells else None
         means_base = "base" in ctx.misspelled and near(key, KEYS)[:1] == ["base"] and root.entries[key].is_mapping
         ctx.unknown("key", key, KEYS, root.keys[key], hint=hint, harmless=means_base)
         if means_base:

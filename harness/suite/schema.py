@@ -21,6 +21,8 @@ from harness.models import SHAPES
 from harness.records import suite as nouns
 from harness.records.metrics import METRICS
 from harness.suite.checked import is_mapping_field
+from harness.suite.claims import EXPECTS
+from harness.suite.claims import NEEDED as NEEDED_OF_CLAIMS
 from harness.suite.fields import DATA, FIELDS, MERGED, MODELS
 from harness.suite.load import NEEDED
 from harness.suite.sections import LARGEST_SEED, MOST_SEEDS, RESERVED
@@ -71,6 +73,7 @@ def _sections() -> Schema:
         "baseline": _ref("selector"),
         "environments": {"type": "object", "additionalProperties": _ref("environment")},
         "decide": _ref("decide"),
+        "claims": {"type": "array", "items": _ref("claim")},
         "margins": _ref("margins"),
     }
     return {name: {**forms[name], "description": text} for name, text in said.items()}
@@ -101,6 +104,7 @@ def _definitions(known: Catalog) -> Schema:
         "score": _plain(nouns.Score),
         "environment": _environment(),
         "decide": _decide(),
+        "claim": _claim(),
         "margins": _margins(),
     }
 
@@ -271,6 +275,7 @@ def _setup(paths: Schema, deeper: str, **more: Schema) -> Schema:
     whole["method"] = {"enum": list(METHODS), "description": said["method"].description}
     whole["checkpoint"] = {"enum": ["keep", "drop"], "description": said["checkpoint"].description}
     whole["reference"] = {"enum": ["explicit", "shared", None], "description": said["reference"].description}
+    whole["environment"] = {"type": ["string", "null"], "description": said["environment"].description}
     whole["init"] = {"anyOf": [_ref("init"), {"type": "null"}], "description": said["init"].description}
     return {
         "type": "object",
@@ -325,6 +330,36 @@ def _matrix(paths: Schema, deeper: str) -> Schema:
 def _selectable(paths: Schema) -> Schema:
     names = [*(name for name in FIELDS if name not in MERGED), *paths]
     return {name: {"description": _ANY_VALUE} for name in names}
+
+
+_METRIC: Schema = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}
+
+
+def _claim() -> Schema:
+    amount: Schema = {"type": ["number", "string"]}
+    expects: Schema = {"no_worse_than": {**amount, "description": "How much worse it may be: 2%, or in its unit."}}
+    for name, (kind, side) in EXPECTS.items():
+        one: Schema = {"type": "number", "exclusiveMinimum": 0} if kind == "ratio" else amount
+        expects[name] = {"type": "array", "items": one, "minItems": 2} if side == "between" else one
+    return {
+        "type": "object",
+        "properties": {
+            "says": _text("The claim in words."),
+            "source": _text("Where it is said: an address, a paper, a file."),
+            "compare": {
+                "type": "object",
+                "description": "An axis or a field path, with the reference's level and the candidate's.",
+                "minProperties": 1,
+                "additionalProperties": {"type": "array", "minItems": 2},
+            },
+            "where": {**_ref("selector"), "description": "Which cells; all others are held still."},
+            "metric": {**_METRIC, "description": "What it is about."},
+            "expect": {"type": "object", "properties": expects, "additionalProperties": False, "minProperties": 1},
+            "needs": _plain(nouns.Needs),
+        },
+        "required": list(NEEDED_OF_CLAIMS),
+        "additionalProperties": False,
+    }
 
 
 def _decide() -> Schema:

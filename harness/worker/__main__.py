@@ -1,4 +1,7 @@
-"""`python -m harness.worker RUN_FOLDER`: trains a new attempt of one trial alone, in the foreground."""
+"""`python -m harness.worker RUN_FOLDER`: trains a new attempt of one trial alone, in the foreground.
+
+In the trial's own environment, whichever Python it was called by.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.attend import DEFAULT_TRAIN, attend, find_train
 from harness.worker.guard import quiet_environment
+from harness.worker.place import go_there
 from harness.worker.ranks import ALONE, Rank, announce, join, rank_here
 
 
@@ -27,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", default=DEFAULT_TRAIN, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
+        go_there(RunFolder(options.folder.resolve()), list(sys.argv[1:] if argv is None else argv))
         rank = rank_here()
         outcome = train_alone(RunFolder(options.folder.resolve()), options.train, rank)
     except HarnessError as error:

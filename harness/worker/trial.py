@@ -26,6 +26,7 @@ from harness.records.spec import Spec
 from harness.worker.attempt import COLD_START
 from harness.worker.attend import describe
 from harness.worker.config import resolve
+from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
 from harness.worker.redact import redact_file, redacted, redactor
 from harness.worker.saving import Saving
@@ -128,6 +129,7 @@ class _Trial:
         self._start = folder.path / spec.start if spec.start else None
 
     def run(self) -> None:
+        refuse_elsewhere(self.spec)
         probes = [*start_probes(self.recorder), self._sampling]
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
         if cold := os.environ.get(COLD_START):
@@ -176,7 +178,7 @@ class _Trial:
         return load_checkpoint(self._start, device=device, **kept)
 
     def _environment(self) -> None:
-        captured = redacted(environment.capture(), redactor())
+        captured = redacted(environment.capture(environment=within()), redactor())
         self.left.environment = captured["hash"]
         if self._main:
             self.folder.write_environment(captured)

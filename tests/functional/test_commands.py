@@ -26,6 +26,8 @@ COMMANDS = (
     "show",
     "score",
     "report",
+    "history",
+    "export",
     "compare",
     "query",
     "data show",

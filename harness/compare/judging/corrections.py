@@ -37,6 +37,11 @@ def _with(verdict: Verdict, p: float | None, asked: int) -> Verdict:
     return replace(verdict, p_adjusted=p)
 
 
+def adjusted(ps: Sequence[float]) -> list[float]:
+    """p values corrected for how many they are, in the same order (Benjamini & Hochberg)."""
+    return _benjamini_hochberg(ps)
+
+
 def _benjamini_hochberg(ps: Sequence[float]) -> list[float]:
     """As scipy.stats.false_discovery_control, which takes most of a second to import: from the largest p downwards the
     least of p × n ÷ rank."""

@@ -14,16 +14,23 @@ _SCRIPT = Path(__file__).with_name("uv.py")
 def install(folder: Path, *, venv: Sequence[str] = ("ok",), pip: Sequence[str] = ("ok",)) -> Path:
     """Puts a `uv` into the folder that behaves so, call by call; the last word counts for all further calls.
 
-    Words are those of `fakes/uv.py`: ok, network, certificate, refused, unsolvable, full, broken, hang, slow,
+    Words are those of `fakes/uv.py`: ok, beside, network, certificate, refused, unsolvable, full, broken, hang, slow,
     orphan, killed. Gives the program's path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps({"venv": list(venv), "pip": list(pip)}), encoding="utf-8")
+    (folder / "plan.json").write_text(
+        json.dumps({"venv": list(venv), "pip": list(pip), "site": _packages()}), encoding="utf-8"
+    )
     (folder / "calls.jsonl").unlink(missing_ok=True)
     program = folder / "uv"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{_SCRIPT}" "{folder}" "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     return program
+
+
+def _packages() -> list[str]:
+    """The folders that hold this process's packages."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 
 
 def calls(folder: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """A program that takes uv's arguments and does what its plan says: `python uv.py FOLDER venv|pip …`.
 
 An `ok` venv is a real one, without pip, and an `ok` install leaves a package's metadata for every requirement, so that
-what follows a build can be tried too. Everything else ends as uv does when that happens, with its words.
+what follows a build can be tried too. A `beside` install leaves that of pinned ones alone, and lets the environment see
+the packages of whoever installed this program: what it runs is theirs, under the versions that were asked for.
+Everything else ends as uv does when that happens, with its words.
 """
 
 from __future__ import annotations
@@ -44,9 +46,10 @@ def main(folder: Path, arguments: list[str]) -> int:
         print("uv 0.0.0-fake")
         return 0
     kind = arguments[0]
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))[kind]
+    said = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan = said[kind]
     number = _noted(folder, kind, arguments)
-    return _act(plan[min(number, len(plan) - 1)], kind, arguments)
+    return _act(plan[min(number, len(plan) - 1)], kind, arguments, said["site"])
 
 
 def _noted(folder: Path, kind: str, arguments: list[str]) -> int:
@@ -61,7 +64,7 @@ def _noted(folder: Path, kind: str, arguments: list[str]) -> int:
     return before.count(kind)
 
 
-def _act(word: str, kind: str, arguments: list[str]) -> int:
+def _act(word: str, kind: str, arguments: list[str], site: list[str]) -> int:
     if word in _SAID:
         code, text = _SAID[word]
         print(text, file=sys.stderr)
@@ -70,6 +73,9 @@ def _act(word: str, kind: str, arguments: list[str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "slow":
         time.sleep(1.0)
+    if word == "beside":
+        _see(arguments, site)
+        return 0
     _do(kind, arguments, half=word in ("hang", "orphan"))
     if word == "orphan":  # its parent dies in the middle
         os.kill(os.getppid(), signal.SIGKILL)
@@ -89,6 +95,16 @@ def _do(kind: str, arguments: list[str], *, half: bool) -> None:
     for line in wanted[: len(wanted) // 2] if half else wanted:
         _package(site, line)
     print(f"Resolved {len(wanted)} packages in 1ms\nInstalled {len(wanted)} packages in 1ms", file=sys.stderr)
+
+
+def _see(arguments: list[str], seen: list[str]) -> None:
+    """Metadata of what is pinned, and the way to the packages that are there already."""
+    site = next(Path(arguments[arguments.index("--python") + 1]).parent.parent.glob("lib/python*/site-packages"))
+    for line in _lines(arguments, "--requirements"):
+        if "==" in line:
+            _package(site, line)
+            (site / f"{_name(line).replace('-', '_')}.py").unlink()
+    (site / "beside.pth").write_text("".join(f"{path}\n" for path in seen), "utf-8")
 
 
 def _venv(folder: Path) -> None:

@@ -13,7 +13,7 @@ from harness.records.results import Curve, Finding, SuiteResults, Timeline, Tria
 from harness.records.suite import Decide, Replicates, Score, Setup, Suite
 
 ACC = "score.arithmetic_mc.acc"
-ENVIRONMENT = {
+ENVIRONMENT: dict[str, Any] = {
     "hash": "e1",
     "python": "3.11.7",
     "device": None,

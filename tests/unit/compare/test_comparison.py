@@ -20,7 +20,7 @@ H100: dict[str, Any] = {**ENVIRONMENT, "hash": "e2", "device": {"name": "NVIDIA 
 NEWER: dict[str, Any] = {
     **ENVIRONMENT,
     "hash": "e3",
-    "packages": {**ENVIRONMENT["packages"], "trl": "1.17.0"},  # type: ignore[dict-item]
+    "packages": {**ENVIRONMENT["packages"], "trl": "1.17.0"},
 }
 KNOWN = {"e1": ENVIRONMENT, "e2": H100, "e3": NEWER}
 
@@ -86,11 +86,12 @@ def test_another_environment_is_refused_unless_it_is_what_is_compared() -> None:
     assert "Environment: packages.trl 1.16.0 → 1.17.0." in across.what_else
 
 
-def test_levels_of_an_environment_axis_need_no_leave() -> None:
-    before = side({SPEED: FAST}, levels={"environment": "trl-1.16"})
-    after = side({SPEED: SLOW}, levels={"environment": "trl-1.17"}, environment="e3", name="sft-new")
+def test_cells_that_are_configured_for_environments_of_their_own_need_no_leave() -> None:
+    old, new = ({"method": "sft", "environment": {"name": f"trl-1.{minor}"}} for minor in (16, 17))
 
-    assert only_cell(compare(before, after)).verdicts[SPEED].ruling == "regressed"
+    found = compare(side({SPEED: FAST}, config=old), side({SPEED: SLOW}, config=new, environment="e3", name="sft-new"))
+
+    assert only_cell(found).verdicts[SPEED].ruling == "regressed"
 
 
 def test_what_belongs_to_a_device_is_never_compared_across_devices() -> None:

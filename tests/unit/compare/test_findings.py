@@ -53,6 +53,25 @@ def test_mixed_environments_are_found_with_what_differs(fine: SuiteResults) -> N
     assert "trl (1.16.0, none)" in said
 
 
+def test_environments_that_the_suite_compares_are_no_mixture(fine: SuiteResults) -> None:
+    """What is asked for is said as such, with what else differs; a second build of one of them is a mixture."""
+    packages: dict[str, Any] = {**ENVIRONMENT["packages"], "trl": "1.15.0"}
+    old = {**ENVIRONMENT, "hash": "e2", "packages": packages}
+    again = {**ENVIRONMENT, "hash": "e3", "packages": {**packages, "torch": "2.14.0"}}
+    found = fine
+    for name, key in (("b-s0", "e2"), ("b-s1", "e2")):
+        config = next(trial.config for trial in fine.trials if trial.name == name)
+        found = changed(found, name, environment=key, config={**config, "environment": {"name": "old"}})
+    found = dataclasses.replace(found, environments={"e1": ENVIRONMENT, "e2": old, "e3": again})
+    assert findings(found) == "Environments are compared: the harness's own, old; they differ in trl (1.15.0, 1.16.0)."
+
+    _, mixed = findings(changed(found, "b-s1", environment="e3")).splitlines()
+    assert (
+        mixed
+        == "Results of 2 builds of environment 'old' are mixed (1, 1 trials); they differ in torch (2.13.0, 2.14.0)."
+    )
+
+
 def test_made_up_trials_are_found_first(fine: SuiteResults) -> None:
     found = dataclasses.replace(fine, environments={"e1": {"engine": "debug"}}, score_backends=("debug", "hf"))
 

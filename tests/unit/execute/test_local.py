@@ -22,6 +22,7 @@ from harness.execute.memory import OomKills
 from harness.records.outcome import Outcome
 from harness.records.progress import Live, Silent
 from harness.records.run_folder import RunFolder
+from harness.records.spec import Spec
 
 Bench = Any  # tests/unit/execute/conftest.py
 
@@ -63,7 +64,7 @@ def test_trials_run_in_workers_of_one_nursery(bench: Bench) -> None:
     bench.trial("b", train=rehearse("ok"))
     observer = Doing()
     engine = local()
-    engine.warm()
+    engine.warm(bench.specs["t-a"])
     nursery = engine.nursery_pid
     outcomes = bench.run(engine, observer=observer)
     assert {name: outcome.outcome for name, outcome in outcomes.items()} == {"a": "ok", "b": "ok"}
@@ -292,21 +293,22 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 @pytest.mark.parametrize(("devices", "seen"), [(2, "GPU-0"), (1, None)])
 def test_a_worker_sees_one_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: int, seen: str | None
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: int, seen: str | None
 ) -> None:
     """Left with two, Hugging Face's trainer would spread every batch over both."""
     script = tmp_path / "gpu.json"
     script.write_text(json.dumps({"devices": [{"uuid": f"GPU-{number}"} for number in range(devices)]}))
     monkeypatch.setenv("HARNESS_FAKE_NVML", str(script))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert _devices_of_the_nursery(local()) == seen
+    bench.trial("a")
+    assert _devices_of_the_nursery(local(), bench.specs["t-a"]) == seen
     restricted = local()
     restricted.restrict("GPU-1")
-    assert _devices_of_the_nursery(restricted) == "GPU-1"
+    assert _devices_of_the_nursery(restricted, bench.specs["t-a"]) == "GPU-1"
 
 
-def _devices_of_the_nursery(engine: LocalEngine) -> str | None:
-    engine.warm()
+def _devices_of_the_nursery(engine: LocalEngine, spec: Spec) -> str | None:
+    engine.warm(spec)
     try:
         assert engine.nursery_pid is not None
         found: str | None = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")

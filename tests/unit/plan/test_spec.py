@@ -153,6 +153,7 @@ def test_the_plan_as_json() -> None:
         "seed": 0,
         "state": "to run",
         "needs": None,
+        "environment": None,
         "predicted_memory": None,  # nobody asked for predictions
         "loosely_predicted": None,
         "not_predicted": None,

@@ -51,12 +51,21 @@ def test_the_two_figures_are_those_the_change_is_between() -> None:
     runs = [[Run(seed=seed, value=value) for seed, value in enumerate(values)] for values in ([100, 400], [50, 200])]
     found = judge("tokens_per_second", *runs)
 
-    assert figures_of(found) == (pytest.approx(200), pytest.approx(100))
+    before, after = figures_of(found)
+    assert before == pytest.approx(200)
+    assert after == pytest.approx(100)
     assert n_said(found) == "2"
+
+
+def test_too_few_runs_show_the_change_of_means_without_an_interval() -> None:
+    found = judge("tokens_per_second", [Run(seed=0, value=100.0)], [Run(seed=0, value=110.0), Run(seed=1, value=120.0)])
+
+    assert (found.ruling, change_said(found), detectable_said(found)) == ("insufficient", "+15.0%", "–")
 
 
 def test_a_side_without_a_figure_has_none() -> None:
     found = judge("tokens_per_second", [], [Run(seed=0, value=5.0)])
 
     assert figures_of(found) == (None, 5.0)
+    assert change_said(found) == "–"
     assert n_said(found) == "0|1"

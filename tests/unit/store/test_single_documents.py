@@ -43,6 +43,16 @@ def test_values_are_arrays_in_the_order_of_what_was_asked(store: Store, results:
     assert found[one].values["acc"].tolist() == [0, 1, 0, 1]
 
 
+def test_what_documents_were_made_from_comes_with_them(store: Store, results: Path) -> None:
+    lines = [line | {"source_hash": f"passage {line['index'] // 2}"} for line in made_up_documents(4)]
+    one, other = stored(store, results, {"lines": lines}, {})
+
+    found = store.documents(suite_of(store)).scores(TASK, ["acc"], [one, other])
+
+    assert list(found[one].asked.sources) == ["passage 0", "passage 0", "passage 1", "passage 1"]
+    assert list(found[other].asked.sources) == []
+
+
 def test_what_has_no_value_is_nan(store: Store, results: Path) -> None:
     lines = made_up_documents(4)
     lines[1]["metrics"] = {}

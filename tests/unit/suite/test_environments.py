@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import SuiteError
 from harness.records.suite import Suite
-from harness.suite import load
+from harness.suite import load, trained_in
 
 SUITE = """\
 name: e
@@ -73,6 +73,53 @@ def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, rest: str, at: tuple
     ((line, column, what),) = _wrong(tmp_path, rest)
     assert says in what
     assert (line, column) == at
+
+
+OWN = "environments: {old: {requirements: [trl==1.15.0], harness: true}, bare: {requirements: [trl==1.15.0]}}\n"
+
+
+def test_a_suite_may_train_in_its_environments(tmp_path: Path) -> None:
+    read = _load(tmp_path, OWN + "matrix:\n  environment: [null, old]\n  kept: {a: {environment: old}, b: {}}")
+    first, second = read.matrix
+    assert [(level.name, level.sets) for level in first.levels] == [
+        ("none", {"environment": None}),
+        ("old", {"environment": "old"}),
+    ]
+    assert [level.sets for level in second.levels] == [{"environment": "old"}, {}]
+    assert trained_in(read) == ("old",)
+
+
+@pytest.mark.parametrize(
+    ("rest", "at", "says"),
+    [
+        ("matrix: {environment: [null, odl]}", (5, 30), "unknown environment 'odl'"),
+        ("matrix: {environment: [null, 3]}", (5, 30), "environment wants a name or null, not the number 3"),
+        ("matrix: {environment: [bare]}", (5, 24), "nothing can be trained in the environment 'bare'"),
+        ("stages: {start: {environment: vllm-cpu}}", (5, 31), "unknown environment 'vllm-cpu'"),
+        ("exclude: [{environment: odl}]", (5, 25), "unknown environment 'odl'"),
+        ("matrix: {environment.old: [1, 2]}", (5, 10), "unknown field path 'environment.old'"),
+    ],
+)
+def test_an_environment_that_nothing_can_be_trained_in(
+    tmp_path: Path, rest: str, at: tuple[int, int], says: str
+) -> None:
+    ((line, column, what),) = _wrong(tmp_path, OWN + rest)
+    assert says in what
+    assert (line, column) == at
+
+
+def test_a_field_that_only_an_environment_may_know_is_left_to_the_plan(tmp_path: Path) -> None:
+    """Which cells are trained there only the plan knows. What no TRL takes is told at once."""
+    read = _load(tmp_path, OWN + "matrix: {environment: [old], train.packin: [true]}")
+    assert read.matrix[1].levels[0].sets == {"train.packin": True}
+    ((_, _, what),) = _wrong(tmp_path, OWN + "matrix: {environment: [old], train.output_dir: [x]}")
+    assert "does not belong in a suite" in what
+
+
+def test_a_misspelled_section_is_told_once(tmp_path: Path) -> None:
+    rest = OWN.replace("environments", "environment") + "matrix: {environment: [null, old]}"
+    ((line, _, what),) = _wrong(tmp_path, rest)
+    assert (line, what) == (4, "unknown key 'environment'")
 
 
 def test_a_wrong_declaration_and_a_wrong_use_are_told_in_one_round(tmp_path: Path) -> None:
