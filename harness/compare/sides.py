@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.compare.naming import named
 from harness.errors import NoBaseline
@@ -56,6 +56,12 @@ def sides_of(
     if not across:
         old, new, told = _of_one_machine(baseline, old, results, new)
         findings += told
+    new, disturbed = _as_of_the_latest_attempt(new)
+    if disturbed:
+        findings.append(
+            f"Left out, since the latest attempt was disturbed (or runs now): {named(disturbed, 0)}; figures of an "
+            "earlier attempt would count. harness run with --retry disturbed measures again."
+        )
     own = _own_runs(old, new)
     if own:
         new = [trial for trial in new if trial.trial_id not in own]
@@ -69,7 +75,7 @@ def sides_of(
         results=results,
         before=before,
         now={key: found for key, found in now.items() if any(trial.outcome for trial in found)},
-        missing=_missing(before, now, own),
+        missing=_missing(before, now, own, disturbed),
         extra=tuple(found[0].cell_name for key, found in now.items() if key not in before),
         findings=findings,
     )
@@ -116,6 +122,24 @@ def _parted(
     return [trial for trial, held in of if held], [trial.name for trial, held in of if not held]
 
 
+def _as_of_the_latest_attempt(trials: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str]]:
+    """Each trial as its latest attempt ended, and names of those of which it was disturbed, so that an earlier counts.
+
+    An attempt that ended well counts before later ones that did not, or were disturbed. Where a suite runs anew every
+    night, that would be another night's.
+    """
+    kept: list[TrialResult] = []
+    left_out: list[str] = []
+    for trial in trials:
+        if trial.counted is None or trial.counted >= trial.attempts:
+            kept.append(trial)
+        elif trial.last_outcome in (None, "ok"):
+            left_out.append(trial.name)
+        else:
+            kept.append(replace(trial, outcome=trial.last_outcome, metrics={}, counted=trial.attempts, disturbed=()))
+    return kept, left_out
+
+
 def _own_runs(old: Sequence[TrialResult], new: Sequence[TrialResult]) -> set[str]:
     """Ids of trials that count with the very attempt that the baseline holds: no two runs take the same times."""
     known = {trial.trial_id: trial for trial in old if any(name.endswith("_seconds") for name in trial.metrics)}
@@ -139,7 +163,10 @@ def _no_cell(baseline: Baseline, trials: Sequence[TrialResult]) -> NoBaseline:
 
 
 def _missing(
-    before: Mapping[Key, Sequence[TrialResult]], now: Mapping[Key, Sequence[TrialResult]], own: set[str]
+    before: Mapping[Key, Sequence[TrialResult]],
+    now: Mapping[Key, Sequence[TrialResult]],
+    own: Collection[str],
+    disturbed: Collection[str],
 ) -> list[Absent]:
     """Cells of the baseline without a trial that has run."""
     by_name = {found[0].cell_name for key, found in now.items() if key not in before}
@@ -148,7 +175,9 @@ def _missing(
         name = trials[0].cell_name
         if any(trial.outcome for trial in now.get(key, ())):
             continue
-        if {trial.trial_id for trial in trials} & own:
+        if any(trial.name in disturbed for trial in trials):
+            why = "its latest runs were disturbed"
+        elif any(trial.trial_id in own for trial in trials):
             why = "nothing was measured since the baseline was saved"
         elif key in now:
             why = "it has not run"

@@ -173,6 +173,19 @@ def test_the_baselines_own_runs_are_no_measurement_of_now() -> None:
     assert any("sft-s0, sft-s1; nothing of them was measured" in said for said in found.findings)
 
 
+def test_an_earlier_night_does_not_speak_for_one_that_ended_badly_or_was_disturbed() -> None:
+    fine = _trials(counted=2, attempts=3)  # the night before; of tonight only how it ended is known
+    for outcome, code in (("oom", 1), ("crashed", 5), ("interrupted", 5)):
+        found = _gate(_trials(), [*_trials(counted=3, attempts=3)[:4], replace(fine[4], last_outcome=outcome)])
+        (one,) = (*found.ended, *found.failed)
+        assert (one.outcome, one.seeds, found.exit_code) == (outcome, (4,), code)
+    disturbed = replace_all(fine, last_outcome="ok")
+    found = _gate(_trials(), [*_trials(counted=3, attempts=3)[:3], *disturbed[3:]], metrics=[SPEED])
+    assert any("was disturbed (or runs now): sft-s3, sft-s4" in said for said in found.findings)
+    assert (found.comparison.cells[0].verdicts[SPEED].effect.n, found.exit_code) == ((5, 3), 0)
+    assert [one.why for one in _gate(_trials(), disturbed).missing] == ["its latest runs were disturbed"]
+
+
 def test_another_machine_is_no_baseline_unless_asked_across() -> None:
     now = replace_all(_trials(values=_times(0.9)), environment="e2")
     with pytest.raises(NoBaseline) as caught:
