@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.__main__ import run
-from harness.records.outcome import Outcome
+from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import RunFolder
 from harness.store import Baselines
 from tests.unit.compare.made import ENVIRONMENT
@@ -108,7 +108,8 @@ def test_what_cannot_be_told_fails_where_the_check_is_strict(harness: Harness, t
 
 def test_new_bad_ends_are_told_before_all_else(harness: Harness, tmp_path: Path) -> None:
     _night(tmp_path / "results", 1.0001)
-    for outcome, said, code in (("crashed", "failed", 5), ("oom", "regressed", 1)):
+    ends: tuple[tuple[OutcomeName, str, int], ...] = (("crashed", "failed", 5), ("oom", "regressed", 1))
+    for outcome, said, code in ends:
         folder = RunFolder(tmp_path / "results" / "quick" / "sft-id-2")
         add_attempt(folder, events=[], outcome=replace(OUTCOME, outcome=outcome, summary={}))
         found = harness("check", "--baseline", "before")
