@@ -42,7 +42,7 @@ from harness import models  # noqa: E402
 from harness.errors import ModelError  # noqa: E402
 from harness.records.fingerprint import of_value  # noqa: E402
 from harness.records.run_folder import read_json  # noqa: E402
-from harness.score import canary  # noqa: E402
+from harness.score import canary, vllm_cpu  # noqa: E402
 from harness.score.encoding import Watched  # noqa: E402
 from harness.score.jobs import Job, JobCheckpoint  # noqa: E402
 from harness.score.opened import Opened  # noqa: E402
@@ -196,7 +196,7 @@ class VllmOpener:
             self._there = None  # neither the old nor the new, until all of them are there
             self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": folder})
             if current_platform.is_cpu():
-                self._lm.model.apply_model(_pack_again)
+                self._lm.model.apply_model(vllm_cpu.pack_again)
             # Otherwise it would answer from what it computed with other weights.
             self._lm.model.reset_prefix_cache()
             self._there = folder
@@ -204,6 +204,12 @@ class VllmOpener:
 
     def _start(self, folder: str) -> Any:
         from lm_eval.models.vllm_causallms import VLLM
+        from vllm.platforms import current_platform
+
+        if current_platform.is_cpu():
+            vllm_cpu.one_thread_where_it_is_small(Path(folder))
+            if any(one.way == "adapter" for one in self._job.checkpoints):
+                vllm_cpu.apply_one_adapter()
 
         class Model(Watched, VLLM):
             """lm-eval's own vLLM model, watched for prompts that do not arrive whole."""
@@ -267,19 +273,6 @@ def _wipe(worker: Any) -> None:
             caches += cache
         else:
             cache.zero_()
-
-
-def _pack_again(model: Any) -> None:
-    """Gives the output layer of a model with tied embeddings the new weights.
-
-    vLLM's CPU build (0.32) keeps matrices a second time, packed for its kernels. Reloading packs the layers it loads
-    anew, but a tied output layer is none of them: it goes on with the old weights, 0.5 to 2 nats beside the truth.
-    """
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    for module in model.modules():
-        if hasattr(module, "cpu_linear") and getattr(module, "weight", None) is not None and module.weight.numel():
-            dispatch_cpu_unquantized_gemm(module, remove_weight=False)
 
 
 def _check_fit(folder: str, began: str) -> None:
