@@ -60,6 +60,11 @@ def wrapped(text: str, *, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
+def paragraph(text: str) -> str:
+    """One line, for scripts; on a terminal as many as it takes."""
+    return wrapped(text) if sys.stdout.isatty() else text
+
+
 def many(count: int, what: str) -> str:
     """`1 cell`, `1,000 cells`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"

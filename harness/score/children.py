@@ -120,6 +120,8 @@ def _listen(child: Child, left: Left, orders: Orders, tally: Tally) -> _Heard:
             case "doing":
                 tally.say(str(message["text"]))
             case "open":
+                if heard.at is None and orders.backend.shares:
+                    tally.say(f"starting the {orders.backend.name} engine, which serves all that share their build")
                 heard.at = (key[0], None)
             case "start":
                 heard.at = key

@@ -45,7 +45,7 @@ from harness.records.run_folder import read_json  # noqa: E402
 from harness.score import canary, vllm_cpu  # noqa: E402
 from harness.score.encoding import Watched  # noqa: E402
 from harness.score.jobs import Job, JobCheckpoint  # noqa: E402
-from harness.score.opened import Opened  # noqa: E402
+from harness.score.opened import Opened, changes_nothing  # noqa: E402
 from harness.score.preflight import LINEAR, allowed_rank  # noqa: E402
 
 _ASIDE = {"enable_lora", "max_lora_rank", "max_loras", "lora_target_modules", "model", "pretrained", "dtype"}
@@ -72,7 +72,7 @@ class VllmOpener:
             lm = self._give(self._base_folder(checkpoint))
             lm.lora_request = self._request(checkpoint)
             try:
-                yield Opened(lm=lm, served="adapter", null=_changes_nothing(Path(checkpoint.checkpoint)))
+                yield Opened(lm=lm, served="adapter", null=changes_nothing(Path(checkpoint.checkpoint)))
             finally:
                 lm.lora_request = None
         elif checkpoint.way in ("merged", "alone"):
@@ -134,7 +134,7 @@ class VllmOpener:
     def _merged(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
         folder = Path(tempfile.mkdtemp(dir=self._work))
         try:
-            null = _changes_nothing(Path(checkpoint.checkpoint))
+            null = changes_nothing(Path(checkpoint.checkpoint))
             self._write_merged(Path(checkpoint.checkpoint), folder)
             lm = self._give(str(folder))
             lm.lora_request = None
@@ -293,21 +293,3 @@ def _check_fit(folder: str, began: str) -> None:
 
 
 _BUILD = ("architectures", "vocab_size", "tie_word_embeddings", "hidden_size", "num_hidden_layers")
-
-
-def _changes_nothing(folder: Path) -> bool:
-    """Whether an adapter's matrices are such that every product of theirs is zero: as before its first step."""
-    path = folder / "adapter_model.safetensors"
-    if not path.is_file():
-        return False
-    from safetensors.torch import load_file
-
-    tensors = load_file(str(path))
-    zero = {name: not tensor.any().item() for name, tensor in tensors.items()}
-    for name in zero:
-        if ".lora_A." in name:
-            if not zero[name] and not zero.get(name.replace(".lora_A.", ".lora_B."), False):
-                return False
-        elif ".lora_B." not in name:
-            return False  # something else than LoRA: whole layers, biases
-    return True
