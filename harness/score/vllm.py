@@ -154,12 +154,12 @@ class VllmOpener:
     def _base_folder(self, checkpoint: JobCheckpoint) -> str:
         """An adapter's base as a folder with whole weights."""
         base = dict(checkpoint.base or {})
-        if "path" in base and not (Path(base["path"]) / "adapter_config.json").is_file():
+        if "path" in base and _as_it_lies(Path(base["path"]), base.get("dtype")):
             return str(Path(base["path"]).resolve())
         key = of_value(base)
         if key not in self._made:
             folder = Path(tempfile.mkdtemp(dir=self._work))
-            if "path" in base:
+            if "path" in base and (Path(base["path"]) / "adapter_config.json").is_file():
                 self._write_merged(Path(base["path"]), folder)
             else:
                 model, tokenizer = models.load(base, root=Path(checkpoint.checkpoint), device="cpu")
@@ -252,6 +252,14 @@ class VllmOpener:
                 "lora_target_modules": modules,
             }
         return chosen
+
+
+def _as_it_lies(folder: Path, dtype: str | None) -> bool:
+    """Whether an engine can begin with this folder: whole weights, in the dtype that the adapter was trained on."""
+    config = read_json(folder / "config.json")
+    if config is None or (folder / "adapter_config.json").is_file():
+        return False
+    return dtype in (None, "auto", config.get("dtype") or config.get("torch_dtype"))
 
 
 def _is_odd(output: Any) -> bool:
