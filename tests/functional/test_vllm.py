@@ -20,7 +20,7 @@ import pytest
 from harness import environments
 from harness.records import suite
 from harness.records.progress import Silent
-from harness.records.run_folder import RunFolder
+from harness.records.run_folder import RunFolder, read_json
 from harness.records.score import Score
 from harness.score import ScoreReport, score
 from harness.score.scorefiles import read_documents, read_score
@@ -97,6 +97,7 @@ class Killed:
 
     said: str
     scored: dict[str, Score]
+    recorded: list[str]
     left_after_the_engine: list[int]
     left_after_all: list[int]
 
@@ -200,7 +201,8 @@ def _killed(root: Path) -> Killed:
         for task in TASKS:
             if (found := read_score(RunFolder(spec.parent), task, "vllm")) is not None:
                 scored[f"{_name(spec.parent)} {task}"] = found
-    return Killed("".join(said), scored, after, left)
+    failures = [read_json(file) or {} for file in sorted(root.glob("results/served/*/scores/*.failed.json"))]
+    return Killed("".join(said), scored, [str(one["cause"]) for one in failures], after, left)
 
 
 def _marked(mark: str, but: int | None = None) -> list[int]:
@@ -231,7 +233,7 @@ def test_what_must_not_be_scored_is_refused_with_its_reason(served: Served) -> N
     assert "is empty" in causes["empty"]
     assert "not those that training left" in causes["replaced"]
     assert len(served.report.failed) == 2 * len(TASKS)
-    assert not any(served.folders[name].scores.exists() for name in causes)
+    assert not any(list(served.folders[name].scores.glob("*/*")) for name in causes)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -320,6 +322,7 @@ def test_a_killed_engine_costs_what_it_was_on_and_another_goes_on(served: Served
     assert "crashed: the scoring process was killed by SIGKILL" in lost[0]
     assert said.count("importing lm-eval (vllm)") == 2
     assert len(served.killed.scored) == 2
+    assert served.killed.recorded == [lost[0].split(": ", 2)[2].rstrip()]
     assert served.killed.left_after_the_engine == []
 
 
@@ -333,6 +336,8 @@ def test_what_was_scored_before_the_kill_is_kept_and_the_rest_is_scored(served: 
         assert kept[called].scored_at == before.scored_at
         assert (kept[called].canary or {})["base_again"] is None, "its engine was not there to be asked again"
     assert served.report.reused == len(served.killed.scored)
+    failed = {file.parents[1] for file in served.folders[TRAINED].path.parents[1].glob("*/*/scores/*.failed.json")}
+    assert failed == {served.folders[name].path for name in ("empty", "replaced")}
 
 
 def test_nothing_is_scored_twice(served: Served, tmp_path: Path) -> None:
