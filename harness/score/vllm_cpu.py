@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -29,7 +28,7 @@ def one_thread_where_it_is_small(folder: Path) -> None:
         torch.set_num_threads(1)
 
 
-def apply_one_adapter(operations: ModuleType | None = None) -> None:
+def apply_one_adapter(operations: Any = None) -> None:
     """Has the matrices of an engine's one adapter multiplied as matrices; `operations` is vLLM's `punica_cpu`.
 
     vLLM 0.32 copies them for every token (`torch_ops.bgmv_shrink`, `bgmv_expand_slice`) and multiplies one row by each
@@ -37,7 +36,9 @@ def apply_one_adapter(operations: ModuleType | None = None) -> None:
     chooses the same matrix, so that one product gives the same numbers but for rounding.
     """
     if operations is None:
-        from vllm.lora.punica_wrapper import punica_cpu as operations
+        from vllm.lora.punica_wrapper import punica_cpu
+
+        operations = punica_cpu
     shrink_any, expand_any = operations.sgmv_shrink, operations.sgmv_expand_slice
 
     def shrink(inputs: torch.Tensor, matrices: torch.Tensor, output: torch.Tensor, *rest: Any) -> None:

@@ -52,9 +52,9 @@ def test_one_trial_shows_what_could_not_be_scored(ran: Path, harness: Harness) -
     ]
     record = {"task": "arithmetic_gen", "backend": "vllm", "step": 20, "cause": "crashed: the engine died", "log": []}
     (floor.scores / "arithmetic_gen.vllm@20.failed.json").write_text(json.dumps(record), encoding="utf-8")
-    shown = harness("show", floor.path).stdout
+    shown = harness("show", floor.path.name).stdout
     assert "arithmetic_gen at step 20 (vllm): crashed: the engine died" in shown
-    assert json.loads(harness("show", floor.path, "--json").stdout)["unscored"] == [record]
+    assert json.loads(harness("show", floor.path.name, "--json").stdout)["unscored"] == [record]
 
 
 def test_one_trial_shows_its_health_what_was_active_and_where_it_ran(cells: list[str], harness: Harness) -> None:

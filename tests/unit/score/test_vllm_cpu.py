@@ -38,7 +38,7 @@ def test_products_are_those_of_vllm(places: int, dtype: torch.dtype, add: bool) 
     a = torch.randn(places, 1, RANK, INNER, dtype=dtype)
     b = torch.randn(places, 1, OUTER, RANK, dtype=dtype)
     ours = SimpleNamespace(sgmv_shrink=_shrink, sgmv_expand_slice=_expand)
-    vllm_cpu.apply_one_adapter(ours)  # type: ignore[arg-type]
+    vllm_cpu.apply_one_adapter(ours)
     found = []
     for shrink, expand in ((_shrink, _expand), (ours.sgmv_shrink, ours.sgmv_expand_slice)):
         inner = torch.zeros(TOKENS, RANK + 2, dtype=torch.float32)  # a buffer may be wider than the adapter
