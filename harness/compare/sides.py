@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.compare.naming import named
 from harness.errors import NoBaseline
@@ -47,12 +47,13 @@ def sides_of(
     """The baseline's chosen trials (`kept`) and the trials to be checked, those of one machine unless `across`.
 
     Trials that are the baseline's own runs are left out: beside themselves they show no change, whatever has changed.
+    Of a trial whose latest attempt does not count, an earlier one's figures are not what is asked about either.
 
     Raises:
         NoBaseline: they ran on other machines, or there is no cell in common.
     """
     findings: list[str] = []
-    old, new = list(kept), list(trials)
+    old, new = list(kept), [_latest(trial) for trial in trials]
     if not across:
         old, new, told = _of_one_machine(baseline, old, results, new)
         findings += told
@@ -73,6 +74,15 @@ def sides_of(
         extra=tuple(found[0].cell_name for key, found in now.items() if key not in before),
         findings=findings,
     )
+
+
+def _latest(trial: TrialResult) -> TrialResult:
+    """A trial as its latest attempt left it: ended badly, or, where that ran well and does not count, not judged."""
+    if not trial.stale:
+        return trial
+    if trial.last_outcome not in (None, "ok"):
+        return replace(trial, outcome=trial.last_outcome, metrics={}, disturbed=())
+    return replace(trial, disturbed=("its latest attempt does not count; the figures are an earlier one's",))
 
 
 def _by_cell(trials: Iterable[TrialResult]) -> dict[Key, list[TrialResult]]:

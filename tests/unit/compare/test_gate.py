@@ -300,3 +300,27 @@ def test_looking_again_seldom_takes_noise_for_a_regression(runs: int, cv: float)
             values.append(chance.gauss(1000, 1000 * cv))
         false += bool(looks[-1].regressed)
     assert false / 300 <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("ended", "exit_code"), [("crashed", 5), ("oom", 1), ("diverged", 1), ("interrupted", 5), ("skipped", 5)]
+)
+def test_a_night_that_failed_is_not_passed_on_the_figures_of_the_night_before(ended: str, exit_code: int) -> None:
+    before = _trials()
+    now = _trials(values=_times(1.0), counted=2, attempts=3, last_outcome=ended)
+    found = _gate(before, now)
+    assert found.exit_code == exit_code
+    assert found.comparison.cells[0].verdicts[SPEED].ruling == "missing"
+
+
+def test_a_night_that_was_disturbed_is_not_judged_by_the_figures_of_the_night_before() -> None:
+    now = _trials(values=_times(0.9), counted=2, attempts=3, last_outcome="ok")
+    found = _gate(_trials(), now, strict=True)
+    (verdict,) = found.comparison.cells[0].verdicts.values()
+    assert (verdict.ruling, found.exit_code) == ("insufficient", 3)
+    assert "disturbed" in verdict.left_out[0]
+
+
+def test_figures_of_the_latest_attempt_are_judged_however_many_there_were() -> None:
+    now = _trials(values=_times(0.9), counted=3, attempts=3, last_outcome="ok")
+    assert _gate(_trials(), now).exit_code == 1
