@@ -150,8 +150,8 @@ def _deciding(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Differe
     """What of two environments can move a figure: what their hashes are made of, the harness's own sources aside."""
     from harness.measure.environment import deciding
 
-    parts = [{part: value or {} for part, value in deciding(side).items()} for side in (one, other)]
-    found = differences(*parts)
+    before, after = ({part: value or {} for part, value in deciding(side).items()} for side in (one, other))
+    found = differences(before, after)
     return tuple(entry for entry in found if not entry.name.startswith(_OWN_SOURCES))
 
 
