@@ -16,6 +16,7 @@ from harness.compare.columns import OF_A_METHOD
 from harness.compare.differences import Difference, differences, listed
 from harness.compare.divergence import LOSS
 from harness.compare.matching import Pair
+from harness.records.machine import machine
 from harness.records.results import Curve, SuiteResults, TrialResult
 
 _OF_ANY_DEVICE = (*OF_A_METHOD, "padding_share", "loss_spikes")
@@ -96,22 +97,6 @@ def _asked_for(pair: Pair) -> bool:
     """Whether the two cells were configured to be trained in environments of their own."""
     one, other = (trials[0].config.get("environment") for trials in (pair.reference, pair.candidate))
     return bool(one != other)
-
-
-def machine(environment: Mapping[str, Any]) -> str | None:
-    """The device of an environment in words: `NVIDIA H100 80GB HBM3`, `2 × …`, or the processor where there is none.
-
-    None where nothing was told of either.
-    """
-    device = environment.get("device")
-    if isinstance(device, Mapping) and device.get("name"):
-        count = device.get("count")
-        return f"{count} × {device['name']}" if isinstance(count, int) and count > 1 else str(device["name"])
-    cpu = environment.get("cpu")
-    if not isinstance(cpu, Mapping) or not cpu.get("model"):
-        return None
-    usable = cpu.get("usable")
-    return f"{cpu['model']}, {usable} usable" if usable else str(cpu["model"])
 
 
 def _devices(sides: Sequence[_Side]) -> str | None:

@@ -334,6 +334,21 @@ def test_a_level_that_never_ran_is_left_out() -> None:
     assert {one.level for one in told.effects} == {"on", "r8", "b8"}
 
 
+def test_a_figure_that_the_first_level_lacks_is_told_beside_the_next() -> None:
+    def figures(levels: Levels, seed: int) -> dict[str, float]:
+        held = {MEMORY: 1e9 * (1 + (levels["lora"] == "r64"))} if levels["lora"] != "full" else {}
+        return {RATE: 100.0 * (1 + (levels["lora"] == "r64")), **held}
+
+    axes = {"gc": ["off", "on"], "lora": ["full", "r8", "r64"]}
+    told = axis_effects(matrix(axes, figures), axes, [RATE, MEMORY])
+
+    assert [one for one in told.sentences if one.startswith("lora")] == [
+        "lora, full → r8: no change in tokens/s.",
+        "lora, full → r64: 2.00× tokens/s, whatever gc.",
+        "lora, r8 → r64: 2.00× peak device memory, whatever gc.",
+    ]
+
+
 def test_scores_that_were_not_made_alike_are_left_out() -> None:
     score = "score.arithmetic_mc.acc"
     trials = matrix(TWO, lambda levels, seed: {score: 0.5 + 0.01 * seed})
