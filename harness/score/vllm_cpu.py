@@ -13,7 +13,7 @@ from harness import models
 _SMALL = 80_000_000
 """Bytes of weights below which one thread is as fast as several, 20 million numbers of 4 bytes as for the hf backend.
 Several wait for each other in every operation of a small model, and vLLM asks for them whatever torch is set to: with
-another process on one of two cores a later adapter took 2 to 16 s with two threads, and 1.2 s with one."""
+another process on one of two cores a later adapter took 2 to 16 s with two threads, and 1 to 4 s with one."""
 
 
 def one_thread_where_it_is_small(folder: Path) -> None:
