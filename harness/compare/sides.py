@@ -57,6 +57,12 @@ def sides_of(
     if not across:
         old, new, told = _of_one_machine(baseline, old, results, new)
         findings += told
+    disturbed = [trial.name for trial in trials if trial.stale and trial.last_outcome in (None, "ok")]
+    if disturbed:
+        findings.append(
+            f"Left out, since the latest attempt was disturbed (or runs now): {named(disturbed, 0)}; figures of an "
+            "earlier attempt would count. harness run with --retry disturbed measures again."
+        )
     own = _own_runs(old, new)
     if own:
         new = [trial for trial in new if trial.trial_id not in own]
@@ -81,7 +87,7 @@ def _latest(trial: TrialResult) -> TrialResult:
     if not trial.stale:
         return trial
     if trial.last_outcome not in (None, "ok"):
-        return replace(trial, outcome=trial.last_outcome, metrics={}, disturbed=())
+        return replace(trial, outcome=trial.last_outcome, metrics={}, counted=trial.attempts, disturbed=())
     return replace(trial, disturbed=("its latest attempt does not count; the figures are an earlier one's",))
 
 
@@ -149,7 +155,9 @@ def _no_cell(baseline: Baseline, trials: Sequence[TrialResult]) -> NoBaseline:
 
 
 def _missing(
-    before: Mapping[Key, Sequence[TrialResult]], now: Mapping[Key, Sequence[TrialResult]], own: set[str]
+    before: Mapping[Key, Sequence[TrialResult]],
+    now: Mapping[Key, Sequence[TrialResult]],
+    own: Collection[str],
 ) -> list[Absent]:
     """Cells of the baseline without a trial that has run."""
     by_name = {found[0].cell_name for key, found in now.items() if key not in before}
@@ -158,7 +166,7 @@ def _missing(
         name = trials[0].cell_name
         if any(trial.outcome for trial in now.get(key, ())):
             continue
-        if {trial.trial_id for trial in trials} & own:
+        if any(trial.trial_id in own for trial in trials):
             why = "nothing was measured since the baseline was saved"
         elif key in now:
             why = "it has not run"

@@ -173,6 +173,19 @@ def test_the_baselines_own_runs_are_no_measurement_of_now() -> None:
     assert any("sft-s0, sft-s1; nothing of them was measured" in said for said in found.findings)
 
 
+def test_an_earlier_night_does_not_speak_for_one_that_ended_badly_or_was_disturbed() -> None:
+    fine = _trials(counted=2, attempts=3)  # the night before; of tonight only how it ended is known
+    for outcome, code in (("oom", 1), ("crashed", 5), ("interrupted", 5)):
+        found = _gate(_trials(), [*_trials(counted=3, attempts=3)[:4], replace(fine[4], last_outcome=outcome)])
+        (one,) = (*found.ended, *found.failed)
+        assert (one.outcome, one.seeds, found.exit_code) == (outcome, (4,), code)
+    disturbed = replace_all(fine, last_outcome="ok")
+    found = _gate(_trials(), [*_trials(counted=3, attempts=3)[:3], *disturbed[3:]], metrics=[SPEED])
+    assert any("was disturbed (or runs now): sft-s3, sft-s4" in said for said in found.findings)
+    assert (found.comparison.cells[0].verdicts[SPEED].effect.n, found.exit_code) == ((5, 3), 0)
+    assert _gate(_trials(), disturbed, metrics=[SPEED]).insufficient[0].metric == SPEED
+
+
 def test_another_machine_is_no_baseline_unless_asked_across() -> None:
     now = replace_all(_trials(values=_times(0.9)), environment="e2")
     with pytest.raises(NoBaseline) as caught:
@@ -300,25 +313,6 @@ def test_looking_again_seldom_takes_noise_for_a_regression(runs: int, cv: float)
             values.append(chance.gauss(1000, 1000 * cv))
         false += bool(looks[-1].regressed)
     assert false / 300 <= 0.05
-
-
-@pytest.mark.parametrize(
-    ("ended", "exit_code"), [("crashed", 5), ("oom", 1), ("diverged", 1), ("interrupted", 5), ("skipped", 5)]
-)
-def test_a_night_that_failed_is_not_passed_on_the_figures_of_the_night_before(ended: str, exit_code: int) -> None:
-    before = _trials()
-    now = _trials(values=_times(1.0), counted=2, attempts=3, last_outcome=ended)
-    found = _gate(before, now)
-    assert found.exit_code == exit_code
-    assert found.comparison.cells[0].verdicts[SPEED].ruling == "missing"
-
-
-def test_a_night_that_was_disturbed_is_not_judged_by_the_figures_of_the_night_before() -> None:
-    now = _trials(values=_times(0.9), counted=2, attempts=3, last_outcome="ok")
-    found = _gate(_trials(), now, strict=True)
-    (verdict,) = found.comparison.cells[0].verdicts.values()
-    assert (verdict.ruling, found.exit_code) == ("insufficient", 3)
-    assert "disturbed" in verdict.left_out[0]
 
 
 def test_figures_of_the_latest_attempt_are_judged_however_many_there_were() -> None:
