@@ -35,12 +35,12 @@ def effects(
       harness effects suites/memory.yaml
       harness effects suites/memory.yaml --metric activation_memory --metric step_seconds_p50
     """
-    from harness import pipeline
+    from harness import publishing
     from harness.cli.output import print_json
     from harness.cli.plain import PlainLines
 
     wanted = _known(metric or ())
-    told = pipeline.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
+    told = publishing.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
     if as_json:
         print_json(told)
     else:

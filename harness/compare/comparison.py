@@ -111,7 +111,7 @@ def usual_metrics(*sides: Sequence[TrialResult]) -> tuple[str, ...]:
 def runs_of(trials: Sequence[TrialResult], name: str) -> list[Run]:
     """One run per trial that ended `ok` and has the metric."""
     return [
-        Run(seed=trial.seed, value=trial.metrics[name], disturbed=bool(trial.disturbed) and not _unmoved(name))
+        Run(seed=trial.seed, value=trial.metrics[name], disturbed=bool(trial.disturbed) and not _unmoved(name, trial))
         for trial in trials
         if trial.outcome == "ok" and name in trial.metrics
     ]
@@ -129,9 +129,12 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
     ]
 
 
-def _unmoved(name: str) -> bool:
-    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are."""
-    return name.startswith("score.") or name in OF_A_METHOD
+def _unmoved(name: str, trial: TrialResult) -> bool:
+    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are.
+
+    A loss of an earlier attempt is not that of a later one, which was disturbed; a score is of the weights there are.
+    """
+    return name.startswith("score.") or (name in OF_A_METHOD and not trial.stale)
 
 
 def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
@@ -156,7 +159,9 @@ def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
 
 
 def _verdict(name: str, pair: Pair, asked: _Asked, documents: ByDocuments) -> Verdict | None:
-    """None where neither side has the metric, or there is nothing in it to be judged."""
+    """None where neither side has the metric, or there is nothing in it to be judged: a floor trains nothing."""
+    if not name.startswith("score.") and "floor" in (pair.reference[0].kind, pair.candidate[0].kind):
+        return None
     runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
     known = metric(name)
     better = asked.better.get(name, known.better) if known else "none"

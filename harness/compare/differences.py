@@ -6,6 +6,7 @@ packages. And a lever may not act at all. Pure functions over what the run folde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,7 @@ _WHOLE = ("optimizer_state", "optimizer_state_elements", "patched")
 """Facts whose parts say little each."""
 _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_elements")
 """Counts that move with nearly every lever: shown of two trials, left out of sentences."""
+_HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30,}\b")
 _MOST_NAMED = 6
 _MOST_LETTERS = 48
 
@@ -230,7 +232,7 @@ def worded(value: Any) -> str:
     elif isinstance(value, int):
         text = f"{value:,}"
     else:
-        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+        text = f"{value:.6g}" if isinstance(value, float) else _HASH.sub(r"\1", str(value))
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
 
 

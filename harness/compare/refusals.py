@@ -13,7 +13,7 @@ from typing import Any
 from harness.compare.alike import Scores, scores_of, task_of
 from harness.compare.alike import differences as unlike
 from harness.compare.columns import OF_A_METHOD
-from harness.compare.differences import differences, listed, of_environments
+from harness.compare.differences import Difference, differences, listed
 from harness.compare.divergence import LOSS
 from harness.compare.matching import Pair
 from harness.records.machine import machine
@@ -21,6 +21,7 @@ from harness.records.results import Curve, SuiteResults, TrialResult
 
 _OF_ANY_DEVICE = (*OF_A_METHOD, "padding_share", "loss_spikes")
 """Metrics that a device has no part in, but for its rounding; scores are such too."""
+_OWN_SOURCES = "editable.trl-harness"
 _MOST_NAMED = 4
 _SIDES = ("reference", "candidate")
 
@@ -113,15 +114,30 @@ def _devices(sides: Sequence[_Side]) -> str | None:
 
 
 def _environments(sides: Sequence[_Side]) -> str | None:
-    hashes = [sorted({trial.environment for trial in trials if trial.environment}) for trials, _ in sides]
-    if not all(hashes) or hashes[0] == hashes[1]:
+    """None too where nothing differs but the state of the harness's own sources, which is told beside the verdicts."""
+    before, after = (_by_hash(trials, around) for trials, around in sides)
+    if not before or not after or before.keys() == after.keys():
         return None
-    before, after = (
-        around.results.environments.get(found[0], {}) for found, (_, around) in zip(hashes, sides, strict=True)
-    )
-    differ = of_environments(before, after)
-    words = f" ({listed(differ, _MOST_NAMED)})" if differ else ""
+    pairs = [(one, other) for key, one in before.items() for again, other in after.items() if key != again]
+    moved = [_deciding(one, other) for one, other in pairs if one and other]
+    if len(moved) == len(pairs) and not any(moved):
+        return None
+    first = next((entries for entries in moved if entries), ())
+    words = f" ({listed(first, _MOST_NAMED)})" if first else ""
     return f"the two ran in other environments{words}: `harness compare --across` compares just that"
+
+
+def _by_hash(trials: Iterable[TrialResult], around: Around) -> dict[str, Mapping[str, Any]]:
+    return {trial.environment: around.environment_of(trial) for trial in trials if trial.environment}
+
+
+def _deciding(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """What of two environments can move a figure: what their hashes are made of, the harness's own sources aside."""
+    from harness.measure.environment import deciding
+
+    before, after = ({part: value or {} for part, value in deciding(side).items()} for side in (one, other))
+    found = differences(before, after)
+    return tuple(entry for entry in found if not entry.name.startswith(_OWN_SOURCES))
 
 
 def unlike_losses(pair: Pair) -> str | None:

@@ -47,16 +47,17 @@ def sides_of(
     """The baseline's chosen trials (`kept`) and the trials to be checked, those of one machine unless `across`.
 
     Trials that are the baseline's own runs are left out: beside themselves they show no change, whatever has changed.
+    Of a trial whose latest attempt does not count, an earlier one's figures are not what is asked about either.
 
     Raises:
         NoBaseline: they ran on other machines, or there is no cell in common.
     """
     findings: list[str] = []
-    old, new = list(kept), list(trials)
+    old, new = list(kept), [_latest(trial) for trial in trials]
     if not across:
         old, new, told = _of_one_machine(baseline, old, results, new)
         findings += told
-    new, disturbed = _as_of_the_latest_attempt(new)
+    disturbed = [trial.name for trial in trials if trial.stale and trial.last_outcome in (None, "ok")]
     if disturbed:
         findings.append(
             f"Left out, since the latest attempt was disturbed (or runs now): {named(disturbed, 0)}; figures of an "
@@ -75,10 +76,19 @@ def sides_of(
         results=results,
         before=before,
         now={key: found for key, found in now.items() if any(trial.outcome for trial in found)},
-        missing=_missing(before, now, own, disturbed),
+        missing=_missing(before, now, own),
         extra=tuple(found[0].cell_name for key, found in now.items() if key not in before),
         findings=findings,
     )
+
+
+def _latest(trial: TrialResult) -> TrialResult:
+    """A trial as its latest attempt left it: ended badly, or, where that ran well and does not count, not judged."""
+    if not trial.stale:
+        return trial
+    if trial.last_outcome not in (None, "ok"):
+        return replace(trial, outcome=trial.last_outcome, metrics={}, counted=trial.attempts, disturbed=())
+    return replace(trial, disturbed=("its latest attempt does not count; the figures are an earlier one's",))
 
 
 def _by_cell(trials: Iterable[TrialResult]) -> dict[Key, list[TrialResult]]:
@@ -122,24 +132,6 @@ def _parted(
     return [trial for trial, held in of if held], [trial.name for trial, held in of if not held]
 
 
-def _as_of_the_latest_attempt(trials: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str]]:
-    """Each trial as its latest attempt ended, and names of those of which it was disturbed, so that an earlier counts.
-
-    An attempt that ended well counts before later ones that did not, or were disturbed. Where a suite runs anew every
-    night, that would be another night's.
-    """
-    kept: list[TrialResult] = []
-    left_out: list[str] = []
-    for trial in trials:
-        if trial.counted is None or trial.counted >= trial.attempts:
-            kept.append(trial)
-        elif trial.last_outcome in (None, "ok"):
-            left_out.append(trial.name)
-        else:
-            kept.append(replace(trial, outcome=trial.last_outcome, metrics={}, counted=trial.attempts, disturbed=()))
-    return kept, left_out
-
-
 def _own_runs(old: Sequence[TrialResult], new: Sequence[TrialResult]) -> set[str]:
     """Ids of trials that count with the very attempt that the baseline holds: no two runs take the same times."""
     known = {trial.trial_id: trial for trial in old if any(name.endswith("_seconds") for name in trial.metrics)}
@@ -166,7 +158,6 @@ def _missing(
     before: Mapping[Key, Sequence[TrialResult]],
     now: Mapping[Key, Sequence[TrialResult]],
     own: Collection[str],
-    disturbed: Collection[str],
 ) -> list[Absent]:
     """Cells of the baseline without a trial that has run."""
     by_name = {found[0].cell_name for key, found in now.items() if key not in before}
@@ -175,9 +166,7 @@ def _missing(
         name = trials[0].cell_name
         if any(trial.outcome for trial in now.get(key, ())):
             continue
-        if any(trial.name in disturbed for trial in trials):
-            why = "its latest runs were disturbed"
-        elif any(trial.trial_id in own for trial in trials):
+        if any(trial.trial_id in own for trial in trials):
             why = "nothing was measured since the baseline was saved"
         elif key in now:
             why = "it has not run"

@@ -113,15 +113,6 @@ class Store:
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             return answers.results(connection, suite)
 
-    def figures(self, suite: str) -> SuiteResults:
-        """The same without curves, timelines and overlaps: what verdicts are made from, in a fraction of the time.
-
-        Raises:
-            StoreError: the database is missing, locked, damaged or of another version.
-        """
-        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
-            return answers.figures(connection, suite)
-
     def past(self, metric: str, suites: Sequence[str] = ()) -> Past:
         """Every attempt of these suites (of all where none is named) with its figure of one metric.
 
@@ -140,6 +131,15 @@ class Store:
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             found = connection.execute("SELECT last_ended_at FROM suites WHERE suite = ?", [suite]).fetchone()
         return found[0] if found else None
+
+    def figures(self, suite: str) -> SuiteResults:
+        """The same as `results` without curves, timelines and overlaps: what verdicts are made from, much sooner.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return answers.figures(connection, suite)
 
     def documents(self, suite: str) -> SingleDocuments:
         """What it knows of single documents of a suite's scores, to be asked task by task."""

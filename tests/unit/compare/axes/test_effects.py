@@ -271,7 +271,7 @@ def test_one_run_a_cell_tests_no_interaction_and_says_so() -> None:
         matrix(TWO, lambda levels, seed: {RATE: noisy(levels, seed, chance=chance)}, seeds=1), TWO, [RATE]
     )
 
-    assert told.behind[RATE] == "what single axes leave unexplained, interactions included (1 degrees of freedom)"
+    assert told.behind[RATE] == "what single axes leave unexplained, interactions included (1 degree of freedom)"
     assert [one.why for one in told.interplays] == ["one run a cell leaves nothing to tell it from chance by"]
     assert effect(told, "gc", "on").degrees == 1
 
