@@ -35,6 +35,12 @@ class _Asked:
     candidate: Around
     across: bool
 
+_OF_TENSORS = (
+    *("weight_memory", "gradient_memory", "optimizer_memory", "reference_memory", "activation_memory"),
+    *("peak_allocated", "padding_share"),
+)
+"""Counted from the batches and tensors of the training alone."""
+
 
 def compare(
     reference: Selected,
@@ -130,8 +136,8 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
 
 
 def _unmoved(name: str) -> bool:
-    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are."""
-    return name.startswith("score.") or name in OF_A_METHOD
+    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are, tensors as large."""
+    return name.startswith("score.") or name in OF_A_METHOD or name in _OF_TENSORS
 
 
 def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
