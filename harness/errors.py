@@ -13,6 +13,9 @@ the command ends with. Nothing but the CLI turns it into one.
         · FolderError           a results folder that cannot be written
         · BuildError            a Python environment that cannot be built, or is not there
       x StoreError          2   the database: locked, damaged, or from a newer version
+      x Regressed           1   a gate failed: something regressed, or is missing
+      x Undecided           3   a strict gate: too few runs, or too much noise, to tell
+      x NoBaseline          4   nothing to compare with: no such baseline, of another device, no cell in common
       x TrialsFailed        5   trials ended badly for reasons other than a regression
       x Interrupted       130
 """
@@ -26,7 +29,10 @@ from pathlib import Path
 from typing import Self
 
 EXIT_OK = 0
+EXIT_REGRESSED = 1
 EXIT_INPUT = 2
+EXIT_UNDECIDED = 3
+EXIT_NO_BASELINE = 4
 EXIT_TRIALS_FAILED = 5
 EXIT_INTERRUPTED = 130
 
@@ -163,6 +169,27 @@ class StoreError(HarnessError):
     """The database is locked, damaged, or from a newer version. Run folders are never touched."""
 
     exit_code: int = EXIT_INPUT
+
+
+@dataclass(kw_only=True)
+class Regressed(HarnessError):
+    """A gate failed; what it printed says on what."""
+
+    exit_code: int = EXIT_REGRESSED
+
+
+@dataclass(kw_only=True)
+class Undecided(HarnessError):
+    """A strict gate could not tell."""
+
+    exit_code: int = EXIT_UNDECIDED
+
+
+@dataclass(kw_only=True)
+class NoBaseline(HarnessError):
+    """There is nothing to compare with."""
+
+    exit_code: int = EXIT_NO_BASELINE
 
 
 @dataclass(kw_only=True)

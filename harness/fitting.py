@@ -14,6 +14,8 @@ from pathlib import Path
 from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
 from harness.errors import InputError
+from harness.measure.division import cpu_build
+from harness.measure.nvml import NvmlError, open_nvml, visible
 from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
@@ -110,12 +112,21 @@ def fit(
 
 
 def machine() -> str:
-    """What trials run on here, without waking it: the models of NVIDIA's devices, or `cpu`."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _NVIDIA.is_dir():
+    """What trials run on here, without waking it: the models of the NVIDIA devices that may be used, or `cpu`."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or cpu_build():
         return "cpu"
-    told = [(found / "information").read_text("utf-8", "replace") for found in sorted(_NVIDIA.iterdir())]
-    models = [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model")]
-    return ", ".join(models) or "cpu"
+    try:
+        nvml = open_nvml()
+        models = [] if nvml.made_up else [gpu.name for gpu in visible(nvml.gpus())]
+    except NvmlError:
+        models = _told_by_driver()
+    return ", ".join(dict.fromkeys(models)) or "cpu"
+
+
+def _told_by_driver() -> list[str]:
+    """The models where NVML is missing: some containers carry devices without it."""
+    found = [(one / "information").read_text("utf-8", "replace") for one in sorted(_NVIDIA.glob("*"))]
+    return [line.partition(":")[2].strip() for text in found for line in text.splitlines() if line.startswith("Model")]
 
 
 def _span(wanted: Wanted) -> Span:

@@ -26,6 +26,8 @@ __all__ = [
     "Finished",
     "Places",
     "carry_out",
+    "claims",
+    "effects",
     "import_lm_eval",
     "planned",
     "preview",
@@ -40,6 +42,8 @@ __all__ = [
 
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
+    from harness.records.claims import Device
+    from harness.records.effects import AxisEffects
     from harness.records.results import Answer
     from harness.store import Ingested
 
@@ -338,9 +342,55 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     from harness import compare, report
     from harness.store import Ingesting, Store
 
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    answer = compare.answer(Store(places.database).results(plan.suite.name), plan, folder=str(places.results))
+    store, name = Store(places.database), plan.suite.name
+    Ingesting(store, observer).now(*run_folders(places.results, name))
+    answer = compare.answer(
+        store.results(name),
+        plan,
+        folder=str(places.results),
+        devices=_devices(plan),
+        documents=store.documents(name),
+    )
     return answer, report.render(answer, places.reports / plan.suite.name)
+
+
+def effects(file: Path, choice: Choice, places: Places, observer: Observer, *, metrics: Sequence[str]) -> AxisEffects:
+    """What the axes of a suite do to these metrics, or to the usual ones, from what has run so far.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare
+    from harness.store import Ingesting, Store
+
+    plan = planned(file, choice)
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    return compare.effects(Store(places.database).results(plan.suite.name), plan, metrics=metrics)
+
+
+def claims(file: Path, places: Places, observer: Observer) -> tuple[Answer, ...]:
+    """The answer of a suite that makes claims, from what has run so far; of one that makes none, nothing.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare
+    from harness.store import Ingesting, Store
+
+    plan = planned(file, Choice())
+    if not plan.claims:
+        return ()
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    found = Store(places.database).results(plan.suite.name)
+    return (compare.answer(found, plan, folder=str(places.results), devices=_devices(plan)),)
+
+
+def _devices(plan: Plan) -> Sequence[Device] | None:
+    """The GPUs of this machine, where a claim asks for one; None where none does, or nobody can tell."""
+    from harness.measure.present import gpus_here
+
+    asked = any(one.claim.needs.device or one.claim.needs.device_memory for one in plan.claims)
+    return gpus_here() if asked else None
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

@@ -7,10 +7,15 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    claims,
+    compare,
     data,
     doctor,
+    effects,
     env,
+    export,
     fit,
+    history,
     import_,
     init,
     listing,
@@ -69,6 +74,11 @@ app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
 app.command("report")(report.report)
+app.command("history")(history.history)
+app.command("export")(export.export)
+app.command("claims")(claims.claims)
+app.command("effects")(effects.effects)
+app.command("compare")(compare.compare)
 app.command("query")(query.query)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

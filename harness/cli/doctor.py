@@ -38,7 +38,7 @@ def doctor(
     from harness.errors import EXIT_INPUT
 
     if ceiling:
-        say("measuring matrix products and copies; anything else that runs here lowers the result …")
+        say("measuring matrix products and copies; what else runs here lowers the result …")
     machine = examine(results, measure=ceiling)
     if as_json:
         print_json(machine)

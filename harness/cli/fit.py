@@ -124,13 +124,16 @@ def _limit(text: str) -> int:
 
 
 def _print(found: Fit) -> None:
-    from harness.cli.output import table, wrapped
+    from harness.cli.output import fits, table, wrapped
 
     for frontier in found.frontiers:
         rows = [_row(probe) for probe in frontier.probes]
         if rows:
             columns = [found.question.axis.rpartition(".")[2], "outcome", *_COLUMNS]
-            print(f"{frontier.cell}{_alike(frontier)}")
+            title = f"{frontier.cell}{_alike(frontier)}"
+            if not fits(columns, rows):
+                title, columns[0] = f"{title}, by {columns[0]}", "value"
+            print(wrapped(title, indent=2))
             table(columns, rows, right=[columns[0], *_COLUMNS[:-1]])
             print()
     for name, why in found.left_out.items():
@@ -139,7 +142,8 @@ def _print(found: Fit) -> None:
         print(wrapped(f"{'MADE UP, not measured: ' if found.made_up else ''}{frontier.sentence}", indent=2))
     metrics = {probe.metric for frontier in found.frontiers for probe in frontier.probes if probe.metric}
     if metrics:
-        print(f"memory: {' and '.join(sorted(metrics))}; what fits is taken to fit with every smaller value too")
+        told = f"memory: {' and '.join(sorted(metrics))}; what fits is taken to fit with every smaller value too"
+        print(wrapped(told, indent=2))
 
 
 _COLUMNS = ("peak", "predicted", "positions/step", "tokens/s", "fits")

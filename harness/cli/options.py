@@ -50,8 +50,9 @@ def choice(
     """Which trials; a glob option given as `a,b` means both."""
     from harness.pipeline import Choice
 
-    return Choice(only=_globs(only), skip=_globs(skip), retry=retry, force=force)
+    return Choice(only=listed(only), skip=listed(skip), retry=retry, force=force)
 
 
-def _globs(given: Sequence[str] | None) -> tuple[str, ...]:
+def listed(given: Sequence[str] | None) -> tuple[str, ...]:
+    """A repeatable option; one given as `a,b` means both."""
     return tuple(part.strip() for glob in given or () for part in glob.split(",") if part.strip())

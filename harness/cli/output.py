@@ -60,6 +60,11 @@ def wrapped(text: str, *, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
+def say_answer(text: str) -> None:
+    """One line on stdout, as several that fit where it is a terminal: scripts take it as one."""
+    print(wrapped(text) if sys.stdout.isatty() else text)
+
+
 def many(count: int, what: str) -> str:
     """`1 cell`, `1,000 cells`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
@@ -146,6 +151,11 @@ _STYLES = {
     "crashed": "red",
     "interrupted": "yellow",
     "skipped": "yellow",
+    "improved": "green",
+    "regressed": "red",
+    "inconclusive": "yellow",
+    "insufficient": "yellow",
+    "missing": "yellow",
 }
 
 

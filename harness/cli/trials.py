@@ -29,6 +29,11 @@ class Found:
     def name(self) -> str:
         return str(self.spec.get("name", self.id))
 
+    @property
+    def called(self) -> str:
+        """With its suite: what tells it from trials of the same name elsewhere."""
+        return f"{self.suite}/{self.name}"
+
 
 def everything(results: Path, suite: str | None = None) -> list[Found]:
     """Every trial with a readable spec.json, of one suite or of all.
@@ -59,7 +64,7 @@ def suites_of(results: Path) -> list[str]:
 
 
 def find(results: Path, wanted: str, suite: str | None = None) -> Found:
-    """The one trial of that name, id, start of an id, or glob.
+    """The one trial of that name (alone, or as `suite/name`), id, start of an id, or glob.
 
     Raises:
         SelectionError: none matches, or several do.
@@ -74,18 +79,22 @@ def find(results: Path, wanted: str, suite: str | None = None) -> Found:
             f"no trial {wanted!r} in {results}",
             hint=did_you_mean(wanted, names) if names else "nothing has run here yet: harness run SUITE",
         )
-    shown = ", ".join(f"{trial.suite}/{trial.name}" for trial in matching[:8])
+    names_here = [trial.called for trial in matching]
+    shown = ", ".join(
+        trial.called if names_here.count(trial.called) == 1 else f"{trial.called} ({trial.id})"
+        for trial in matching[:8]
+    )
     more = f" and {len(matching) - 8} more" if len(matching) > 8 else ""
     raise SelectionError.of(
         f"{wanted!r} matches {len(matching)} trials",
         why=shown + more,
-        hint="name one of them; the same name in several suites is told apart by --suite, or by the trial's id",
+        hint="name one of them as it stands here, or by its id",
     )
 
 
 def _matching(known: Sequence[Found], wanted: str) -> list[Found]:
     """By exact name or id first, then by the start of an id, then as a glob."""
-    exact = [trial for trial in known if wanted in (trial.name, trial.id)]
+    exact = [trial for trial in known if wanted in (trial.name, trial.called, trial.id)]
     if exact:
         return exact
     if re.fullmatch(r"[0-9a-f]{4,}", wanted):

@@ -1,9 +1,11 @@
-"""Results → an answer, or a comparison of two sides; pure functions."""
+"""Results → an answer, a comparison of two sides, what axes do, or a history; pure functions."""
 
 from __future__ import annotations
 
-from harness.compare.answer import answer
+from harness.compare.answer import answer, effects
 from harness.compare.comparison import compare
+from harness.compare.history import history
 from harness.compare.precision import undecided
+from harness.compare.summary import measured
 
-__all__ = ["answer", "compare", "undecided"]
+__all__ = ["answer", "compare", "effects", "history", "measured", "undecided"]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from harness.records.figures import title
 from harness.records.fingerprint import of_value
-from harness.records.results import CellSummary, SuiteResults, TaskScore, TrialResult, Unlike
+from harness.records.results import SuiteResults, TaskScore, TrialResult, Unlike
 from harness.records.score import Score
 
 _NOT_ASKED = ("batch_size", "parity", "confirm_run_unsafe_code")
@@ -93,22 +93,16 @@ def unlike_goal(metrics: Iterable[str], trials: Sequence[TrialResult], scores: S
     return " ".join(told) or None
 
 
-def unlike_cells(
-    one: CellSummary, other: CellSummary, columns: Sequence[str], trials: Sequence[TrialResult], scores: Scores
-) -> tuple[str, ...]:
-    """The columns that two cells were gravely not scored alike on."""
-    ids = {(one.kind, one.cell_id), (other.kind, other.cell_id)}
-    both = [trial for trial in trials if (trial.kind, trial.cell_id) in ids]
-    return tuple(name for found in unlike_columns(columns, both, scores) if found.grave for name in found.metrics)
-
-
-def differences(made: Sequence[tuple[Named, TaskScore]]) -> tuple[str, bool] | None:
+def differences(made: Sequence[tuple[Named, TaskScore]], *, across: bool = False) -> tuple[str, bool] | None:
     """What differs between scores of one task, in words, and whether it is grave; None where they were made alike.
 
-    What one aspect explains is not told twice: another backend has other versions.
+    What one aspect explains is not told twice: another backend has other versions. With `across` other environments
+    and versions are no difference: they are what is compared.
     """
     scores = [score for _, score in made]
     aspects = {**_ASPECTS, "flags": _flags(scores), "versions": _versions(scores)}
+    if across:
+        aspects = {name: aspect for name, aspect in aspects.items() if name not in ("versions", "environment")}
     told = {name: said for name, aspect in aspects.items() if (said := _values(made, aspect))}
     if "backend" in told:
         for follows in ("versions", "environment"):

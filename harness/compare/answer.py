@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from harness.compare.alike import comparable, members_of, scores_of, unlike_cells, unlike_columns, unlike_goal
+from collections.abc import Sequence
+
+from harness.compare.alike import comparable, members_of, scores_of, unlike_columns, unlike_goal
+from harness.compare.axes import effects_of
 from harness.compare.baseline import against, baseline_of
+from harness.compare.claims import claims_of
 from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
+from harness.compare.comparison import usual_metrics
 from harness.compare.decision import decide
 from harness.compare.differences import alongside
-from harness.compare.findings import findings_of, made_up, made_up_devices
+from harness.compare.findings import findings_of
 from harness.compare.headline import headline_of
 from harness.compare.health import health_of
+from harness.compare.invented import made_up, made_up_devices
 from harness.compare.memory import out_of_memory, predictions
 from harness.compare.quality import quality_of, unlike_steps
 from harness.compare.scoring import scoring_of
 from harness.compare.summary import measured, summarise
+from harness.records.claims import Device
+from harness.records.document_scores import DocumentProvider
+from harness.records.effects import AxisEffects
 from harness.records.plan import Plan
 from harness.records.results import Answer, SuiteResults
 
 
-def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Answer:
+def answer(
+    results: SuiteResults,
+    plan: Plan,
+    *,
+    folder: str = "results",
+    devices: Sequence[Device] | None = None,
+    documents: DocumentProvider | None = None,
+) -> Answer:
     """The answer to the suite's question, from the trials of the plan.
 
     Results of trials that the plan does not have (an older state of the suite, or not chosen) are left out, and a
     finding says so. Cells come as the plan has them: floors first, then stages, then the matrix. `folder` is where the
-    run folders lie, for the commands a reader may copy.
+    run folders lie, for the commands a reader may copy; `devices` the GPUs of this machine, where they are known;
+    `documents` is what is known of single documents, without which scores are compared by seeds alone.
     """
     trials = measured(results, plan)
     cells = summarise(trials, plan)
@@ -35,10 +52,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
     unlike = unlike_columns(columns, trials, scores)
     judged_by = (goal.metric, *(plan.suite.decide.keep if plan.suite.decide else ()))
     decision = decide(plan.suite, cells, goal, unlike=unlike_goal(judged_by, trials, scores))
-    baseline = baseline_of(plan, cells)
-    beside = against(
-        cells, baseline, columns, goal, lambda one, other: unlike_cells(one, other, columns, trials, scores)
-    )
+    beside = against(plan, results, trials, cells, directions, goal, documents)
     quality = quality_of(columns, cells, trials, results.curves)
     unlike_on_the_way = unlike_steps(quality, trials, results.scores)
     invented = (*made_up(results, trials), *(made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()))
@@ -63,7 +77,7 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
             plan, results, trials, cells, columns, decision, health, (*(one.text for one in unlike), *unlike_on_the_way)
         ),
         score_backends=results.score_backends,
-        baseline=tuple(cell.name for cell in baseline),
+        baseline=tuple(cell.name for cell in baseline_of(plan, cells)),
         against=beside,
         what_else=alongside(trials, results.environments),
         health=health,
@@ -74,5 +88,14 @@ def answer(results: SuiteResults, plan: Plan, *, folder: str = "results") -> Ans
         unlike=unlike,
         quality=quality,
         quality_unlike=unlike_on_the_way,
+        effects=effects_of(plan, trials, unlike=unlike),
+        claims=claims_of(plan, trials, results.environments, devices=devices),
         results=folder,
     )
+
+
+def effects(results: SuiteResults, plan: Plan, *, metrics: Sequence[str] = ()) -> AxisEffects:
+    """What the axes of the plan do to these metrics, or to those that are usually asked about; see `axes`."""
+    trials = measured(results, plan)
+    asked = tuple(metrics) or usual_metrics([trial for trial in trials if trial.kind == "cell"])
+    return effects_of(plan, trials, metrics=asked, unlike=unlike_columns(asked, trials, scores_of(results)))

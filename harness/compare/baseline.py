@@ -1,16 +1,17 @@
-"""Every cell of the matrix beside a baseline cell: differences and ratios of means, and no verdict on them."""
+"""Every cell of the matrix beside a baseline cell, with a verdict on each figure."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.compare.columns import OF_A_METHOD, Goal
-from harness.records.metrics import metric
+from harness.compare.comparison import judged
+from harness.compare.matching import Pair
+from harness.records.document_scores import DocumentProvider
+from harness.records.metrics import Direction
 from harness.records.plan import Plan
-from harness.records.results import Against, CellSummary, Change, Spread
-
-_IN_RATIOS = ("tokens/s", "samples/s", "s", "bytes")
+from harness.records.results import CellSummary, SuiteResults, TrialResult
+from harness.records.verdict import CellComparison, Selected
 
 
 def baseline_of(plan: Plan, cells: Sequence[CellSummary]) -> tuple[CellSummary, ...]:
@@ -18,61 +19,44 @@ def baseline_of(plan: Plan, cells: Sequence[CellSummary]) -> tuple[CellSummary, 
     return tuple(cell for cell in cells if cell.kind == "cell" and cell.cell_id in plan.baseline)
 
 
-Unlike = Callable[[CellSummary, CellSummary], Sequence[str]]
-"""The metrics that two cells were not scored alike on."""
-
-
 def against(
+    plan: Plan,
+    results: SuiteResults,
+    trials: Sequence[TrialResult],
     cells: Sequence[CellSummary],
-    baseline: Sequence[CellSummary],
-    columns: Sequence[str],
+    directions: Mapping[str, Direction],
     goal: Goal,
-    unlike: Unlike = lambda one, other: (),
-) -> tuple[Against, ...]:
+    documents: DocumentProvider | None = None,
+) -> tuple[CellComparison, ...]:
     """Each other cell of the matrix beside the baseline cell that differs on the fewest axes, the first of them.
 
-    Losses and reward margins are compared only where they are the goal, and only within a method.
+    `directions` are those of the columns of the main table, in their order; those with none are not judged. Losses and
+    reward margins are compared only where they are the goal.
     """
-    if not baseline:
-        return ()
-    compared = [name for name in columns if name == goal.metric or name not in OF_A_METHOD]
+    baseline = baseline_of(plan, cells)
     others = [cell for cell in cells if cell.kind == "cell" and cell not in baseline]
-    return tuple(_beside(cell, min(baseline, key=lambda one: _apart(cell, one)), compared, unlike) for cell in others)
+    if not baseline or not others:
+        return ()
+    by_cell: dict[str, list[TrialResult]] = {}
+    for trial in trials:
+        if trial.kind == "cell":
+            by_cell.setdefault(trial.cell_id, []).append(trial)
+    pairs = [
+        Pair(reference=by_cell[_nearest(cell, baseline).cell_id], candidate=by_cell[cell.cell_id]) for cell in others
+    ]
+    side = Selected(label=plan.suite.name, results=results, trials=trials, documents=documents)
+    asked = {
+        name: better
+        for name, better in directions.items()
+        if better != "none" and (name == goal.metric or name not in OF_A_METHOD)
+    }
+    return judged(pairs, side, side, metrics=tuple(asked), margins=plan.suite.margins, better=asked)
+
+
+def _nearest(cell: CellSummary, baseline: Sequence[CellSummary]) -> CellSummary:
+    return min(baseline, key=lambda one: _apart(cell, one))
 
 
 def _apart(cell: CellSummary, other: CellSummary) -> int:
     """On how many axes two cells differ."""
     return sum(cell.levels.get(axis) != other.levels.get(axis) for axis in {*cell.levels, *other.levels})
-
-
-def _beside(cell: CellSummary, other: CellSummary, columns: Sequence[str], unlike: Unlike) -> Against:
-    one_method = cell.config.get("method") == other.config.get("method")
-    found = {
-        name: change(name, cell.metrics[name], other.metrics[name])
-        for name in columns
-        if name in cell.metrics and name in other.metrics and (one_method or name not in OF_A_METHOD)
-    }
-    return Against(
-        cell=cell.name,
-        baseline=other.name,
-        seeds=(cell.outcomes.get("ok", 0), other.outcomes.get("ok", 0)),
-        changes={name: made for name, made in found.items() if made is not None},
-        unlike=tuple(unlike(cell, other)),
-    )
-
-
-def change(name: str, mine: Spread, its: Spread) -> Change | None:
-    """Rates, times and sizes as a ratio; scores between 0 and 1 in points of a hundred; the rest as a difference.
-
-    None where a mean is not finite, or a ratio would be to nothing.
-    """
-    if not (math.isfinite(mine.mean) and math.isfinite(its.mean)):
-        return None
-    known = metric(name)
-    unit = known.unit if known else ""
-    if unit in _IN_RATIOS:
-        return Change(kind="ratio", value=mine.mean / its.mean, n=mine.n, baseline_n=its.n) if its.mean > 0 else None
-    difference = mine.mean - its.mean
-    if unit == "score" and max(abs(mine.mean), abs(its.mean)) <= 1:
-        return Change(kind="points", value=100 * difference, n=mine.n, baseline_n=its.n)
-    return Change(kind="difference", value=difference, n=mine.n, baseline_n=its.n)

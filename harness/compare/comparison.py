@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from harness.compare.besides import besides
 from harness.compare.columns import OF_A_METHOD
+from harness.compare.divergence import divergences
+from harness.compare.documents import ByDocuments, by_documents
+from harness.compare.invented import made_up
 from harness.compare.judging import corrected, judge
+from harness.compare.judging.corrections import Correction
 from harness.compare.matching import Pair, pairs_of
-from harness.records.metrics import Margin, metric
+from harness.compare.naming import named
+from harness.compare.refusals import Around, refused, unlike_losses
+from harness.records.metrics import Direction, Margin, metric
 from harness.records.results import TrialResult
-from harness.records.verdict import CellComparison, Comparison, Ruling, Run, Selected, Verdict
+from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Run, Selected, Verdict
 
 _USUAL = ("tokens_per_second", "energy_per_token", "final_loss", "final_eval_loss")
 _BAD = ("oom", "diverged", "timeout", "crashed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """The question: which metrics, judged by which margins and directions, of trials with what around them."""
+
+    metrics: Sequence[str]
+    margins: Mapping[str, Margin]
+    better: Mapping[str, Direction]  # where it is not the metric's own
+    reference: Around
+    candidate: Around
+    across: bool
 
 
 def compare(
@@ -22,27 +42,62 @@ def compare(
     *,
     metrics: Sequence[str] = (),
     margins: Mapping[str, Margin] | None = None,
+    across: bool = False,
+    flips: int | None = 0,
 ) -> Comparison:
-    """The candidate beside the reference, cell by cell; corrected over all that is asked (Benjamini & Hochberg).
+    """The candidate beside the reference, cell by cell; corrected over all that is asked: scores among themselves by
+    Holm, the rest by Benjamini & Hochberg.
 
-    Without `metrics` those that are usually asked about: throughput, memory, loss, energy, scores.
+    Scores are judged by their documents where both sides have them, else by seeds. Without `metrics` those that are
+    usually asked about: throughput, memory, loss, energy, scores. With `across` environments may differ; else what ran
+    in others is refused. Metrics that neither more nor less of is better are left out. `flips`: how many documents of
+    each cell and score that were fixed, and that were broken, are listed with their answers; None for all.
     """
     asked = tuple(metrics) or usual_metrics(reference.trials, candidate.trials)
+    own = margins or {}
     matched = pairs_of(reference.trials, candidate.trials)
-    judged = [_verdicts(pair, asked, margins or {}) for pair in matched.pairs]
-    flat = iter(corrected([verdict for verdicts in judged for verdict in verdicts.values()]))
+    cells = judged(matched.pairs, reference, candidate, metrics=asked, margins=own, across=across, flips=flips)
+    common = _common([cell.what_else for cell in cells])
     return Comparison(
         reference=reference.label,
         candidate=candidate.label,
         metrics=asked,
         cells=tuple(
-            _cell(pair, {name: next(flat) for name in verdicts})
-            for pair, verdicts in zip(matched.pairs, judged, strict=True)
+            replace(cell, what_else=tuple(said for said in cell.what_else if said not in common)) for cell in cells
         ),
-        margins={name: (margins or {}).get(name, known.margin) for name in asked if (known := metric(name))},
+        margins={name: own.get(name, known.margin) for name in asked if (known := metric(name))},
         only_reference=matched.only_reference,
         only_candidate=matched.only_candidate,
+        findings=tuple(_findings(reference, candidate)),
+        what_else=common,
     )
+
+
+def judged(
+    pairs: Sequence[Pair],
+    reference: Selected,
+    candidate: Selected,
+    *,
+    metrics: Sequence[str],
+    margins: Mapping[str, Margin],
+    better: Mapping[str, Direction] | None = None,
+    across: bool = False,
+    flips: int | None = 0,
+) -> tuple[CellComparison, ...]:
+    """Cells that are known to belong together, in their order; for the rest see `compare`.
+
+    `better` are directions in place of the metrics' own.
+    """
+    asked = _Asked(
+        metrics=metrics,
+        margins=margins,
+        better=better or {},
+        reference=Around.of(reference.results),
+        candidate=Around.of(candidate.results),
+        across=across,
+    )
+    documents = by_documents(pairs, metrics, reference, candidate, margins=margins, listed=flips)
+    return tuple(_corrected([_cell(pair, asked, told) for pair, told in zip(pairs, documents, strict=True)]))
 
 
 def usual_metrics(*sides: Sequence[TrialResult]) -> tuple[str, ...]:
@@ -62,35 +117,91 @@ def runs_of(trials: Sequence[TrialResult], name: str) -> list[Run]:
     ]
 
 
+def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[TrialResult]) -> list[str]:
+    """Names of the candidate's trials that are the very same measurement as one of the reference's."""
+    known = {trial.trial_id: trial for trial in reference if trial.metrics}
+    return [
+        trial.name
+        for trial in candidate
+        if (one := known.get(trial.trial_id)) is not None
+        and one.counted == trial.counted
+        and dict(one.metrics) == dict(trial.metrics)
+    ]
+
+
 def _unmoved(name: str) -> bool:
     """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are."""
     return name.startswith("score.") or name in OF_A_METHOD
 
 
-def _verdicts(pair: Pair, asked: Sequence[str], margins: Mapping[str, Margin]) -> dict[str, Verdict]:
-    one_method = len({trial.method for trial in (*pair.reference, *pair.candidate)}) == 1
-    found: dict[str, Verdict] = {}
-    for name in asked:
-        runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
-        known = metric(name)
-        if not any(runs) or known is None or known.better == "none" or (name in OF_A_METHOD and not one_method):
-            continue
-        found[name] = judge(name, *runs, margin=margins.get(name))
-    return found
-
-
-def _cell(pair: Pair, verdicts: Mapping[str, Verdict]) -> CellComparison:
+def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
     one, other = pair.reference[0], pair.candidate[0]
     outcomes = _outcomes(pair.reference), _outcomes(pair.candidate)
+    not_alike = refused(pair, asked.metrics, asked.reference, asked.candidate, across=asked.across)
+    not_so = {**documents.refused, **not_alike}
+    judged = {name: _verdict(name, pair, asked, documents) for name in asked.metrics if name not in not_so}
     return CellComparison(
         reference=one.cell_name,
         candidate=other.cell_name,
         kind=other.kind,
         levels={axis: level for axis, level in one.levels.items() if other.levels.get(axis) == level},
-        verdicts=verdicts,
+        verdicts={name: verdict for name, verdict in judged.items() if verdict is not None},
+        refused={name: not_so[name] for name in asked.metrics if name in not_so},
         outcomes=outcomes,
         ended=_ended(*outcomes),
+        what_else=besides(pair, asked.reference.results.environments, asked.candidate.results.environments),
+        divergences=_divergences(pair, asked),
+        flips={name: found for name, found in documents.flips.items() if name not in not_so},
     )
+
+
+def _verdict(name: str, pair: Pair, asked: _Asked, documents: ByDocuments) -> Verdict | None:
+    """None where neither side has the metric, or there is nothing in it to be judged."""
+    runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
+    known = metric(name)
+    better = asked.better.get(name, known.better) if known else "none"
+    if not any(runs) or better == "none":
+        return None
+    if name in documents.verdicts:
+        return _towards(better, documents.verdicts[name])
+    verdict = judge(name, *runs, margin=asked.margins.get(name), better=better)
+    by_seeds = documents.by_seeds.get(name)
+    return replace(verdict, why="; ".join(filter(None, (verdict.why, by_seeds)))) if by_seeds else verdict
+
+
+def _towards(better: Direction, verdict: Verdict) -> Verdict:
+    """The same verdict where the other direction is the better one."""
+    if verdict.better == better:
+        return verdict
+    turned: Mapping[Ruling, Ruling] = {"improved": "regressed", "regressed": "improved"}
+    return replace(verdict, better=better, ruling=turned.get(verdict.ruling, verdict.ruling))
+
+
+def _divergences(pair: Pair, asked: _Asked) -> tuple[Divergence, ...]:
+    """Also where environments differ: what a new version rounds otherwise shows here first."""
+    known = metric("final_loss")
+    assert known is not None
+    if unlike_losses(pair):
+        return ()
+    losses = asked.reference.losses, asked.candidate.losses
+    return divergences(pair.reference, pair.candidate, losses, asked.margins.get("final_loss", known.margin))
+
+
+def _corrected(cells: Sequence[CellComparison]) -> list[CellComparison]:
+    """All scores among themselves, and all other metrics among themselves."""
+    found: list[dict[str, Verdict]] = [dict(cell.verdicts) for cell in cells]
+    families: tuple[tuple[bool, Correction], ...] = ((True, "holm"), (False, "benjamini-hochberg"))
+    for scores, correction in families:
+        places = [
+            (number, name)
+            for number, cell in enumerate(cells)
+            for name in cell.verdicts
+            if name.startswith("score.") == scores
+        ]
+        after = corrected([cells[number].verdicts[name] for number, name in places], correction)
+        for (number, name), verdict in zip(places, after, strict=True):
+            found[number][name] = verdict
+    return [replace(cell, verdicts=verdicts) for cell, verdicts in zip(cells, found, strict=True)]
 
 
 def _outcomes(trials: Sequence[TrialResult]) -> dict[str, int]:
@@ -103,3 +214,30 @@ def _ended(reference: Mapping[str, int], candidate: Mapping[str, int]) -> Ruling
     if bool(before) == bool(after):
         return "inconclusive" if before else "equivalent"
     return "regressed" if after else "improved"
+
+
+def _common(said: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What is said of every one of several cells."""
+    if len(said) < 2:
+        return ()
+    return tuple(one for one in said[0] if all(one in others for others in said[1:]))
+
+
+def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
+    environments = {**reference.results.environments, **candidate.results.environments}
+    backends = (*reference.results.score_backends, *candidate.results.score_backends)
+    around = replace(candidate.results, environments=environments, score_backends=backends)
+    yield from made_up(around, (*reference.trials, *candidate.trials))
+    same = same_measurements(reference.trials, candidate.trials)
+    if same:
+        yield (
+            f"The very same measurement is on both sides: {named(same, 0)}. "
+            "Beside itself a trial shows no change, whatever has changed since."
+        )
+    for label, side in (("reference", reference), ("candidate", candidate)):
+        disturbed = [trial.name for trial in side.trials if trial.outcome == "ok" and trial.disturbed]
+        if disturbed:
+            yield (
+                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} "
+                "(not their losses and scores); harness run with --retry disturbed measures again."
+            )

@@ -23,7 +23,7 @@ _OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "d
 _ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
-    "model.attn_implementation": ("attention",),
+    "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),
@@ -113,7 +113,6 @@ def what_else(one: Side, other: Side) -> WhatElse:
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
     repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
-    environment = _between(one.environment, other.environment)
     return WhatElse(
         axis=levels,
         asked=asked,
@@ -121,8 +120,13 @@ def what_else(one: Side, other: Side) -> WhatElse:
         inert=tuple(inert),
         beside=tuple(entry for entry in changed if entry not in asked),
         active=tuple(fact for fact in active if fact not in acted and not _is_under(fact.name, repeated)),
-        environment=tuple(entry for entry in environment if not _is_under(entry.name, _OF_THE_MOMENT)),
+        environment=of_environments(one.environment, other.environment),
     )
+
+
+def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Where two environment.json differ, without what is of the moment; nothing where one of them is not known."""
+    return tuple(entry for entry in _between(one, other) if not _is_under(entry.name, _OF_THE_MOMENT))
 
 
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:
@@ -171,7 +175,7 @@ def _neighbours(cells: Sequence[TrialResult]) -> Iterator[tuple[TrialResult, Tri
 
 def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Iterator[str]:
     axis, one, other = change
-    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if _worth_saying(entry)]
+    moved = [entry for entry in _common([(*case.beside, *case.active) for case in cases]) if worth_saying(entry)]
     if moved:
         yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
     inert = _common([case.inert for case in cases])
@@ -179,7 +183,8 @@ def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Itera
         yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
 
 
-def _worth_saying(entry: Difference) -> bool:
+def worth_saying(entry: Difference) -> bool:
+    """Whether a sentence should name it: counts of parameters move with nearly every lever."""
     return entry.name.partition(".")[0] not in _FOLLOWS
 
 

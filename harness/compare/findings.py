@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
+from harness.compare.invented import made_up, made_up_devices
+from harness.compare.naming import MOST_NAMES, named
 from harness.compare.overlaps import overlap_findings
 from harness.compare.precision import not_reached
 from harness.compare.scoring import doubts
@@ -15,7 +17,6 @@ from harness.records import figures
 from harness.records.plan import Plan
 from harness.records.results import CellFinding, CellSummary, Decision, SuiteResults, TrialResult
 
-_MOST_NAMES = 4
 _MOST_NOTES = 10
 _DECIDING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
@@ -58,30 +59,6 @@ def findings_of(
     )
 
 
-def made_up(results: SuiteResults, trials: Sequence[TrialResult]) -> Iterable[str]:
-    """What in these results comes from the debug engine or the debug scoring, in words; empty where nothing does."""
-    debug = {key for key, content in results.environments.items() if content.get("engine") == "debug"}
-    names = [trial.name for trial in trials if trial.environment in debug]
-    if names:
-        yield f"MADE UP: the debug engine trained nothing in {_named(names, len(trials))}; its figures mean nothing."
-    if "debug" in results.score_backends:
-        yield "MADE UP: scores of the debug backend were not computed by any model."
-
-
-def made_up_devices(trials: Sequence[TrialResult]) -> Iterable[str]:
-    """Trials whose device was a script: their energy, power, clocks and device memory are its inventions."""
-    found = {trial.name: str(told) for trial in trials if (told := _sampling(trial).get("made_up"))}
-    if found:
-        scripts = ", ".join(sorted(set(found.values())))
-        names = _named(list(found), len(trials))
-        yield f"MADE UP: the device of {names} was a script ({scripts}); its figures mean nothing."
-
-
-def _sampling(trial: TrialResult) -> Mapping[str, Any]:
-    told = trial.facts.get("sampling")
-    return told if isinstance(told, Mapping) else {}
-
-
 def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
     outcomes = Counter(trial.outcome for trial in trials if trial.outcome not in (None, "ok"))
     if outcomes:
@@ -90,7 +67,7 @@ def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
         yield f"{failed} did not end well ({kinds}); their figures are left out."
     missing = [trial.name for trial in trials if trial.outcome is None]
     if missing:
-        yield f"Not finished yet: {_named(missing, len(trials))}."
+        yield f"Not finished yet: {named(missing, len(trials))}."
 
 
 def _impossible(cells: Sequence[CellSummary]) -> Iterable[str]:
@@ -99,7 +76,7 @@ def _impossible(cells: Sequence[CellSummary]) -> Iterable[str]:
         above = [f"{cell.name} ({cell.metrics[name].high:.2f})" for cell in cells if _above_one(cell, name)]
         if above:
             yield (
-                f"Impossible: {what} above 1 in {_named(above, len(cells), 'cells')}: the peak that it is measured by, "
+                f"Impossible: {what} above 1 in {named(above, len(cells), 'cells')}: the peak that it is measured by, "
                 "or the count of FLOPs, is wrong for this device, and so is every figure made from it."
             )
 
@@ -112,7 +89,7 @@ def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:
     names = [trial.name for trial in trials if trial.outcome == "ok" and trial.disturbed]
     if names:
         yield (
-            f"Disturbed: figures of {_named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
+            f"Disturbed: figures of {named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
             "harness run with --retry disturbed measures them again."
         )
 
@@ -147,7 +124,7 @@ def _beats(mean: float, other: float, name: str, sign: int) -> bool:
 def _health(health: Sequence[CellFinding]) -> Iterable[str]:
     warned = list(dict.fromkeys(figures.called(one.kind, one.cell) for one in health if one.level == "warning"))
     if warned:
-        yield f"The health of trainings gives reason to look at {_named(warned, 0, 'cells')}: see Health."
+        yield f"The health of trainings gives reason to look at {named(warned, 0, 'cells')}: see Health."
 
 
 def _out_of_bounds(decision: Decision | None) -> Iterable[str]:
@@ -207,7 +184,7 @@ def _differences(environments: Sequence[Mapping[str, Any]]) -> str:
     said = [f"{name} ({', '.join(sorted({str(found.get(name, 'none')) for found in packages}))})" for name in differ]
     parts = ("python", "device", "cpu", "platform")
     said = [part for part in parts if len({str(content.get(part)) for content in environments}) > 1] + said
-    return ", ".join(said[:_MOST_NAMES]) + (f" and {len(said) - _MOST_NAMES} more" if len(said) > _MOST_NAMES else "")
+    return ", ".join(said[:MOST_NAMES]) + (f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else "")
 
 
 def _backends(results: SuiteResults, unlike: Sequence[str]) -> Iterable[str]:
@@ -225,7 +202,7 @@ def _baseline(plan: Plan, cells: Sequence[CellSummary]) -> Iterable[str]:
         yield "The baseline is not among the chosen trials: nothing is compared with it."
     bare = [cell.name for cell in baseline if not cell.metrics]
     if bare:
-        yield f"No figures of the baseline: {_named(bare, len(baseline), 'cells')}; nothing is compared with it."
+        yield f"No figures of the baseline: {named(bare, len(baseline), 'cells')}; nothing is compared with it."
 
 
 def _few_seeds(cells: Sequence[CellSummary]) -> Iterable[str]:
@@ -236,7 +213,7 @@ def _few_seeds(cells: Sequence[CellSummary]) -> Iterable[str]:
         if 0 < cell.outcomes.get("ok", 0) < len(cell.seeds)
     ]
     if short:
-        yield f"Fewer seeds than planned: {_named(short, len(matrix), 'cells')}."
+        yield f"Fewer seeds than planned: {named(short, len(matrix), 'cells')}."
     if matrix and all(len(cell.seeds) == 1 for cell in matrix):
         yield "One seed per cell: nothing here tells chance from effect."
 
@@ -250,7 +227,7 @@ def _scores(plan: Plan, trials: Sequence[TrialResult]) -> Iterable[str]:
         if trial.outcome == "ok" and not any(name.startswith("score.") for name in trial.metrics)
     ]
     if unscored:
-        yield f"Without a score: {_named(unscored, len(trials))}."
+        yield f"Without a score: {named(unscored, len(trials))}."
 
 
 def _methods(cells: Sequence[CellSummary], columns: Sequence[str]) -> Iterable[str]:
@@ -276,7 +253,7 @@ def _failed_since(trial: TrialResult) -> bool:
 def _attempts(trials: Sequence[TrialResult]) -> Iterable[str]:
     again = [f"{trial.name} ({trial.attempts})" for trial in trials if trial.attempts > 1 and not _failed_since(trial)]
     if again:
-        yield f"More than one attempt was needed: {_named(again, len(trials))}."
+        yield f"More than one attempt was needed: {named(again, len(trials))}."
 
 
 def _unpinned(cells: Sequence[CellSummary]) -> Iterable[str]:
@@ -312,14 +289,7 @@ def _notes(trials: Sequence[TrialResult]) -> Iterable[str]:
     trained = {trial.name for trial in trials if trial.kind != "floor" and trial.outcome not in (None, "skipped")}
     for note, names in ranked[:_MOST_NOTES]:
         all_of_them = len(trained) > 1 and set(names) == trained
-        said = f"all {len(trained)} trainings" if all_of_them else _named(names, len(trials))
+        said = f"all {len(trained)} trainings" if all_of_them else named(names, len(trials))
         yield f"{said}: {note.rstrip('.')}."
     if len(ranked) > _MOST_NOTES:
         yield f"{len(ranked) - _MOST_NOTES} more notes of the workers are in the store's table notes."
-
-
-def _named(names: Sequence[str], of: int, what: str = "trials") -> str:
-    if len(names) == of and of > _MOST_NAMES:
-        return f"all {of} {what}"
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 from harness.compare.columns import Goal
 from harness.compare.decision import apart
-from harness.records.figures import alike, called, changed, decimals, number, said, scale, title
+from harness.records.changes import change_said, detectable_said
+from harness.records.figures import alike, called, decimals, number, said, scale, title
 from harness.records.metrics import metric
-from harness.records.results import Against, CellSummary, Decision, Spread
+from harness.records.results import CellSummary, Decision, Spread
+from harness.records.verdict import CellComparison
 
 
 def headline_of(
-    cells: Sequence[CellSummary], decision: Decision | None, goal: Goal, against: Sequence[Against], *, made_up: bool
+    cells: Sequence[CellSummary],
+    decision: Decision | None,
+    goal: Goal,
+    against: Sequence[CellComparison],
+    *,
+    made_up: bool,
 ) -> str:
     """Who leads on the goal's metric, by how much over whom and the baseline, and whether the lead is clear.
 
@@ -87,16 +94,21 @@ def _difference(name: str, difference: float, value: Spread) -> str:
     return f"{said(name, abs(difference))} {'above' if difference >= 0 else 'below'}"
 
 
-def _against(decision: Decision, against: Sequence[Against]) -> list[str]:
-    """The winner beside its baseline, or that it is the baseline; nothing where the two have no such figure."""
-    mine = next((one for one in against if one.cell == decision.winner), None)
+def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]:
+    """The winner beside its baseline with the verdict, or that it is the baseline; nothing without such figures."""
+    mine = next((one for one in against if one.candidate == decision.winner), None)
     if mine is None:
         return [f"{decision.winner} is the baseline."] if against else []
-    change = mine.changes.get(decision.metric)
-    if change is None:
+    verdict = mine.verdicts.get(decision.metric)
+    if decision.metric in mine.refused:
+        return [f"It cannot be compared with the baseline, {mine.reference}."]
+    if verdict is None or verdict.ruling == "missing":
         return []
-    over = f"the {title(decision.metric)} of" if change.kind == "ratio" else "against"
-    return [f"That is {changed(decision.metric, change)} {over} the baseline, {mine.baseline}."]
+    of = f"{title(decision.metric)} " if verdict.effect and verdict.effect.kind == "ratio" else ""
+    ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
+    said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
+    blind = verdict.ruling == "inconclusive" and verdict.detectable is not None
+    return [f"{said} (so many seeds show a change from {detectable_said(verdict)})." if blind else f"{said}."]
 
 
 def _around(cells: Sequence[CellSummary], decision: Decision) -> list[str]:

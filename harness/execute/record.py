@@ -21,15 +21,15 @@ from harness.records.spec import Spec
 _LOG_END = 4096
 
 
-def prepare(folder: RunFolder, spec: Spec) -> Attempt:
-    """Writes spec.json and command.sh, and makes the next attempt's folder.
+def prepare(folder: RunFolder, spec: Spec, run: str | None = None) -> Attempt:
+    """Writes spec.json and command.sh, and makes the next attempt's folder; `run` is the id of the run it belongs to.
 
     Raises:
         FolderError: one of them could not be written.
     """
     with disk.writing(folder.path):
         write_spec(folder, spec)
-        return folder.new_attempt()
+        return folder.new_attempt(run)
 
 
 def write_spec(folder: RunFolder, spec: Spec) -> None:
@@ -108,13 +108,16 @@ def broken_off(attempt: Attempt, error: HarnessError) -> None:
         attempt.close(outcome)
 
 
-def skipped(folder: RunFolder, spec: Spec, cause: str) -> Outcome:
-    """Records that a trial could not be tried, as an attempt of its own; the same cause is not recorded twice."""
+def skipped(folder: RunFolder, spec: Spec, cause: str, run: str | None = None, *, again: bool = False) -> Outcome:
+    """Records that a trial could not be tried, as an attempt of its own.
+
+    The same cause is not recorded twice, unless `again`: where every trial is to run anew, each time is told.
+    """
     last = folder.last_attempt()
     before = last.outcome() if last else None
-    if before is not None and before.outcome == "skipped" and before.cause == cause:
+    if not again and before is not None and before.outcome == "skipped" and before.cause == cause:
         return before
-    attempt = prepare(folder, spec)
+    attempt = prepare(folder, spec, run)
     outcome = ended(attempt, "skipped", cause, started=datetime.now(UTC), duration_s=0.0)
     with disk.writing(attempt.outcome_file):
         attempt.close(outcome)

@@ -63,7 +63,7 @@ def execute(
     )
     held = nullcontext(within) if within else session(results, plan.suite.name)
     with held as current, closing(engine):
-        run.interrupts = current.interrupts
+        run.interrupts, run.id = current.interrupts, current.id
         run.all(retry=retry, force=force)
     return run.outcomes
 
@@ -81,9 +81,12 @@ class _Run:
     changed: Callable[[RunFolder], None]
     limits: Limits
     interrupts: Interrupts = field(default_factory=Interrupts)
+    id: str | None = None
+    force: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def all(self, *, retry: resume.Retry, force: bool) -> None:
+        self.force = force
         for trial in self.plan.trials:
             if resume.close_abandoned(self.folders[trial.id]):
                 self.changed(self.folders[trial.id])
@@ -107,7 +110,7 @@ class _Run:
         """The trial's last attempt in this run, or why there is none."""
         obstacle = self._obstacle(trial)
         if obstacle is not None:
-            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle)
+            outcome = record.skipped(self.folders[trial.id], self.specs[trial.id], obstacle, self.id, again=self.force)
             self.observer.finished(trial, outcome, will_retry=False)
             return outcome
         left = self.specs[trial.id].retries
@@ -122,7 +125,7 @@ class _Run:
 
     def _attempt(self, trial: Trial) -> Outcome:
         spec, folder = self.specs[trial.id], self.folders[trial.id]
-        attempt = record.prepare(folder, spec)
+        attempt = record.prepare(folder, spec, self.id)
         self.observer.started(trial, attempt.number)
         try:
             watch = Watch(
@@ -165,7 +168,8 @@ class _Run:
         if not self.interrupts.stop:
             return
         done = sum(outcome.outcome != "interrupted" for outcome in self.outcomes.values())
-        raise interrupted(self.interrupts, f"{done} of {len(self.plan.trials)} trials have ended")
+        count = len(self.plan.trials)
+        raise interrupted(self.interrupts, f"{done} of {count} trials have ended" if count > 1 else None)
 
     def _mend_specs(self) -> None:
         """Finished trials whose spec.json is damaged keep what they came to; those that run get a new one anyway."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import Interrupted, Problem
@@ -15,11 +17,15 @@ from harness.records.run_folder import read_json, suite_folder, write_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """A suite that this process holds, and the interrupts it has heard since."""
+    """A suite that this process holds, and the interrupts it has heard since.
+
+    `id` tells the attempts of one session from those of another: its start (UTC), and letters by chance.
+    """
 
     results: Path
     suite: str
     interrupts: Interrupts
+    id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
 
     def doing(self, text: str) -> None:
         """Leaves word of what is being done outside trials, for `status` in another terminal."""

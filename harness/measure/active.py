@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.measure.attending import Kernels
 from harness.measure.optimizing import optimizer_facts
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
@@ -40,15 +41,25 @@ class Active(Probe):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._trainer: Any = None
+        self._kernels = Kernels()
 
     def attached(self, trainer: Any, method: Any) -> None:
         self._trainer = trainer
         self._record(active(trainer, method))
 
+    def batch_begin(self, batch: Mapping[str, Any]) -> None:
+        if self._trainer is not None and not compiles(self._trainer):
+            self._kernels.watch()
+
     def step_end(self, event: Event) -> None:
         if self._trainer is not None:
             trainer, self._trainer = self._trainer, None
-            self._record(in_training(trainer))
+            self._kernels.stop()
+            self._record(in_training(trainer, self._kernels.found))
+
+    def phase_end(self, name: str) -> None:
+        """A first step that fails, out of memory perhaps, ends its phase too."""
+        self._kernels.stop()
 
     def _record(self, found: tuple[dict[str, Any], dict[str, str]]) -> None:
         values, unread = found
@@ -100,10 +111,11 @@ def active(trainer: Any, method: Any) -> tuple[dict[str, Any], dict[str, str]]:
     )
 
 
-def in_training(trainer: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """The facts that show only once a step was made; as `active`."""
+def in_training(trainer: Any, kernels: list[str] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The facts that show only once a step was made; as `active`. `kernels`: of attention, as seen in that step."""
     return _gather(
         {
+            "attention_kernels": lambda: kernels,
             "gradient_checkpointing": lambda: checkpointing(trainer),
             "checkpointing": lambda: checkpointing_details(trainer.model),
             "activation_offloading": lambda: offloading(trainer),
@@ -226,6 +238,12 @@ def compiled(trainer: Any) -> bool:
     if type(outer).__name__ == "OptimizedModule":
         return True
     return any(getattr(module, "_compiled_call_impl", None) is not None for module in trainer.model.modules())
+
+
+def compiles(trainer: Any) -> bool:
+    """Whether accelerate will compile the model."""
+    plugin = getattr(getattr(getattr(trainer, "accelerator", None), "state", None), "dynamo_plugin", None)
+    return plugin is not None and plugin.backend.value != "NO"
 
 
 def patched(model: Any) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from harness.measure.active import reference_kind
+from harness.measure.active import compiles, reference_kind
 from harness.measure.architecture import Unknown, decoder
 from harness.measure.flops import Cost, Decoder
 from harness.measure.forwards import Counted, Fetched, Forward, Kind, seen
@@ -92,7 +92,7 @@ class Compute(Probe):
         self._trainer, self._method = trainer, method
         self._padded_to = getattr(trainer.args, "pad_to_multiple_of", None)
         # torch.compile would compile the hooks too, and again whenever a number they have seen differs.
-        untouched: Callable[[Any], Any] = torch.compiler.disable if _compiles(trainer) else lambda hook: hook
+        untouched: Callable[[Any], Any] = torch.compiler.disable if compiles(trainer) else lambda hook: hook
         hooked = [(trainer.model, self._policy_forward), (getattr(trainer, "ref_model", None), self._reference_forward)]
         self._hooks = [
             model.register_forward_pre_hook(untouched(hook), with_kwargs=True)
@@ -254,12 +254,6 @@ def _costs(policy: Decoder, reference: Decoder | None, dense: bool | None, *, fu
         done=done,
         again=policy.recomputed(fused=fused),
     )
-
-
-def _compiles(trainer: Any) -> bool:
-    """Whether accelerate will compile the model."""
-    plugin = getattr(getattr(getattr(trainer, "accelerator", None), "state", None), "dynamo_plugin", None)
-    return plugin is not None and plugin.backend.value != "NO"
 
 
 def _compact(trainer: Any) -> bool:

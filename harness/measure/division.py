@@ -96,7 +96,7 @@ def _obstacle(wanted: Wanted, shown: _Shown) -> str | None:
             f"{VARIABLE} names devices by CUDA's numbers, and NVML does not tell which those are; name them by UUID "
             "(nvidia-smi -L), or set CUDA_DEVICE_ORDER=PCI_BUS_ID"
         )
-    if not shown.made_up and _cpu_build():
+    if not shown.made_up and cpu_build():
         return "torch is a build for the CPU here"
     if isinstance(wanted, int):
         return None if wanted < shown.count else _without(wanted, shown)
@@ -140,7 +140,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _cpu_build() -> bool:
+def cpu_build() -> bool:
+    """Whether the installed torch knows no device but the processor."""
     try:
         return "+cpu" in metadata.version("torch")
     except metadata.PackageNotFoundError:

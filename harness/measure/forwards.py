@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 from harness.measure.flops import Window, Work, pairs
-from harness.measure.owed import Transfer
+from harness.measure.owed import Transfer, on_device, send_from_device
 
 Kind = Literal["policy", "reference", "metrics"]
 """`metrics`: a forward without gradients that no loss asks for."""
@@ -147,28 +147,24 @@ class Fetched:
         return found
 
 
-def _send(tensors: Sequence[Any]) -> Transfer:
-    """Starts one copy of all tensors, of whatever shapes, to the host."""
-    import torch
+def _send(tensors: Sequence[Any], copy: Callable[[Sequence[Any]], Transfer] = send_from_device) -> Transfer:
+    """Starts one copy to the host of all tensors that lie on a device, of whatever shapes; the rest is read at once.
 
-    device = next(
-        (tensor.device for tensor in tensors if not isinstance(tensor, int) and tensor.device.type != "cpu"), None
-    )
-    if device is None:
-        flat = [number for tensor in tensors for number in _numbers(tensor)]
+    Nothing is moved to the device for it: such a copy would wait for all that the device has still to do.
+    """
+    lying = [tensor for tensor in tensors if on_device(tensor)]
+    here = [None if on_device(tensor) else _numbers(tensor) for tensor in tensors]
+    if not lying:
+        flat = [number for numbers in here for number in numbers or ()]
         return Transfer(ready=lambda: True, read=lambda: flat)
-    lying = torch.cat([torch.as_tensor(tensor, device=device).reshape(-1).long() for tensor in tensors])
-    host = torch.empty(lying.numel(), dtype=torch.long, pin_memory=True)
-    host.copy_(lying, non_blocking=True)
-    done = torch.cuda.Event()
-    done.record(torch.cuda.current_stream(device))
+    transfer, sizes = copy(lying), [int(tensor.numel()) for tensor in lying]
 
     def read() -> list[int]:
-        done.synchronize()
-        numbers: list[int] = host.tolist()
-        return numbers
+        arrived, size = iter(transfer.read()), iter(sizes)
+        parts = (islice(arrived, next(size)) if numbers is None else numbers for numbers in here)
+        return [number for part in parts for number in part]
 
-    return Transfer(ready=done.query, read=read)
+    return Transfer(ready=transfer.ready, read=read)
 
 
 def _numbers(tensor: Any) -> list[int]:

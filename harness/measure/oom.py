@@ -35,6 +35,8 @@ _DEVICE_WORDS = (
     "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Triton Error [CUDA]: out of memory",
     "cudaErrorMemoryAllocation",
 )
 _ENOMEM = 12

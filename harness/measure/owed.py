@@ -42,7 +42,7 @@ class Owed:
     def add(self, event: Event, counts: Mapping[str, Any]) -> None:
         """Owes `event` these counts by name."""
         self._new.append((event, counts))
-        if any(_on_device(value) for value in counts.values()):
+        if any(on_device(value) for value in counts.values()):
             self._recorder.hold(event, _HOLDER)
 
     def hurry(self) -> None:
@@ -73,7 +73,7 @@ class Owed:
         lying: list[Any] = []
         for event, counts in new:
             for name, value in counts.items():
-                if _on_device(value):
+                if on_device(value):
                     self._names.append((event, name))
                     lying.append(value)
                 else:
@@ -83,17 +83,18 @@ class Owed:
             self._transfer = self._send(lying)
 
 
-def _on_device(value: Any) -> bool:
+def on_device(value: Any) -> bool:
+    """Whether this is a tensor that does not lie on the host."""
     return not isinstance(value, int) and value.device.type != "cpu"
 
 
 def send_from_device(values: Sequence[Any]) -> Transfer:
-    """Copies one-element tensors of a CUDA device to pinned host memory, behind what the device has still to do."""
+    """Copies tensors of a CUDA device to pinned host memory, one after the other, behind what it has still to do."""
     import torch
 
     device = values[0].device
-    lying = torch.stack([value.reshape(()).to(device, torch.long, non_blocking=True) for value in values])
-    host = torch.empty(len(values), dtype=torch.long, pin_memory=True)
+    lying = torch.cat([value.reshape(-1).to(device, torch.long, non_blocking=True) for value in values])
+    host = torch.empty(lying.numel(), dtype=torch.long, pin_memory=True)
     host.copy_(lying, non_blocking=True)
     done = torch.cuda.Event()
     done.record(torch.cuda.current_stream(device))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.measure.active import reference_kind
+from harness.measure.active import compiles, reference_kind
 from harness.measure.owed import Owed
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
@@ -66,7 +66,7 @@ class TokenCounter(Probe):
             self._padding = Padding(trainer.processing_class.pad_token_id, multiple)
         self._reference_expected = reference_kind(trainer, method) in ("copy", "adapter_off")
         # torch.compile would compile a hook too, and again whenever a count it has seen differs.
-        untouched: Callable[[Any], Any] = torch.compiler.disable if _compiles(trainer) else lambda hook: hook
+        untouched: Callable[[Any], Any] = torch.compiler.disable if compiles(trainer) else lambda hook: hook
         trainer.model.register_forward_pre_hook(untouched(self._policy_forward), with_kwargs=True)
         reference = getattr(trainer, "ref_model", None)
         if reference is not None:
@@ -163,10 +163,3 @@ def tail(ids: Any, position_ids: Any, padding: Padding) -> Any:
     end = slice(max(0, ids.shape[-1] - padding.multiple + 1), None)
     padded = (position_ids[..., end] == 0) & (ids[..., end] == padding.token)
     return padded.flip(-1).cumprod(-1).sum()
-
-
-def _compiles(trainer: Any) -> bool:
-    """Whether accelerate will compile the model."""
-    state = getattr(getattr(trainer, "accelerator", None), "state", None)
-    plugin = getattr(state, "dynamo_plugin", None)
-    return plugin is not None and plugin.backend.value != "NO"

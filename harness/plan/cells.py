@@ -21,10 +21,14 @@ from harness.records.suite import Suite
 
 @dataclass(slots=True)
 class Cells:
-    """What the matrix comes to. `running` are completed and checked; what is wrong with them lies in the findings."""
+    """What the matrix comes to. `running` are completed and checked; what is wrong with them lies in the findings.
+
+    `lacking` are those of the `excluded` that need what is not installed here, with the reason.
+    """
 
     surroundings: Surroundings
     running: list[Draft] = field(default_factory=list)
+    lacking: list[tuple[Draft, str]] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -41,6 +45,7 @@ class Cells:
             reason = "; ".join(missing)
             name = (draft.names or candidates(draft))[0]
             self.excluded.append(Excluded(name=name, levels=draft.levels, reason=reason))
+            self.lacking.append((draft, reason))
         else:
             self.running.append(draft)
 

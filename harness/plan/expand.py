@@ -10,6 +10,7 @@ from harness.methods.catalog import Catalog
 from harness.plan.baseline import check_baseline, ids_of_baseline
 from harness.plan.cells import cells_of
 from harness.plan.checks import Checks
+from harness.plan.claims import Claims
 from harness.plan.doubtful import doubtful
 from harness.plan.draft import Draft
 from harness.plan.equal import Equals
@@ -84,6 +85,9 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
     drafts = cells.running if not doubts else sorted(cells.running, key=lambda draft: draft.perhaps)
     if findings.count:
         check_baseline(suite, drafts, checks, doubts)
+    claims = Claims(suite, drafts, cells.lacking, checks)
+    if findings.count and not doubts:
+        claims.check()
 
     stages = Stages(suite, base, checks, findings, doubts)
     for draft in drafts:
@@ -121,6 +125,7 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
             *saves_none(suite, drafts, catalog),
         ),
         baseline=ids_of_baseline(suite, drafts, checks),
+        claims=claims.planned(),
     )
     return Attempt(plan=plan, cells=planned)
 

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 from harness.records.metrics import metric
-from harness.records.results import Change
 from harness.records.units import format_duration, format_size
 
 _MIB, _GIB = 2**20, 2**30
@@ -120,18 +119,6 @@ def said(name: str, value: float) -> str:
     text = number(value, how)
     shown = how.unit if how.unit and math.isfinite(value) else unit
     return text if unit in ("", "score", "ratio", "nats") else f"{text} {shown}"
-
-
-def changed(name: str, change: Change) -> str:
-    """A change against the baseline: `+1.2 points`, `0.93×`, or a signed figure in the metric's unit."""
-    if change.kind == "ratio":
-        places = 2 if 0.095 <= change.value < 9.995 else decimals(change.value)
-        return f"{number(change.value, Scale(unit=''), places=places)}×"
-    if change.kind == "points":
-        text = f"{number(change.value, Scale(unit=''), places=1)} points"
-    else:
-        text = said(name, change.value)
-    return f"+{text}" if change.value > 0 and any(digit in text for digit in "123456789∞") else text
 
 
 def alike(name: str, one: float, other: float) -> bool:

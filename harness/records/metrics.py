@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -274,6 +276,17 @@ def metric(name: str) -> Metric | None:
             margin=_POINT,
         )
     return METRICS.get(name)
+
+
+def middle(values: Sequence[float], judged: Judged) -> float:
+    """One figure for several runs, as verdicts judge the metric: the geometric mean of what varies by factors, the most
+    of memory, else the mean.
+    """
+    if judged == "most" or len(set(values)) == 1:  # a mean of equal values may round to another
+        return max(values)
+    if judged == "ratio" and min(values) > 0:
+        return statistics.geometric_mean(values)
+    return statistics.fmean(values)
 
 
 def score_direction(name: str) -> Direction:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import Problem
 
 if TYPE_CHECKING:  # who only reads what a plan came to needs no pydantic: a process that samples devices starts sooner
-    from harness.records.suite import Step, Suite
+    from harness.records.suite import Claim, Step, Suite
 
 Kind = Literal["cell", "stage", "floor", "scored", "imported"]
 """`cell`: of the matrix; `stage`: a training that cells start from; `floor`: the model as it comes, untrained.
@@ -58,6 +58,20 @@ class Excluded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedClaim:
+    """A claim with the cells that can tell: `pairs` of ids, reference and candidate, alike but for what is compared.
+
+    A claim about a figure itself has the same cell on both sides. `lacking`: why there are none, where what its cells
+    need is not installed. `alone`: names of cells on one side that have no counterpart.
+    """
+
+    claim: Claim
+    pairs: tuple[tuple[str, str], ...]
+    lacking: str = ""
+    alone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Trials in running order: stages before what needs them, replicates interleaved (A B A B)."""
 
@@ -67,3 +81,4 @@ class Plan:
     excluded: tuple[Excluded, ...] = ()
     warnings: tuple[Problem, ...] = ()
     baseline: tuple[str, ...] = ()  # ids of the cells that the suite's `baseline` chooses, in the matrix's order
+    claims: tuple[PlannedClaim, ...] = ()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from harness.records.claims import ClaimVerdict
+from harness.records.effects import AxisEffects
 from harness.records.metrics import Direction
 from harness.records.overlap import Overlap
 from harness.records.plan import Excluded, Kind
+
+if TYPE_CHECKING:  # verdicts are made of results
+    from harness.records.verdict import CellComparison
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,31 +163,6 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """One metric's mean beside the baseline's: what was seen, without a verdict.
-
-    `value` is the mean less the baseline's (`points`: of a hundred; `difference`: in the metric's unit), or the mean
-    over the baseline's (`ratio`). `n` and `baseline_n` are the seeds behind the two means.
-    """
-
-    kind: Literal["points", "difference", "ratio"]
-    value: float
-    n: int
-    baseline_n: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Against:
-    """One cell of the matrix beside the baseline cell it is compared with; both by name."""
-
-    cell: str
-    baseline: str
-    seeds: tuple[int, int]  # finished trials of the cell, and of the baseline cell
-    changes: Mapping[str, Change]  # by metric; without those that one of the two lacks
-    unlike: Sequence[str] = ()  # metrics that the two were not scored alike on
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CellFinding:
     """A finding of health, folded over the seeds of one cell. `text` is that of the first of `seen`."""
 
@@ -292,7 +272,7 @@ class Answer:
     findings: Sequence[str] = ()  # sentences: things a reader must know (mixed environments, few seeds, …)
     score_backends: Sequence[str] = ()
     baseline: Sequence[str] = ()  # names of the cells that the others are compared with
-    against: Sequence[Against] = ()  # the other cells of the matrix, in its order; empty without a baseline
+    against: Sequence[CellComparison] = ()  # the other cells of the matrix, in its order, beside a baseline cell each
     what_else: Sequence[str] = ()  # sentences: what changed with an axis besides what it sets
     health: Sequence[CellFinding] = ()  # warnings first
     out_of_memory: Sequence[OutOfMemory] = ()
@@ -302,4 +282,6 @@ class Answer:
     unlike: Sequence[Unlike] = ()  # scores of one column that were not made alike
     quality: Mapping[str, Sequence[QualityRow]] = field(default_factory=dict)  # by score, where steps were scored
     quality_unlike: Sequence[str] = ()  # sentences: scores over steps that were not made alike
+    effects: AxisEffects = field(default_factory=AxisEffects)  # of the matrix' axes
+    claims: Sequence[ClaimVerdict] = ()
     results: str = "results"  # folder of the run folders

@@ -2,10 +2,10 @@
 
 results/<suite>/<trial-id>/
   spec.json  environment.json  command.sh
-  attempts/<n>/  events.jsonl  outcome.json  worker.log
+  attempts/<n>/  run.json  events.jsonl  outcome.json  worker.log
   checkpoint/
   checkpoints/<step>/   weights on the way, each as checkpoint/ is; checkpoint.tmp, checkpoints.tmp: not yet whole
-  scores/<task>.<backend>/  score.json  documents.jsonl
+  scores/<task>.<backend>/  score.json  documents.jsonl  earlier.jsonl
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CLOCK_TICK_S = 0.02
 """Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Writes the whole file or nothing: to a temporary name beside it, flushed to disk, then renamed."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes the whole file or nothing: to a temporary name beside it, flushed to disk, then renamed. Text is UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
+        with temporary.open("wb") as handle:
+            handle.write(content.encode() if isinstance(content, str) else content)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
@@ -83,6 +83,16 @@ class Attempt:
     @property
     def log(self) -> Path:
         return self.path / "worker.log"
+
+    @property
+    def run_file(self) -> Path:
+        """Which call of `harness run` made this attempt; absent where a trial was replayed alone."""
+        return self.path / "run.json"
+
+    def run(self) -> str | None:
+        """The id of the run it belongs to: one for all attempts of one `harness run`."""
+        value = (read_json(self.run_file) or {}).get("run")
+        return value if isinstance(value, str) else None
 
     @property
     def outcome_file(self) -> Path:
@@ -244,13 +254,16 @@ class RunFolder:
         attempts = self.attempts()
         return attempts[-1] if attempts else None
 
-    def new_attempt(self) -> Attempt:
-        """Makes the next attempt's folder."""
+    def new_attempt(self, run: str | None = None) -> Attempt:
+        """Makes the next attempt's folder, and notes the run that it belongs to."""
         last = self.last_attempt()
         number = last.number + 1 if last else 1
         path = self.path / "attempts" / str(number)
         path.mkdir(parents=True)
-        return Attempt(path, number)
+        attempt = Attempt(path, number)
+        if run is not None:
+            write_json(attempt.run_file, {"run": run})
+        return attempt
 
     def outcome(self) -> Outcome | None:
         """The outcome that counts: the last `ok` one that nothing disturbed, else the last `ok` one, else the last."""

@@ -66,7 +66,11 @@ class Document:
     response: str
     metrics: Mapping[str, float]
     logprobs: list[float] = field(default_factory=list)
+    source_hash: str | None = None  # of what it was made from, where the task says which of its fields that is
 
+
+EARLIER = "earlier.jsonl"
+"""Beside score.json: the score.json, one a line, of weights that earlier trainings of the trial left."""
 
 _LONGEST = 120  # letters of a task's name in a file's; file systems take 255 bytes for the whole
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr
 
 from harness.errors import Location
+from harness.records.metrics import Margin
 from harness.records.units import parse_amount
 
 Format = Literal["language_modeling", "prompt_completion", "preference"]
@@ -306,6 +307,38 @@ class Selector(Frozen):
     fields: dict[str, tuple[JsonValue, ...]] = Field(default_factory=dict)
 
 
+class Needs(Frozen):
+    """What a machine must have for a claim to be about it."""
+
+    device: str | None = Field(default=None, description="cuda, or what the GPU's name must hold, e.g. A100.")
+    device_memory: str | None = Field(default=None, description="Memory the GPU must have, e.g. 40 GiB.")
+
+
+ClaimKind = Literal["ratio", "difference", "value"]
+
+
+class Claim(Frozen):
+    """A sentence about a ratio, a difference or a figure, that the trials of a suite can confirm or refute.
+
+    The true value is said to lie from `low` to `high` (null: no bound on this side), in the metric's unit unless it is
+    a ratio. `axis` is the axis or field path whose two `levels` are compared; null where a figure itself is claimed,
+    of the cells that `candidate` chooses then.
+    """
+
+    says: str
+    source: str
+    metric: str
+    kind: ClaimKind
+    low: float | None = None
+    high: float | None = None
+    axis: str | None = None
+    levels: tuple[str, str] = ("", "")
+    reference: Selector | None = None
+    candidate: Selector | None = None
+    where: Selector | None = None
+    needs: Needs = Field(default_factory=Needs)
+
+
 class Suite(Frozen):
     """One question and the experiment that answers it."""
 
@@ -327,6 +360,13 @@ class Suite(Frozen):
         description="Python environments of the suite's own: name → requirements, overrides, python, harness, needs.",
     )
     decide: Decide | None = Field(default=None, description="What the answer maximises or minimises, and its bounds.")
+    claims: tuple[Claim, ...] = Field(
+        default=(), description="Sentences with a source that the trials confirm or refute: says, source, compare, …."
+    )
+    margins: dict[str, Margin] = Field(
+        default_factory=dict,
+        description="The smallest change that matters, by metric: 3%, 0.02, 2% + 64MiB; else the metric's own.",
+    )
 
     _places: Places = PrivateAttr(default=Places())
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.records.document_scores import DocumentProvider, Flips, OverDocuments
 from harness.records.metrics import Direction, Margin
 from harness.records.plan import Kind
 from harness.records.results import SuiteResults, TrialResult
@@ -71,6 +72,7 @@ class Verdict:
     why: str = ""  # a sentence where the ruling alone does not say enough
     left_out: Sequence[str] = ()  # runs that were not counted, in words
     values: tuple[Sequence[float], Sequence[float]] = ((), ())  # counted runs of the reference, of the candidate
+    documents: OverDocuments | None = None  # of a score that was judged by its documents
 
     @property
     def decided(self) -> bool:
@@ -80,11 +82,30 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selected:
-    """One side of a comparison: chosen trials, and all that is known around them. `label` is what readers call it."""
+    """One side of a comparison: chosen trials, and all that is known around them. `label` is what readers call it.
+
+    Without `documents` its scores are judged by seeds alone.
+    """
 
     label: str
     results: SuiteResults
     trials: Sequence[TrialResult]
+    documents: DocumentProvider | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """Where the logged losses of two trainings with one seed part.
+
+    `exact` is the first of the shared `steps` (their number; `last` is the last of them) whose losses are not the very
+    same, `beyond` the first whose difference is beyond the loss's margin; None where there is none.
+    """
+
+    seed: int
+    steps: int
+    last: int
+    exact: int | None
+    beyond: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +114,8 @@ class CellComparison:
 
     `verdicts` by metric, in the order asked. `refused`: metrics that cannot be compared, with the reason.
     `outcomes`: how the trials of each side ended, outcome → count. `what_else`: sentences about what differs besides.
+    `divergences`: of the losses, for each seed of both sides; empty where the losses are different quantities.
+    `flips`: documents that were fixed and broken, by metric, of scores of 0 and 1 that were judged by their documents.
     """
 
     reference: str
@@ -104,11 +127,15 @@ class CellComparison:
     outcomes: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
     ended: Ruling = "equivalent"  # regressed: trials of the candidate end badly that did not before; improved: reverse
     what_else: Sequence[str] = ()
+    divergences: Sequence[Divergence] = ()
+    flips: Mapping[str, Flips] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """A whole comparison of two sides. `findings`: sentences a reader must know."""
+    """A whole comparison of two sides. `findings`: sentences a reader must know; `what_else`: what differs in all of
+    its cells, which the cells then do not tell again.
+    """
 
     reference: str
     candidate: str
@@ -118,6 +145,7 @@ class Comparison:
     only_reference: Sequence[str] = ()  # names of cells that the candidate lacks
     only_candidate: Sequence[str] = ()
     findings: Sequence[str] = ()
+    what_else: Sequence[str] = ()
 
     def count(self, ruling: Ruling) -> int:
         """How many verdicts there are of a kind."""

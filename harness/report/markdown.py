@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.records.results import Answer
+from harness.report.axes import axes
+from harness.report.baseline import baseline
 from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
+from harness.report.claims import claims
 from harness.report.commands import run, where, word
 from harness.report.environment import environment_table
 from harness.report.format import quoted, shortened, shown_path, text
@@ -13,7 +16,7 @@ from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted
 from harness.report.quality import quality
-from harness.report.results import baseline, results, tried
+from harness.report.results import results, tried
 from harness.report.scoring import scoring
 from harness.report.tables import table
 
@@ -28,6 +31,8 @@ def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
         _top(answer),
         results(answer),
         baseline(answer),
+        claims(answer),
+        axes(answer),
         _findings(answer),
         disturbed(answer),
         _what_else(answer),

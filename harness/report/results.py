@@ -1,13 +1,10 @@
-"""The figures of every cell: what it reaches, what it costs, and how that stands against the baseline."""
+"""The figures of every cell: what it reaches, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from harness.records.figures import changed
 from harness.records.metrics import metric
-from harness.records.results import Against, Answer, CellSummary
-from harness.report.format import NONE, column_scale, figure, heading, short_title, text
+from harness.records.results import Answer, CellSummary
+from harness.report.format import column_scale, figure, heading, text
 from harness.report.names import DISTURBED, UNLIKE, row_name
 from harness.report.tables import Column, tables
 
@@ -85,47 +82,3 @@ def _legend(answer: Answer) -> str:
         lines.append(f"{DISTURBED} measured while something disturbed it; see Disturbed.")
     lines += [f"{UNLIKE} {text(one.text)}" for one in answer.unlike]
     return "\n".join(lines)
-
-
-def baseline(answer: Answer) -> str:
-    """The section that sets the other cells beside the baseline; empty where nothing can be."""
-    shown = {cell.name for cell in tried(answer)}
-    rows = [row for row in answer.against if row.cell in shown]
-    compared = [name for name in answer.columns if any(name in row.changes for row in rows)]
-    if not compared:
-        return ""
-    marked = {cell.name for cell in answer.cells if cell.kind == "cell" and cell.disturbed}
-    names = [f"{text(row.cell)} {DISTURBED}" if row.cell in marked else text(row.cell) for row in rows]
-    first = Column(heading="cell", cells=names, align="left")
-    columns = [Column(heading="seeds", cells=[f"{row.seeds[0]} vs {row.seeds[1]}" for row in rows], align="left")]
-    if len({row.baseline for row in rows}) > 1:
-        columns.insert(0, Column(heading="against", cells=[text(row.baseline) for row in rows], align="left"))
-    columns += [Column(heading=short_title(name), cells=[_change(row, name) for row in rows]) for name in compared]
-    return f"## Against the baseline\n\n{tables(first, columns)}\n\n{_said(rows, compared)}"
-
-
-def _change(row: Against, name: str) -> str:
-    change = row.changes.get(name)
-    if change is None:
-        return NONE
-    own = (change.n, change.baseline_n)
-    said = changed(name, change) + (f" ({own[0]} vs {own[1]})" if own != row.seeds else "")
-    return f"{said} {UNLIKE}" if name in row.unlike else said
-
-
-def _said(rows: Sequence[Against], compared: Sequence[str]) -> str:
-    names = list(dict.fromkeys(row.baseline for row in rows))
-    whose = f"{text(names[0])}, the baseline" if len(names) == 1 else "the baseline cell that differs least"
-    kinds = {row.changes[name].kind for row in rows for name in compared if name in row.changes}
-    ways = {
-        "points": "scores as differences, in percentage points",
-        "ratio": "rates, times and sizes as ratios",
-        "difference": "other figures as differences",
-    }
-    told = (
-        f"Means beside those of {whose}: {'; '.join(said for kind, said in ways.items() if kind in kinds)}.\n"
-        "Seeds are the cell's and the baseline's. No verdict: whether a difference is more than chance is not judged."
-    )
-    if any(name in row.unlike for row in rows for name in compared):
-        told += f"\n{UNLIKE} The two were not scored alike, so the difference may be due to that; see Scoring."
-    return told

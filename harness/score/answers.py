@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from harness.records.score import Document
+from harness.score import sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +31,9 @@ class Evaluated:
 def evaluated(answer: Mapping[str, Any], name: str, notes: list[str], template_hash: str | None) -> Evaluated:
     """The answer of `lm_eval.evaluate` on the task called `name`; `notes` are what is known of it already."""
     samples = _by_document(answer["samples"][name])
-    documents = [_document(index, samples[index]) for index in sorted(samples)]
+    source = sources.field_of((answer.get("configs") or {}).get(name))
+    documents = [_document(index, samples[index], source) for index in sorted(samples)]
+    notes += sources.missing(source, [document.source_hash for document in documents])
     better = answer["higher_is_better"].get(name) or {}
     metrics: dict[str, float] = {}
     stderr: dict[str, float] = {}
@@ -82,7 +85,7 @@ def _by_document(samples: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping
     return grouped
 
 
-def _document(index: int, samples: list[Mapping[str, Any]]) -> Document:
+def _document(index: int, samples: list[Mapping[str, Any]], source: str | None) -> Document:
     first = samples[0]
     logprobs = _logprobs(first)
     metrics = {
@@ -100,6 +103,7 @@ def _document(index: int, samples: list[Mapping[str, Any]]) -> Document:
         response=_response(first, logprobs),
         metrics=metrics,
         logprobs=logprobs,
+        source_hash=sources.source_of(first["doc"], source) if source else None,
     )
 
 

@@ -149,7 +149,8 @@ def _score(folder: RunFolder, run: Run, task: str, problems: list[Problem]) -> i
         kind = lmeval_scores.output_type(run, task)
         try:
             filters = list(dict.fromkeys(found.filters))
-            read, notes = documents(samples, kind=kind, metrics=found.names, filters=filters)
+            source = lmeval_scores.source_field(run, task)
+            read, notes = documents(samples, kind=kind, metrics=found.names, filters=filters, source=source)
         except OSError as error:
             where = Location(file=samples.file)
             problems.append(Problem(what=f"{samples.file.name} cannot be read", where=where, why=str(error)))

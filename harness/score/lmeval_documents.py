@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.score import sources
+
 _CHOICES = ("multiple_choice", "loglikelihood")
 _ROLLING = "loglikelihood_rolling"
 
@@ -23,12 +25,18 @@ def number(value: Any) -> float | None:
 
 
 def documents(
-    samples: Iterable[Mapping[str, Any]], *, kind: str | None, metrics: Sequence[str], filters: Sequence[str]
+    samples: Iterable[Mapping[str, Any]],
+    *,
+    kind: str | None,
+    metrics: Sequence[str],
+    filters: Sequence[str],
+    source: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """One entry per document, by index, as `harness.records.score.Document` has them; and what is odd about them.
 
     A document has a sample for each filter. `kind` is the task's `output_type`, `metrics` and `filters` those of the
-    results file, in its order: early versions name neither in their samples.
+    results file, in its order: early versions name neither in their samples. `source` is the field of a document that
+    holds what it was made from.
     """
     found: dict[int, dict[str, Any]] = {}
     empty: set[int] = set()
@@ -42,7 +50,7 @@ def documents(
             choice = filters[turn] if turn < len(filters) else "none"
         entry = found.setdefault(index, {})
         if not entry:
-            entry.update(_document(index, sample, kind))
+            entry.update(_document(index, sample, kind, source))
             if not entry["logprobs"] and _wrote_nothing(sample.get("resps")):
                 empty.add(index)
         names = sample.get("metrics")
@@ -51,7 +59,8 @@ def documents(
             if value is not None:
                 entry["metrics"][called(name, choice)] = value
     entries = [found[index] for index in sorted(found)]
-    return entries, _oddities(entries, len(empty))
+    lost = sources.missing(source, [entry["source_hash"] for entry in entries])
+    return entries, [*lost, *_oddities(entries, len(empty))]
 
 
 def _oddities(entries: Sequence[Mapping[str, Any]], empty: int) -> list[str]:
@@ -73,7 +82,7 @@ def _wrote_nothing(responses: Any) -> bool:
     return all(isinstance(text, str) and not text.strip() for text in written)
 
 
-def _document(index: int, sample: Mapping[str, Any], kind: str | None) -> dict[str, Any]:
+def _document(index: int, sample: Mapping[str, Any], kind: str | None, source: str | None) -> dict[str, Any]:
     arguments = _arguments(sample.get("arguments"))
     answers = sample.get("filtered_resps")
     answers = answers if isinstance(answers, list) else []
@@ -90,6 +99,7 @@ def _document(index: int, sample: Mapping[str, Any], kind: str | None) -> dict[s
         "response": _response(answers, logprobs, texts),
         "metrics": {},
         "logprobs": logprobs,
+        "source_hash": sources.source_of(sample.get("doc"), source),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.measure.secrets import clean, plain
 from harness.records.events import encode
+from harness.score import sources
 from harness.score.lmeval_documents import called, number
 from harness.score.lmeval_files import Run
 from harness.score.tasktemplate import hash_of
@@ -176,6 +177,11 @@ def output_type(run: Run, task: str) -> str | None:
     """How the task asks: multiple_choice, generate_until, …; None where the file does not say."""
     config = _section(run.content, "configs").get(task)
     return _text(config.get("output_type")) if isinstance(config, Mapping) else None
+
+
+def source_field(run: Run, task: str) -> str | None:
+    """The field of a document that holds what it was made from; None where the task names none."""
+    return sources.field_of(_section(run.content, "configs").get(task))
 
 
 def scored_at(run: Run) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.records.events import encode
 from harness.records.run_folder import RunFolder, read_json, write_atomic, write_json
-from harness.records.score import Document, Score, file_name
+from harness.records.score import EARLIER, Document, Score, file_name
 from harness.records.suite import Score as Wanted
 
 DECIDES: Mapping[str, Any] = {
@@ -97,7 +97,8 @@ def read_documents(folder: RunFolder, task: str, backend: str, step: int | None 
 def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) -> None:
     """Both files whole, then both in their places; a score.json always speaks of the documents beside it.
 
-    A score that was there stays until the new one is written: a full disk loses none.
+    A score that was there stays until the new one is written: a full disk loses none. Its metrics stay for good where
+    it is of other weights, which an earlier training of the trial left.
 
     Raises:
         OSError: the folder cannot be written.
@@ -109,12 +110,26 @@ def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) 
     try:
         write_atomic(fresh["documents.jsonl"], "".join(encode(asdict(document)) for document in documents))
         write_json(fresh["score.json"], score.to_json())
+        _keep_earlier(place, score)
         (place / "score.json").unlink(missing_ok=True)
         for name, file in fresh.items():
             file.replace(place / name)
     finally:
         for file in fresh.values():
             file.unlink(missing_ok=True)
+
+
+def _keep_earlier(place: Path, score: Score) -> None:
+    """Adds the score that is about to be replaced to `EARLIER`, unless it is of the same weights.
+
+    Killed before the replacement it is added again by the next: readers take each score once.
+    """
+    before = read_json(place / "score.json")
+    if before is None or before.get("weights_hash") in (None, score.weights_hash):
+        return
+    file = place / EARLIER
+    kept = file.read_text(encoding="utf-8") if file.exists() else ""
+    write_atomic(file, kept + json.dumps(before, ensure_ascii=False) + "\n")
 
 
 def update_score(

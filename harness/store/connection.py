@@ -16,7 +16,7 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 REBUILD = "`harness store rebuild` makes it anew from the run folders, which hold everything"
 _PAUSE_S = 0.05
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")

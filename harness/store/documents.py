@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-HASHED = ("doc_hash", "prompt_hash", "target_hash", "target")
+HASHED = ("doc_hash", "prompt_hash", "target_hash", "target", "source_hash")
 NO_CHOICE = -1
 _MOST_CHOICES = 2**15 - 1  # of a SMALLINT
 _LARGEST_INDEX = 2**31 - 1  # of an INTEGER

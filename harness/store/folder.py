@@ -11,6 +11,7 @@ from harness.errors import Location, Problem
 from harness.records import fingerprint
 from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder, read_json
+from harness.records.score import EARLIER
 from harness.store import documents, events, plain, scores
 from harness.store.rows import Rows
 
@@ -27,7 +28,7 @@ def signatures(folder: RunFolder) -> dict[str, str]:
     parts = {TRIAL: _signature([folder.spec_file, *folder.environment_files()])}
     parts |= {_part(attempt): _signature([*_event_files(attempt), attempt.outcome_file]) for attempt in attempts}
     parts |= {
-        SCORES + place.name: _signature([place / "score.json", place / "documents.jsonl"])
+        SCORES + place.name: _signature([place / "score.json", place / "documents.jsonl", place / EARLIER])
         for place in scores.folders_of(folder)
     }
     return parts | {SCORES + file.name: _signature([file]) for file in scores.overlaps_of(folder)}
@@ -120,6 +121,7 @@ class Reader:
             _texts(outcome.disturbed) if outcome else None,
             plain.json_text(found.breakdown) if found.breakdown else None,
             plain.json_text(found.compute) if found.compute else None,
+            plain.text(attempt.run()),
         )
         for metric, value in (outcome.summary if outcome else {}).items():
             if (figure := plain.figure(value)) is not None:
@@ -175,6 +177,8 @@ class Reader:
             self._problem(file, "documents.jsonl cannot be read", why=str(error), hint=_SCORE_AGAIN)
             found = documents.read(b"")
         self.rows.add_score(scores.rows_of(self.suite, self.trial_id, path.name, score, found), found)
+        for row in scores.earlier_rows(path):
+            self.rows.add("earlier_scores", self.suite, self.trial_id, *row, path.name)
         if found.unreadable:
             what = f"{found.unreadable} of its lines are no documents"
             self._problem(file, what, line=found.first_unreadable, hint=_SCORE_AGAIN)

@@ -18,7 +18,7 @@ COLUMNS: dict[str, str] = {
     "trials": "suite trial_id name cell_id cell_name kind method levels:map_text seed:int starts_from suite_file "
     "question folder spec",
     "attempts": "suite trial_id attempt:int outcome phase cause started_at ended_at duration_s:float environment "
-    "weights_hash step_hashes:map_text data_fingerprint active facts disturbed:list_text breakdown compute",
+    "weights_hash step_hashes:map_text data_fingerprint active facts disturbed:list_text breakdown compute run",
     "metrics": "suite trial_id attempt:int metric value:float",
     "phases": "suite trial_id attempt:int phase started_s:float ended_s:float seconds:float",
     "notes": "suite trial_id attempt:int t:float level text",
@@ -26,6 +26,7 @@ COLUMNS: dict[str, str] = {
     "environment_files": "suite trial_id environment content",
     "data_overlaps": "suite trial_id task task_hash data_fingerprint documents:int exact:int ngram:int short:int "
     "n:int share:float training_rows:int trained_on reason examples source",
+    "earlier_scores": "suite trial_id task backend weights_hash scored_at metric value:float source",
     "ingested": "folder part signature",
 }
 """Columns of each narrow table in order, with their type where it is not text (JSON travels as text)."""

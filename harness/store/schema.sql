@@ -1,4 +1,4 @@
--- The store's schema, version 3: a public interface. docs/store.md explains it with examples.
+-- The store's schema, version 4: a public interface. docs/store.md explains it with examples.
 --
 -- Tables hold what run folders say, nothing else; everything derived is a view. The key of a trial is
 -- (suite, trial_id), of an attempt (suite, trial_id, attempt). There are no primary keys: duckdb's indexes slow bulk
@@ -9,7 +9,7 @@ CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
 COMMENT ON TABLE meta IS 'About this file.';
 COMMENT ON COLUMN meta.key IS 'schema_version.';
 COMMENT ON COLUMN meta.value IS 'The value, as text.';
-INSERT INTO meta VALUES ('schema_version', '3');
+INSERT INTO meta VALUES ('schema_version', '4');
 
 CREATE TABLE trials (
     suite VARCHAR NOT NULL,
@@ -62,7 +62,8 @@ CREATE TABLE attempts (
     facts JSON,
     disturbed VARCHAR[],
     breakdown JSON,
-    compute JSON
+    compute JSON,
+    run VARCHAR
 );
 COMMENT ON TABLE attempts IS 'One row per execution of a trial, from outcome.json and the events.';
 COMMENT ON COLUMN attempts.suite IS 'Name of the suite.';
@@ -88,6 +89,8 @@ COMMENT ON COLUMN attempts.breakdown IS
     'Bytes of weights, gradients and optimizer state at steady state, and the peak; of which device (cpu or cuda).';
 COMMENT ON COLUMN attempts.compute IS
     'FLOPs per token by part, the peak FLOP/s of the device for its dtype, and where each comes from.';
+COMMENT ON COLUMN attempts.run IS
+    'Which call of `harness run` made it: one id for all its attempts; NULL where a trial was replayed alone, or that was not yet kept.';
 
 CREATE TABLE metrics (
     suite VARCHAR NOT NULL,
@@ -289,7 +292,8 @@ CREATE TABLE task_documents (
     doc_hash VARCHAR,
     prompt_hash VARCHAR,
     target_hash VARCHAR,
-    target VARCHAR
+    target VARCHAR,
+    source_hash VARCHAR
 );
 COMMENT ON TABLE task_documents IS 'Documents of tasks as they were asked, once for all scores of the same set.';
 COMMENT ON COLUMN task_documents.document_set IS 'The set, as task_scores names it.';
@@ -298,6 +302,7 @@ COMMENT ON COLUMN task_documents.doc_hash IS 'Hash of the document: pairs the sa
 COMMENT ON COLUMN task_documents.prompt_hash IS 'Hash of the prompt as the model saw it.';
 COMMENT ON COLUMN task_documents.target_hash IS 'Hash of the expected answer.';
 COMMENT ON COLUMN task_documents.target IS 'The expected answer.';
+COMMENT ON COLUMN task_documents.source_hash IS 'Hash of what the document was made from, which others may share; NULL where the task does not say.';
 
 CREATE TABLE task_choices (
     document_set INTEGER NOT NULL,
@@ -346,6 +351,29 @@ COMMENT ON COLUMN data_overlaps.trained_on IS 'The trainings whose rows those ar
 COMMENT ON COLUMN data_overlaps.reason IS 'Why it could not be measured; NULL where it was.';
 COMMENT ON COLUMN data_overlaps.examples IS 'Some of those found.';
 COMMENT ON COLUMN data_overlaps.source IS 'Name of the file in the run folder''s scores.';
+
+CREATE TABLE earlier_scores (
+    suite VARCHAR NOT NULL,
+    trial_id VARCHAR NOT NULL,
+    task VARCHAR,
+    backend VARCHAR,
+    weights_hash VARCHAR,
+    scored_at VARCHAR,
+    metric VARCHAR,
+    value DOUBLE,
+    source VARCHAR NOT NULL
+);
+COMMENT ON TABLE earlier_scores IS
+    'Metrics of scores of weights that earlier attempts left, from scores/<task>.<backend>/earlier.jsonl: what history goes by.';
+COMMENT ON COLUMN earlier_scores.suite IS 'Name of the suite.';
+COMMENT ON COLUMN earlier_scores.trial_id IS 'The trial.';
+COMMENT ON COLUMN earlier_scores.task IS 'The task.';
+COMMENT ON COLUMN earlier_scores.backend IS 'What ran the model.';
+COMMENT ON COLUMN earlier_scores.weights_hash IS 'Hash of the weights that were scored: that of the attempt which left them.';
+COMMENT ON COLUMN earlier_scores.scored_at IS 'When, ISO 8601 UTC.';
+COMMENT ON COLUMN earlier_scores.metric IS 'Name of the metric: acc, …';
+COMMENT ON COLUMN earlier_scores.value IS 'Its value.';
+COMMENT ON COLUMN earlier_scores.source IS 'Name of the score''s folder.';
 
 CREATE TABLE ingested (folder VARCHAR NOT NULL, part VARCHAR NOT NULL, signature VARCHAR NOT NULL);
 COMMENT ON TABLE ingested IS 'Bookkeeping: which state of which file is stored; no interface.';
@@ -405,7 +433,7 @@ COMMENT ON VIEW scores IS
 CREATE VIEW score_documents AS
 SELECT s.suite, s.trial_id, s.task, s.backend, r.document, d.doc_hash, d.prompt_hash, d.target_hash, d.target,
        coalesce(r.response, c.text) AS response, r.metrics, r.logprobs, s.step, s.served,
-       nullif(r.choice, -1) AS choice, r.score
+       nullif(r.choice, -1) AS choice, r.score, d.source_hash
 FROM score_results AS r
 JOIN task_scores AS s USING (score)
 JOIN task_documents AS d ON d.document_set = s.document_set AND d.document = r.document

@@ -56,7 +56,8 @@ def delete(connection: duckdb.DuckDBPyConnection, which: str) -> None:
     )
     for table in ("score_metrics", "score_results", "task_scores"):
         connection.execute(f"DELETE FROM {table} WHERE score IN (SELECT score FROM gone_scores)")
-    connection.execute(f"DELETE FROM data_overlaps AS held USING ({own}) AS gone WHERE {same}")
+    for table in ("data_overlaps", "earlier_scores"):
+        connection.execute(f"DELETE FROM {table} AS held USING ({own}) AS gone WHERE {same}")
 
 
 def prune(connection: duckdb.DuckDBPyConnection) -> None:

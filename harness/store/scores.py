@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records.run_folder import RunFolder, read_json
+from harness.records.score import EARLIER
 from harness.store import plain
 from harness.store.documents import Documents
 
@@ -49,6 +51,25 @@ VALUES = (
 def folders_of(folder: RunFolder) -> list[Path]:
     """Those of finished scores: score.json is written last, so a folder without one is still being written."""
     return sorted(path.parent for path in folder.scores.glob("*/score.json"))
+
+
+def earlier_rows(path: Path) -> list[tuple[Any, ...]]:
+    """Task, backend, weights, moment, metric and value of the scores that this one has replaced; lines that are none
+    are left out, and a score that is there twice is taken once."""
+    try:
+        lines = (path / EARLIER).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for line in lines:
+        try:
+            score = plain.mapping(json.loads(line))
+        except ValueError:
+            continue
+        how = tuple(plain.text(score.get(name)) for name in ("task", "backend", "weights_hash", "scored_at"))
+        for metric, value in plain.mapping(score.get("metrics")).items():
+            rows[(*how, metric)] = (*how, plain.text(metric), plain.figure(value))
+    return list(rows.values())
 
 
 def overlaps_of(folder: RunFolder) -> list[Path]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import InputError, StoreError
+from harness.records.history import Past
 from harness.records.results import SuiteResults
 from harness.records.run_folder import RunFolder, run_folders
 from harness.store import answers
 from harness.store.connection import Older, Unusable, opened, read_everything
 from harness.store.ingested import Ingested
+from harness.store.past import past
 from harness.store.reading import Known, Reading, known_of
+from harness.store.single_documents import SingleDocuments
 from harness.store.table import Table
 from harness.store.writing import write
 
@@ -109,6 +112,29 @@ class Store:
         """
         with opened(self.path, write=False, patience_s=self.patience_s) as connection:
             return answers.results(connection, suite)
+
+    def past(self, metric: str, suites: Sequence[str] = ()) -> Past:
+        """Every attempt of these suites (of all where none is named) with its figure of one metric.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return past(connection, metric, suites)
+
+    def last_end(self, suite: str) -> str | None:
+        """When the last of a suite's attempts ended, ISO 8601 UTC; None where none has.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            found = connection.execute("SELECT last_ended_at FROM suites WHERE suite = ?", [suite]).fetchone()
+        return found[0] if found else None
+
+    def documents(self, suite: str) -> SingleDocuments:
+        """What it knows of single documents of a suite's scores, to be asked task by task."""
+        return SingleDocuments(self.path, suite, self.patience_s)
 
     def suites(self) -> list[str]:
         """Names of the suites it holds, sorted; none where there is no database yet.

@@ -16,12 +16,14 @@ from harness.records.suite import Replicates, Suite
 from harness.suite.axes import read_matrix
 from harness.suite.catalogs import chosen_in, with_environments
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
+from harness.suite.claims import read_claims
 from harness.suite.context import Context, Scoring, kind_of
 from harness.suite.document import Lost, Node, Problems
 from harness.suite.doubts import doubts_of
 from harness.suite.environments import check_environment, read_environments
 from harness.suite.fields import FIELDS, is_path
 from harness.suite.guess import fields_meant, near, sections_meant
+from harness.suite.margins import read_margins
 from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
@@ -134,6 +136,8 @@ def _what_stands(first: Context, root: Node) -> tuple[Suite | None, Doubts]:
         "score",
         "environments",
         "decide",
+        "claims",
+        "margins",
     ):  # they change nothing about cells
         root.entries.pop(section, None)
     guessed = adopt_exclude(root)
@@ -234,6 +238,8 @@ def _read(ctx: Context, root: Node) -> dict[str, Any]:
         "environments": read_environments(ctx, given["environments"]) if "environments" in given else {},
         "baseline": read_selector(ctx, axes, given["baseline"], "baseline") if "baseline" in given else None,
         "decide": read_decide(ctx, given["decide"], score) if "decide" in given else None,
+        "claims": read_claims(ctx, axes, given["claims"], score) if "claims" in given else (),
+        "margins": read_margins(ctx, given["margins"], score) if "margins" in given else {},
     }
 
 

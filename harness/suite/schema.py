@@ -21,6 +21,8 @@ from harness.models import SHAPES
 from harness.records import suite as nouns
 from harness.records.metrics import METRICS
 from harness.suite.checked import is_mapping_field
+from harness.suite.claims import EXPECTS
+from harness.suite.claims import NEEDED as NEEDED_OF_CLAIMS
 from harness.suite.fields import DATA, FIELDS, MERGED, MODELS
 from harness.suite.load import NEEDED
 from harness.suite.sections import LARGEST_SEED, MOST_SEEDS, RESERVED
@@ -71,6 +73,8 @@ def _sections() -> Schema:
         "baseline": _ref("selector"),
         "environments": {"type": "object", "additionalProperties": _ref("environment")},
         "decide": _ref("decide"),
+        "claims": {"type": "array", "items": _ref("claim")},
+        "margins": _ref("margins"),
     }
     return {name: {**forms[name], "description": text} for name, text in said.items()}
 
@@ -100,6 +104,8 @@ def _definitions(known: Catalog) -> Schema:
         "score": _plain(nouns.Score),
         "environment": _environment(),
         "decide": _decide(),
+        "claim": _claim(),
+        "margins": _margins(),
     }
 
 
@@ -326,12 +332,57 @@ def _selectable(paths: Schema) -> Schema:
     return {name: {"description": _ANY_VALUE} for name in names}
 
 
+_METRIC: Schema = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}
+
+
+def _claim() -> Schema:
+    amount: Schema = {"type": ["number", "string"]}
+    expects: Schema = {"no_worse_than": {**amount, "description": "How much worse it may be: 2%, or in its unit."}}
+    for name, (kind, side) in EXPECTS.items():
+        one: Schema = {"type": "number", "exclusiveMinimum": 0} if kind == "ratio" else amount
+        expects[name] = {"type": "array", "items": one, "minItems": 2} if side == "between" else one
+    return {
+        "type": "object",
+        "properties": {
+            "says": _text("The claim in words."),
+            "source": _text("Where it is said: an address, a paper, a file."),
+            "compare": {
+                "type": "object",
+                "description": "An axis or a field path, with the reference's level and the candidate's.",
+                "minProperties": 1,
+                "additionalProperties": {"type": "array", "minItems": 2},
+            },
+            "where": {**_ref("selector"), "description": "Which cells; all others are held still."},
+            "metric": {**_METRIC, "description": "What it is about."},
+            "expect": {"type": "object", "properties": expects, "additionalProperties": False, "minProperties": 1},
+            "needs": _plain(nouns.Needs),
+        },
+        "required": list(NEEDED_OF_CLAIMS),
+        "additionalProperties": False,
+    }
+
+
 def _decide() -> Schema:
     schema = _plain(nouns.Decide)
-    metric: Schema = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}
+    metric = _metric(METRICS)
     for goal in ("maximise", "minimise"):
         schema["properties"][goal] = {**metric, "description": nouns.Decide.model_fields[goal].description}
     schema["properties"]["keep"]["propertyNames"] = metric
     schema["properties"]["keep"]["additionalProperties"] = {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*\S"}
     schema["oneOf"] = [{"required": ["maximise"]}, {"required": ["minimise"]}]
     return schema
+
+
+def _margins() -> Schema:
+    return {
+        "type": "object",
+        "propertyNames": _metric(name for name, known in METRICS.items() if known.better != "none"),
+        "additionalProperties": {
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*[\d.]"}],
+            "examples": ["3%", 0.02, "2% + 64MiB"],
+        },
+    }
+
+
+def _metric(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": r"^score\..+\..+$"}]}

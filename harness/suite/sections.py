@@ -173,13 +173,13 @@ def read_decide(ctx: Context, node: Node, score: Score | None) -> Decide | None:
         ctx.add("decide needs exactly one of maximise, minimise", node, hint="e.g. maximise: score.arithmetic_mc.acc")
     for goal in goals:
         if isinstance(node.entries[goal].value, str):
-            _metric(ctx, node.entries[goal].raw, node.entries[goal], score)
+            check_metric(ctx, node.entries[goal].raw, node.entries[goal], score)
     for name, place in keep.keys.items() if keep else ():
-        _metric(ctx, name, place, score)
+        check_metric(ctx, name, place, score)
     return found
 
 
-def _metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> None:
+def check_metric(ctx: Context, name: str, at: Node | Place, score: Score | None) -> None:
     """Notes a metric that there is not, and a score that nothing makes."""
     if metric(name) is None:
         hint = (

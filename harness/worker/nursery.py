@@ -60,6 +60,8 @@ PRELOAD = (
 ASK_CUDA = ("bitsandbytes",)
 """Packages that ask the device for its capability when they are imported, as PEFT does: that initialises CUDA."""
 
+_UNIFIED_MEMORY = "/dev/nvidia-uvm"
+
 _REMEMBER = ("transformers.utils.import_utils", "accelerate.utils.imports", "peft.import_utils", "trl.import_utils")
 """Modules whose cached functions remember which packages are installed."""
 
@@ -228,10 +230,36 @@ def fork_warning() -> str | None:
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:
         return "threads run in the nursery before the fork: " + ", ".join(others)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    if cuda_begun():
         return "CUDA is initialised in the nursery before the fork"
     return None
+
+
+def cuda_begun(descriptors: Path = Path("/proc/self/fd")) -> bool:
+    """Whether anything here has begun CUDA's driver, torch or not: that survives no fork.
+
+    Where NVML does not answer, or CUDA_VISIBLE_DEVICES names a part of a device (MIG-…), torch counts devices by CUDA
+    itself and does not say so; a forked worker would then see no device and train on the CPU. A driver that has begun
+    holds its unified memory open, which NVML alone never opens.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return True
+    return any(_target(link).startswith(_UNIFIED_MEMORY) for link in _links(descriptors))
+
+
+def _links(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # not Linux
+        return []
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile: at least the one that the folder was listed with
+        return ""
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from harness import fitting, pipeline
 from harness.environments import Declaration
 from harness.execute import DebugEngine, Engine, Handle
 from harness.fitting import Wanted, fit, machine
+from harness.measure.nvml import NvmlError
 from harness.records.progress import Silent
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
@@ -85,15 +87,32 @@ def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkey
     assert started == [1, 0, 1]
 
 
-def test_the_machine_is_told_by_its_driver_and_by_what_may_be_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_machine_is_told_by_its_devices_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(fitting, "cpu_build", lambda: False)
+    devices = [SimpleNamespace(uuid=f"GPU-{number}", name="NVIDIA H200") for number in (1, 2)]
+    other = SimpleNamespace(uuid="GPU-3", name="NVIDIA L4")
+    monkeypatch.setattr(fitting, "open_nvml", lambda: SimpleNamespace(made_up=None, gpus=lambda: [*devices, other]))
+    assert machine() == "NVIDIA H200, NVIDIA L4"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2")
+    assert machine() == "NVIDIA H200"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine() == "cpu"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(fitting, "cpu_build", lambda: True)
+    assert machine() == "cpu"
+
+
+def test_without_nvml_the_driver_tells_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise NvmlError("NVML Shared Library Not Found")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(fitting, "cpu_build", lambda: False)
+    monkeypatch.setattr(fitting, "open_nvml", missing)
     monkeypatch.setattr(fitting, "_NVIDIA", tmp_path / "gpus")
     assert machine() == "cpu"
     device = tmp_path / "gpus" / "0000:01:00.0"
     device.mkdir(parents=True)
     (device / "information").write_text("Model: \t\t NVIDIA H200\nIRQ: 7\n", encoding="utf-8")
     assert machine() == "NVIDIA H200"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert machine() == "cpu"

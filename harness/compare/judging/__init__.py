@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from harness.compare.judging.corrections import corrected
+from harness.compare.judging.corrections import adjusted, corrected
+from harness.compare.judging.documents import judge_documents
 from harness.compare.judging.effects import effect
+from harness.compare.judging.flips import flips
 from harness.compare.judging.judge import judge, ruled
+from harness.compare.judging.pairing import paired
 
-__all__ = ["corrected", "effect", "judge", "ruled"]
+__all__ = ["adjusted", "corrected", "effect", "flips", "judge", "judge_documents", "paired", "ruled"]

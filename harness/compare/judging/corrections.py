@@ -32,8 +32,14 @@ def _with(verdict: Verdict, p: float | None, asked: int) -> Verdict:
         return verdict
     if verdict.ruling in ("improved", "regressed") and p > LEVEL:
         why = f"seen, but among {asked} figures at once it may be chance (adjusted p {p:.2g})"
-        return replace(verdict, p_adjusted=p, ruling="inconclusive", why=why)
+        whole = f"{why}; {verdict.why}" if verdict.why else why
+        return replace(verdict, p_adjusted=p, ruling="inconclusive", why=whole)
     return replace(verdict, p_adjusted=p)
+
+
+def adjusted(ps: Sequence[float]) -> list[float]:
+    """p values corrected for how many they are, in the same order (Benjamini & Hochberg)."""
+    return _benjamini_hochberg(ps)
 
 
 def _benjamini_hochberg(ps: Sequence[float]) -> list[float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from harness.cli import data, run, status
+from harness.cli import data, history, run, status
 from harness.errors import InputError
 from harness.execute.status import Running, SuiteStatus
 
@@ -77,3 +78,11 @@ def test_made_up_ends_are_read_by_trial_and_attempt() -> None:
 def test_made_up_ends_that_make_no_sense_are_refused(given: str) -> None:
     with pytest.raises(InputError, match="is not GLOB=END"):
         run.pretended(given)
+
+
+def test_since_is_a_date_or_so_long_ago() -> None:
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    assert history.since_when("2026-11-01", now) == datetime(2026, 11, 1, tzinfo=UTC)
+    assert history.since_when("30d", now) == now - timedelta(days=30)
+    with pytest.raises(InputError, match="30d"):
+        history.since_when("yesterday", now)

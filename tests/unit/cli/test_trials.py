@@ -31,6 +31,7 @@ def results(tmp_path: Path) -> Path:
         ("abcd", None, "abcd1234"),
         ("*full*", None, "cccc0000"),
         ("sft-s0", "two", "dddd0000"),
+        ("two/sft-s0", None, "dddd0000"),
     ],
 )
 def test_a_trial_is_found_by_name_id_start_of_id_or_glob(
@@ -52,6 +53,13 @@ def test_what_is_not_one_trial_is_told(wanted: str, suite: str | None, said: str
     with pytest.raises(SelectionError) as told:
         trials.find(results, wanted, suite)
     assert said in str(told.value)
+
+
+def test_trials_of_one_name_in_one_suite_are_told_by_id(results: Path) -> None:
+    write_json(RunFolder(results / "two" / "eeee0000").spec_file, {"name": "sft-s0"})
+    with pytest.raises(SelectionError) as told:
+        trials.find(results, "sft-s0")
+    assert "one/sft-s0, two/sft-s0 (dddd0000), two/sft-s0 (eeee0000)" in str(told.value)
 
 
 def test_nothing_has_run_yet(tmp_path: Path) -> None:

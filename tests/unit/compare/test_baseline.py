@@ -1,21 +1,14 @@
-"""Cells beside the baseline: what is compared with what, and how it is said."""
+"""Cells beside the baseline: what is compared with what, and what the headline says of it."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from harness.compare import answer
-from harness.compare.baseline import change
-from harness.compare.summary import spread
-from harness.records.figures import changed
+from harness.records.metrics import Margin
 from harness.records.plan import Plan
-from harness.records.results import Answer, Change
+from harness.records.results import Answer, SuiteResults
 from harness.records.suite import Decide, Selector
 from tests.unit.compare.made import ACC, cell, plan, result, results, suite
 
@@ -23,18 +16,27 @@ Figures = Mapping[str, Sequence[float]]
 
 
 def answered(figures: Mapping[str, Figures], baseline: Sequence[str], *, decide: Decide | None = None) -> Answer:
+    """The answer to `made_of`."""
+    made, found = made_of(figures, baseline, decide=decide)
+    return answer(found, made)
+
+
+def made_of(
+    figures: Mapping[str, Figures], baseline: Sequence[str], *, decide: Decide | None = None
+) -> tuple[Plan, SuiteResults]:
     """Cells named `<method>-<weights>` on two axes; their figures by metric, one per seed."""
     cells = [
         dataclasses.replace(cell(name), levels={"recipe": name.partition("-")[0], "weights": name.partition("-")[2]})
         for name in figures
     ]
-    made = with_baseline(plan(cells, of=suite(decide=decide)), baseline)
+    seeds = max(len(values) for metrics in figures.values() for values in metrics.values())
+    made = with_baseline(plan(cells, of=suite(decide=decide), seeds=seeds), baseline)
     found = [
         result(trial, {metric: values[trial.seed] for metric, values in figures[trial.cell.name].items()})
         for trial in made.trials
         if all(len(values) > trial.seed for values in figures[trial.cell.name].values())
     ]
-    return answer(results(found), made)
+    return made, results(found)
 
 
 def with_baseline(made: Plan, names: Sequence[str]) -> Plan:
@@ -43,24 +45,67 @@ def with_baseline(made: Plan, names: Sequence[str]) -> Plan:
     return dataclasses.replace(made, suite=said, baseline=chosen)
 
 
-def test_scores_differ_in_points_and_costs_in_ratios() -> None:
+def test_each_figure_of_a_cell_gets_a_verdict_beside_the_baselines() -> None:
     got = answered(
         {
-            "sft-full": {ACC: [0.90, 0.92], "tokens_per_second": [1000, 1000], "final_loss": [1.0, 1.0]},
-            "sft-lora": {ACC: [0.95, 0.97], "tokens_per_second": [1500], "final_loss": [0.5, 0.5]},
+            "sft-full": {ACC: [0.90, 0.92], "tokens_per_second": [1000, 1001], "final_loss": [1.0, 1.0]},
+            "sft-lora": {ACC: [0.95, 0.97], "tokens_per_second": [1500, 1501], "final_loss": [0.5, 0.5]},
             "dpo-full": {ACC: [0.80], "tokens_per_second": [500], "final_loss": [0.1]},
         },
         ["sft-full"],
     )
 
     assert got.baseline == ("sft-full",)
-    assert [(row.cell, row.baseline) for row in got.against] == [("sft-lora", "sft-full"), ("dpo-full", "sft-full")]
-    (_, dpo) = got.against
-    assert dpo.seeds == (1, 2)
-    assert dpo.changes[ACC].value == pytest.approx(-11.0)
-    assert (dpo.changes[ACC].kind, dpo.changes[ACC].n, dpo.changes[ACC].baseline_n) == ("points", 1, 2)
-    assert dpo.changes["tokens_per_second"] == Change(kind="ratio", value=0.5, n=1, baseline_n=2)
-    assert "final_loss" not in dpo.changes
+    lora, dpo = got.against
+    assert [(row.candidate, row.reference) for row in (lora, dpo)] == [
+        ("sft-lora", "sft-full"),
+        ("dpo-full", "sft-full"),
+    ]
+    assert {name: verdict.ruling for name, verdict in lora.verdicts.items()} == {
+        ACC: "improved",
+        "tokens_per_second": "improved",
+    }
+    assert {verdict.ruling for verdict in dpo.verdicts.values()} == {"insufficient"}
+    assert dpo.outcomes == ({"ok": 2}, {"ok": 1, "missing": 1})
+
+
+def test_the_suites_margins_are_what_verdicts_clear() -> None:
+    figures: Mapping[str, Figures] = {
+        "sft-full": {"tokens_per_second": [1000, 1001]},
+        "dpo-full": {"tokens_per_second": [1100, 1101]},
+    }
+    made, found = made_of(figures, ["sft-full"])
+    wide = made.suite.model_copy(update={"margins": {"tokens_per_second": Margin(relative=0.2)}})
+
+    (usual,) = answer(found, made).against
+    (forgiving,) = answer(found, dataclasses.replace(made, suite=wide)).against
+
+    assert usual.verdicts["tokens_per_second"].ruling == "improved"
+    assert forgiving.verdicts["tokens_per_second"].ruling == "equivalent"
+
+
+def test_what_may_be_chance_in_a_large_matrix_is_not_found() -> None:
+    usual, faster = [1000.0, 1010.0, 991.0], [1050.0, 1060.0, 1040.0]
+    few: dict[str, Figures] = {
+        f"c{number}-x": {"tokens_per_second": faster if number == 1 else usual} for number in range(2)
+    }
+    many: dict[str, Figures] = few | {f"c{number}-x": {"tokens_per_second": usual} for number in range(2, 40)}
+
+    alone, among = (answered(figures, ["c0-x"]).against[0].verdicts["tokens_per_second"] for figures in (few, many))
+
+    assert alone.ruling == "improved"
+    assert among.ruling == "inconclusive"
+    assert "among 39 figures at once it may be chance" in among.why
+
+
+def test_a_goal_that_asks_for_less_of_what_is_usually_better_turns_the_verdict() -> None:
+    got = answered(
+        {"sft-full": {"tokens_per_second": [1000, 1001]}, "dpo-full": {"tokens_per_second": [1500, 1501]}},
+        ["sft-full"],
+        decide=Decide(minimise="tokens_per_second"),
+    )
+
+    assert got.against[0].verdicts["tokens_per_second"].ruling == "regressed"
 
 
 def test_no_baseline_compares_nothing() -> None:
@@ -74,7 +119,7 @@ def test_of_several_baseline_cells_the_one_that_differs_least_is_taken() -> None
 
     got = answered({name: {ACC: [0.9, 0.9]} for name in names}, ["sft-full", "sft-lora"])
 
-    assert {row.cell: row.baseline for row in got.against} == {
+    assert {row.candidate: row.reference for row in got.against} == {
         "dpo-full": "sft-full",
         "dpo-lora": "sft-lora",
         "orpo-other": "sft-full",  # both differ on both axes: the first
@@ -90,76 +135,34 @@ def test_losses_are_compared_within_a_method_and_only_as_the_goal() -> None:
 
     (lora, dpo) = answered(figures, ["sft-full"], decide=Decide(minimise="final_loss")).against
 
-    assert lora.changes == {"final_loss": Change(kind="difference", value=-0.25, n=2, baseline_n=2)}
-    assert dpo.changes == {}
+    assert lora.verdicts["final_loss"].ruling == "improved"
+    assert dpo.verdicts == {}
 
 
-@given(st.floats(0.01, 1e6), st.floats(0.01, 1e6))
-def test_a_ratio_is_of_the_means(mine: float, its: float) -> None:
-    found = change("train_seconds", spread([mine, mine]), spread([its]))
-
-    assert found is not None
-    assert found.kind == "ratio"
-    assert found.value * its == pytest.approx(mine)
-
-
-@pytest.mark.parametrize(
-    ("name", "mine", "its"),
-    [
-        (ACC, math.nan, 0.5),
-        ("train_seconds", 1.0, math.inf),
-        ("peak_host_memory", 1.0, 0.0),
-    ],
-)
-def test_what_cannot_be_compared_is_left_out(name: str, mine: float, its: float) -> None:
-    assert change(name, spread([mine]), spread([its])) is None
-
-
-def test_scores_beyond_one_are_in_their_own_unit() -> None:
-    found = change("score.wiki.perplexity", spread([30.0]), spread([20.0]))
-
-    assert found == Change(kind="difference", value=10.0, n=1, baseline_n=1)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "value", "expected"),
-    [
-        (ACC, "points", 1.24, "+1.2 points"),
-        (ACC, "points", -0.8, "−0.8 points"),
-        (ACC, "points", 0.004, "0.0 points"),
-        (ACC, "points", -0.004, "0.0 points"),
-        ("tokens_per_second", "ratio", 1.0, "1.00×"),
-        ("tokens_per_second", "ratio", 0.934, "0.93×"),
-        ("tokens_per_second", "ratio", 0.0123, "0.0123×"),
-        ("tokens_per_second", "ratio", 12.34, "12.3×"),
-        ("final_loss", "difference", -0.25, "−0.250"),
-        ("final_loss", "difference", 2.5, "+2.50"),
-        ("final_loss", "difference", 0.0, "0.00"),
-    ],
-)
-def test_changes_as_they_are_read(name: str, kind: str, value: float, expected: str) -> None:
-    made = dataclasses.replace(Change(kind="points", value=value, n=2, baseline_n=2), kind=kind)  # type: ignore[arg-type]
-
-    assert changed(name, made) == expected
-
-
-def test_the_headline_sets_the_winner_beside_the_baseline() -> None:
+def test_the_headline_sets_the_winner_beside_the_baseline_with_the_verdict() -> None:
     got = answered({"sft-full": {ACC: [0.90, 0.90]}, "dpo-full": {ACC: [0.95, 0.95]}}, ["sft-full"])
 
     assert got.headline.startswith(
         "dpo-full scores 0.950 ± 0.000 on arithmetic_mc (acc), +0.050 over sft-full. "
-        "That is +5.0 points against the baseline, sft-full."
+        "Against the baseline, sft-full: +5.0 pt, improved."
     )
 
 
-def test_the_headline_says_ratios_of_costs() -> None:
+def test_the_headline_says_ratios_of_costs_and_what_could_have_been_seen() -> None:
     got = answered(
-        {"sft-full": {"train_seconds": [10, 10]}, "dpo-full": {"train_seconds": [5, 5]}},
+        {"sft-full": {"train_seconds": [10, 12]}, "dpo-full": {"train_seconds": [8, 11]}},
         ["sft-full"],
         decide=Decide(minimise="train_seconds"),
     )
 
-    assert "That is 0.50× the train time of the baseline, sft-full." in got.headline
+    assert "Against the baseline, sft-full: train time −14.4% [" in got.headline
+    assert "inconclusive (so many seeds show a change from " in got.headline
+
+
+def test_the_headline_claims_nothing_from_one_seed() -> None:
+    got = answered({"sft-full": {ACC: [0.90]}, "dpo-full": {ACC: [0.95]}}, ["sft-full"])
+
+    assert "Against the baseline, sft-full: +5.0 pt, with too few seeds for a verdict." in got.headline
 
 
 def test_a_baseline_that_wins_is_said_to_be_it() -> None:
@@ -181,5 +184,5 @@ def test_a_baseline_without_figures_is_found() -> None:
     got = answer(found, made)
 
     assert "No figures of the baseline: sft; nothing is compared with it." in got.findings
-    assert [dict(row.changes) for row in got.against] == [{}]
+    assert [{verdict.ruling for verdict in row.verdicts.values()} for row in got.against] == [{"missing"}]
     assert "baseline" not in got.headline

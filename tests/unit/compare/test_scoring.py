@@ -194,7 +194,7 @@ def test_a_baseline_scored_otherwise_is_marked_where_it_matters() -> None:
 
     got = answer(scored(found, scores), made)
 
-    assert {row.cell: row.unlike for row in got.against} == {"b": (), "c": (ACC,)}
+    assert {row.candidate: tuple(row.refused) for row in got.against} == {"b": (), "c": (ACC,)}
 
 
 def test_tasks_that_each_have_one_backend_are_told_of_once() -> None:

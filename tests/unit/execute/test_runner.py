@@ -396,3 +396,22 @@ def test_what_was_killed_from_outside_runs_again_without_being_asked_to(bench: B
     first = bench.run(DebugEngine({"killed": "die", "broken": "crash"}))
     assert (first["killed"].killed, first["broken"].killed) == (True, False)
     assert names(bench.run(DebugEngine())) == {"killed": "ok", "broken": "crashed"}
+
+
+def test_attempts_of_one_run_share_its_id_and_those_of_another_do_not(bench: Bench) -> None:
+    bench.trial("a")
+    bench.trial("b")
+    bench.run()
+    bench.run(force=True)
+    of_a, of_b = ([attempt.run() for attempt in bench.folder(name).attempts()] for name in ("a", "b"))
+    assert of_a == of_b
+    assert None not in of_a
+    assert len(set(of_a)) == 2
+
+
+def test_a_skip_is_told_once_but_anew_by_every_forced_run(bench: Bench) -> None:
+    bench.trial("base", kind="stage")
+    bench.trial("dpo", needs="base", method="dpo")
+    for force in (False, False, True, True):
+        bench.run(DebugEngine(script={"base": ["oom"]}), force=force)
+    assert [attempt.outcome().outcome for attempt in bench.folder("dpo").attempts()] == ["skipped"] * 3

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness.measure.active import active, patched
+from harness.measure.active import Active, active, patched
+from harness.measure.attending import Kernels
 from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
+from harness.measure.recorder import Recorder
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
@@ -55,6 +57,7 @@ def test_levers_show_in_training_as_they_act(tmp_path: Path) -> None:
     assert (found["packing"], found["packing_strategy"], found["padding_free"]) == (True, "bfd", True)
     assert (found["mixed_precision"], found["dtype"]) == ("bf16", "float32")
     assert (found["attention"], found["attention_backends"]) == ("sdpa", ["flash", "math"])
+    assert found["attention_kernels"] == ["flash"]  # seen in the recomputation: the forward itself has no gradients
     assert found["gradient_checkpointing"] is True
     assert found["checkpointing"] == {"layers": 4, "use_reentrant": True}
     assert found["batch"] == {"rows": 4, "accumulation": 2, "rows_per_step": 8}
@@ -95,6 +98,47 @@ def test_the_optimizer_tells_how_it_steps(optim: str, expected: str | None, tmp_
     assert outcome.outcome == "ok", outcome.cause
     assert found.get("optimizer_kernel") == expected
     assert bool(found["optimizer_state"]) is (optim != "sgd")
+
+
+def test_the_kernel_of_attention_is_the_one_that_torch_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from torch.nn import functional
+
+    own, asked = functional.scaled_dot_product_attention, []
+
+    def choice(query: Any, *rest: Any, attn_mask: Any, **others: Any) -> int:
+        asked.append((query.dtype, attn_mask is not None, others["is_causal"]))
+        return 2 if attn_mask is not None else 1
+
+    monkeypatch.setattr(torch, "_fused_sdp_choice", choice)
+    kernels, query = Kernels(), torch.randn(1, 2, 4, 8, requires_grad=True)
+    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    kernels.watch()
+    kernels.watch()
+    with torch.no_grad():
+        functional.scaled_dot_product_attention(query, query, query)
+    with torch.autocast("cpu", torch.bfloat16):
+        functional.scaled_dot_product_attention(query, query, query, is_causal=True)
+        functional.scaled_dot_product_attention(query, query, query, is_causal=True)
+    got = functional.scaled_dot_product_attention(query, query, query, mask)
+    kernels.stop()
+    assert functional.scaled_dot_product_attention is own
+    assert torch.equal(got, own(query, query, query, mask))
+    assert asked == [(torch.bfloat16, False, True), (torch.float32, True, False)]
+    assert kernels.found == ["flash", "memory_efficient"]
+
+
+def test_a_first_step_that_fails_leaves_attention_as_it_was(tmp_path: Path) -> None:
+    from torch.nn import functional
+
+    own = functional.scaled_dot_product_attention
+    with Recorder(tmp_path / "events.jsonl") as recorder:
+        probe = Active(recorder)
+        probe._trainer = SimpleNamespace()
+        probe.batch_begin({})
+        assert functional.scaled_dot_product_attention is not own
+        probe.phase_end("train")
+    assert functional.scaled_dot_product_attention is own
 
 
 def test_compilation_and_patched_forwards_show() -> None:

@@ -100,6 +100,8 @@ IN_2_0 = (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
             {"device": "device"},
         ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), {"device": "device"}),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), {"device": "device"}),
         (
             RuntimeError(
                 "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "

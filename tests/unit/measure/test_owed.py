@@ -12,6 +12,7 @@ import pytest
 
 from harness.measure import Recorder
 from harness.measure.fakes import FakeClock
+from harness.measure.forwards import _send
 from harness.measure.owed import Owed, Transfer
 from harness.records.events import Event, read_events
 
@@ -121,3 +122,36 @@ def test_a_lost_device_leaves_counts_out_and_the_log_whole(log: Log) -> None:
     notes = [event["text"] for event in read_events(log.path) if event["kind"] == "note"]
     assert len(notes) == 1
     assert "unspecified launch failure" in notes[0]
+
+
+def test_of_a_forward_only_what_lies_on_the_device_is_sent_for() -> None:
+    device = Device()
+    tensors = [_Lying(device.device, 3), 7, _Lying(SimpleNamespace(type="cpu"), 9), _Lying(device.device, 4)]
+    sent: list[_Lying] = []
+
+    def copy(values: Sequence[Any]) -> Transfer:
+        sent.extend(values)
+        return Transfer(ready=lambda: device.done, read=lambda: [value.number for value in values])
+
+    transfer = _send(tensors, copy)
+    assert not transfer.ready()
+    assert transfer.read() == [3, 7, 9, 4]
+    assert [value.device.type for value in sent] == ["cuda", "cuda"]
+
+
+@dataclass
+class _Lying:
+    """A tensor of one element that refuses to be read where it lies on a device."""
+
+    device: Any
+    number: int
+
+    def numel(self) -> int:
+        return 1
+
+    def reshape(self, *shape: int) -> _Lying:
+        assert self.device.type == "cpu"
+        return self
+
+    def tolist(self) -> list[int]:
+        return [self.number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,7 @@ def test_every_device_has_a_source_and_plausible_dense_figures() -> None:
     assert len(names) == len(set(names)) or len(names) - len(set(names)) == 1  # the T4 has two
     for device in peaks.DEVICES:
         assert device.source.startswith("https://")
+        assert device.read_in  # a figure that nobody could read anywhere has no place here
         half = device.peaks["float16"]
         assert device.peaks.get("bfloat16", half) == half
         assert device.peaks.get("tf32", 0) <= half * 0.51
@@ -83,6 +85,11 @@ def test_every_device_has_a_source_and_plausible_dense_figures() -> None:
 
 def _properties(name: str) -> Any:
     return SimpleNamespace(name=name, uuid=_UUID)
+
+
+def test_a_dtype_without_a_source_has_no_peak_although_its_device_is_listed() -> None:
+    assert peaks.listed("AMD Instinct MI300X") is not None
+    assert peaks.peak("AMD Instinct MI300X", "tf32") is None
 
 
 def test_the_datasheet_rules_over_a_measured_ceiling() -> None:
@@ -185,9 +192,15 @@ def test_the_documented_table_is_the_one_in_use() -> None:
     for row, device in zip(rows, peaks.DEVICES, strict=True):
         assert row[0] == ", ".join(device.names)
         assert row[6].replace("<", "").replace(">", "") == device.source
+        assert [_plain(place) for place in row[7].split("; ")] == list(device.read_in)
         found = {
             dtype: float(cell)
             for dtype, cell in zip(("bfloat16", "float16", "tf32", "float32", "float8"), row[1:6], strict=True)
             if cell != "–"
         }
         assert found == device.peaks
+
+
+def _plain(place: str) -> str:
+    """`[owner/name](address) `path`` or `<address>` as the table in use has it."""
+    return re.sub(r"\[(.+?)\]\(.+?\) `(.+)`", r"\1 \2", place).strip("<>")

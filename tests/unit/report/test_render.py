@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from harness.compare import answer
-from harness.records.plan import Excluded
+from harness.records.plan import Excluded, PlannedClaim
 from harness.records.results import Answer
-from harness.records.suite import Decide, Selector
+from harness.records.suite import Claim, Decide, Needs, Selector
 from harness.report import render
 from harness.report.tables import WIDEST
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, on_a_device, plan, result, results, suite, whole
@@ -121,6 +121,26 @@ def unlike_scores() -> Answer:
     return answer(found, dataclasses.replace(made, suite=said, baseline=chosen))
 
 
+def with_claims() -> Answer:
+    """One confirmed, one refuted, one that this machine cannot test, and one that is short of runs."""
+    made = plan([cell("sft"), cell("sft-packed")], of=suite(tasks=(), seeds=3), seeds=3)
+    rates = {"sft": 1000.0, "sft-packed": 2300.0}
+    found = [
+        result(trial, {"tokens_per_second": rates[trial.cell.name] * (1 + 0.002 * trial.seed), "train_seconds": 3.0})
+        for trial in made.trials
+    ]
+    said: dict[str, Any] = {"metric": "tokens_per_second", "kind": "ratio", "axis": "recipe"}
+    pairs = (("sft-id", "sft-packed-id"),)
+    claims = (
+        Claim(says="Packing doubles throughput", source="https://example.org/a", low=2.0, **said),
+        Claim(says="Packing | quadruples it", source="a paper, p. 3", low=4.0, high=5.0, **said),
+        Claim(says="It does so on a GPU", source="a talk", low=2.0, needs=Needs(device="cuda"), **said),
+        Claim(says="Memory stays", source="a file", high=1.02, **{**said, "metric": "peak_device_memory"}),
+    )
+    planned = tuple(PlannedClaim(claim=one, pairs=pairs, alone=("sft-x",) if one.low == 4 else ()) for one in claims)
+    return answer(results(found, score_backends=()), dataclasses.replace(made, claims=planned))
+
+
 ANSWERS: dict[str, Callable[[], Answer]] = {
     made.__name__: made
     for made in (
@@ -134,6 +154,7 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
         mixed_and_odd,
         proven_scores,
         unlike_scores,
+        with_claims,
     )
 }
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from harness.compare import answer
 from harness.records.results import Answer, Curve
 from harness.report import quality
+from harness.report.baseline import baseline
 from harness.report.emphasis import emphasise
-from harness.report.results import baseline, results
+from harness.report.results import results
 from harness.report.scoring import scoring
 from tests.unit.compare.made import ACC, whole
 from tests.unit.compare.made_scores import TASK, mixed, proven, score_of, scored

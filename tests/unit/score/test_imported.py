@@ -145,6 +145,20 @@ def test_documents_are_as_the_harness_keeps_its_own(tmp_path: Path) -> None:
     assert (second.target, second.response, second.metrics) == (" no", " yes", {"acc": 0.0})
 
 
+def test_documents_of_one_source_are_told_where_the_task_names_the_field(tmp_path: Path) -> None:
+    passages = ["of ships", "of ships", None]
+    samples = [_sample(index, doc={"passage": text, "number": index}) for index, text in enumerate(passages)]
+    named = {"mc": {**_results()["configs"]["mc"], "metadata": {"version": 1, "source_field": "passage"}}}
+    _write(tmp_path / "in", _results(configs=named), {"mc": samples})
+
+    folder, score = _one(tmp_path / "in", tmp_path / "results")
+
+    first, second, third = read_documents(folder, "mc", "hf")
+    assert first.source_hash == second.source_hash == hashlib.sha256(b"of ships").hexdigest()
+    assert third.source_hash is None
+    assert "1 of 3 documents have no field 'passage', which source_field names" in score.notes
+
+
 def test_no_secret_is_carried_over(tmp_path: Path) -> None:
     secrets = [TOKEN, "sk-" + "b" * 30, "hunter2hunter2"]
     config = {

@@ -58,6 +58,7 @@ description: "Answer the questions.\\n\\n"
 doc_to_text: "Question: {{question}}\\nAnswer:"
 doc_to_choice: choices
 doc_to_target: answer
+metadata: {source_field: answer}
 """
 WRITTEN = """
 task: written
@@ -190,6 +191,16 @@ def _same_documents(ours: Sequence[Any], theirs: Sequence[Mapping[str, Any]]) ->
             assert document.logprobs == [response[0] for response in sample["filtered_resps"]]
         else:
             assert document.response == sample["filtered_resps"][0]
+
+
+def test_documents_of_one_source_have_its_hash(here: Here) -> None:
+    found = _evaluator(here, "choices", limit=6).evaluate(here.ours, "choices")
+
+    sources = [document.source_hash for document in found.documents]
+    assert sources[0::2] == sources[:1] * 3
+    assert sources[1::2] == sources[1:2] * 3
+    assert None not in sources
+    assert sources[0] != sources[1]
 
 
 def test_a_task_asked_again_is_asked_the_same(here: Here) -> None:

@@ -8,7 +8,7 @@ from harness.store import Store
 
 TABLES = ["trials", "attempts", "metrics", "phases", "samples", "notes", "findings", "environment_files", "scores"]
 TABLES += ["score_documents", "score_values", "trial_scores", "quality_curves", "data_overlaps", "task_documents"]
-TABLES += ["ingested", "meta", "suites", "cells", "trial_summary", "method_comparison"]
+TABLES += ["earlier_scores", "ingested", "meta", "suites", "cells", "trial_summary", "method_comparison"]
 TABLES += ["loss_curves", "reward_margins", "environments", "trial_metrics", "memory_breakdown", "device_timeline"]
 
 

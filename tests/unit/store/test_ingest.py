@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,8 @@ def test_rebuild_gives_the_same_content_as_ingest(store: Store, results: Path) -
     add_score(folders[1], task="arithmetic_gen", acc=0.4)
     add_score(folders[1], acc=0.3, step=2)
     add_score(folders[1], acc=0.3, backend="vllm")
+    replaced = {"task": "arithmetic_mc", "backend": "hf", "weights_hash": "w0", "metrics": {"acc": 0.1}}
+    (add_score(folders[1]) / "earlier.jsonl").write_text(json.dumps(replaced) + "\nno score\n", encoding="utf-8")
     add_overlap(folders[1])
     add_device(folders[1])
     write_json(folders[2].environment_file, {"hash": "env2", "packages": {"torch": "3"}})

@@ -152,7 +152,7 @@ def test_a_store_of_a_newer_harness(store: Store, folders: list[RunFolder]) -> N
         with pytest.raises(StoreError) as error:
             call()
         assert "version 7" in said(error)
-        assert "version 3" in said(error)
+        assert "version 4" in said(error)
         assert "upgrade" in said(error)
 
 

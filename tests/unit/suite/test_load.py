@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import Problem, SuiteError
 from harness.methods.catalog import Catalog
+from harness.records.metrics import Margin
 from harness.records.suite import HubModel, PathData, Setup, ShapeModel, SourceData, Suite
 from harness.suite import load
 
@@ -191,6 +192,19 @@ def test_score_and_decide(suite_of: SuiteOf) -> None:
     assert suite.score.every == "end"
     assert suite.decide is not None
     assert suite.decide.keep == {"peak_host_memory": "<= 2 GiB", "train_seconds": "< 10m"}
+
+
+def test_margins_are_shares_and_amounts_by_metric(suite_of: SuiteOf) -> None:
+    suite = suite_of(
+        HEAD + "score: {tasks: [arithmetic_mc]}\n"
+        "margins: {tokens_per_second: 3%, peak_host_memory: 2% + 64MiB, score.arithmetic_mc.acc: 0.02, mfu: 0}"
+    )
+    assert suite.margins == {
+        "tokens_per_second": Margin(relative=0.03),
+        "peak_host_memory": Margin(relative=0.02, absolute=64 * 2**20),
+        "score.arithmetic_mc.acc": Margin(absolute=0.02),
+        "mfu": Margin(),
+    }
 
 
 def test_a_field_of_any_of_the_methods_may_stand_in_base(suite_of: SuiteOf) -> None:

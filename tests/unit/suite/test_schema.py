@@ -181,6 +181,18 @@ def suite(**changes: Any) -> dict[str, Any]:
     return {"name": "a", "question": "b", "base": {**base, **changes.pop("base", {})}, **changes}
 
 
+def claim(**changes: Any) -> dict[str, Any]:
+    """A right claim with entries changed, or taken out where they are None."""
+    right = {
+        "says": "a",
+        "source": "b",
+        "compare": {"train.packing": [False, True]},
+        "metric": "tokens_per_second",
+        "expect": {"ratio_at_least": 2.0},
+    }
+    return {name: value for name, value in (right | changes).items() if value is not None}
+
+
 def test_it_is_json_and_refers_only_to_what_it_holds(catalog: Catalog) -> None:
     schema = json_schema(catalog=catalog)
     assert json.loads(json.dumps(schema)) == schema
@@ -297,7 +309,9 @@ def _wrong_by_installed(file: Path) -> list[str]:
         suite(include=[{"recipe": "a", "lora": {"r": 3}, "name": "x"}]),
         suite(score=None),
         suite(score={"tasks": ["a"]}, decide={"maximise": "score.a.acc", "keep": {"peak_reserved": "<= 3 GiB"}}),
+        suite(margins={"tokens_per_second": "3%", "peak_host_memory": "2% + 64MiB", "score.a.acc": 0.02}),
         suite(base={"train.lr_scheduler_kwargs.num_cycles": 2, "data.options.kinds": ["add"]}),
+        suite(claims=[claim(), claim(expect={"difference_between": ["1 GiB", "2 GiB"]}, needs={"device": "cuda"})]),
     ],
 )
 def test_what_a_suite_may_say(checker: Checker, good: dict[str, Any]) -> None:
@@ -334,6 +348,16 @@ def test_what_a_suite_may_say(checker: Checker, good: dict[str, Any]) -> None:
         suite(decide={"maximise": "tokens_per_secnd"}),
         suite(decide={"maximise": "final_loss", "minimise": "final_loss"}),
         suite(decide={"minimise": "final_loss", "keep": {"final_loss": "3"}}),
+        suite(claims=[claim(source=None)]),
+        suite(claims=[claim(expect={"ratio_at_least": 0})]),
+        suite(claims=[claim(expect={"ratio_at_leat": 1})]),
+        suite(claims=[claim(metric="final_los")]),
+        suite(claims=[claim(compare={"lora": ["a"]})]),
+        suite(claims=claim()),
+        suite(margins={"tokens_per_secnd": "3%"}),
+        suite(margins={"real_tokens": "3%"}),
+        suite(margins={"tokens_per_second": "much"}),
+        suite(margins={"tokens_per_second": -1}),
     ],
 )
 def test_what_a_suite_may_not_say(checker: Checker, bad: dict[str, Any]) -> None:

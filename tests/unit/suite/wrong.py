@@ -290,6 +290,16 @@ AT_TOP: list[One] = [
         "unknown metric 'final_los'",
         "did you mean 'final_loss'",
     ),
+    ("margins: 3%", 10, "margins must be a mapping, not '3%'", "margins: {tokens_per_second: 3%"),
+    ("margins: {final_los: 1%}", 11, "unknown metric 'final_los'", "did you mean 'final_loss'"),
+    ("margins: {score.a.acc: 1%}", 11, "score.a.acc is never measured: this suite has no `score`", "tasks: [a]"),
+    ("margins: {real_tokens: 1%}", 11, "real_tokens has no margin", "no verdict is given on it"),
+    ("margins: {mfu: [1%]}", 16, "the margin of mfu must be a share or an amount, not a list", "2% + 64MiB"),
+    ("margins: {mfu: true}", 16, "the margin of mfu must be a share or an amount, not true", "2% + 64MiB"),
+    ("margins: {mfu: 1% + 2%}", 16, "margins.mfu: '1% + 2%' names two shares", None),
+    ("margins: {mfu: -1}", 16, "margins.mfu: -1 must be above 0", None),
+    ("margins: {energy: 5ms}", 19, "margins.energy: '5ms' is in s, and energy in J", None),
+    ("margins: {peak_reserved: 64}", 26, "margins.peak_reserved: 64 could be bytes or gigabytes", None),
 ]
 
 # instead of the model's line, message, and a part of the hint

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from harness.records.run_folder import RunFolder, write_json
+from harness.worker.nursery import cuda_begun
 
 HELD_S = 20.0
 
@@ -138,6 +139,25 @@ def test_a_fresh_worker_dies_with_its_nursery(tmp_path: Path, monkeypatch: pytes
     spoken.process.kill()
     spoken.process.wait()
     assert gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("opened", "begun"),
+    [
+        (["/dev/null", "socket:[7]"], False),
+        (["/dev/nvidiactl", "/dev/nvidia0"], False),  # NVML alone
+        (["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia0"], True),  # CUDA, whoever asked it
+    ],
+)
+def test_cuda_that_has_begun_shows_although_torch_does_not_say_so(
+    opened: list[str], begun: bool, tmp_path: Path
+) -> None:
+    for number, target in enumerate(opened):
+        (tmp_path / str(number)).symlink_to(target)
+    (tmp_path / "closed-meanwhile").touch()
+    assert cuda_begun(tmp_path) is begun
+    assert not cuda_begun(tmp_path / "nowhere")
+    assert not cuda_begun()
 
 
 @pytest.mark.slow

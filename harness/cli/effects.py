@@ -1,0 +1,97 @@
+"""`harness effects`: what each axis of a suite does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.records.effects import AxisEffects
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", "-m", metavar="NAME", help="Only this metric, e.g. activation_memory; repeatable."),
+]
+
+
+def effects(
+    suite: options.SuiteFile,
+    metric: Metrics = None,
+    only: options.Only = None,
+    skip: options.Skip = None,
+    results: options.Results = options.RESULTS,
+    as_json: options.Json = False,
+) -> None:
+    """Tell what each axis of a suite does to each metric, and where axes change each other's effects.
+
+    A linear model over all cells of the matrix, with 95% intervals; docs/effects-and-claims.md says how.
+
+    \b
+    Examples:
+      harness effects suites/memory.yaml
+      harness effects suites/memory.yaml --metric activation_memory --metric step_seconds_p50
+    """
+    from harness import pipeline
+    from harness.cli.output import print_json
+    from harness.cli.plain import PlainLines
+
+    wanted = _known(metric or ())
+    told = pipeline.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
+    if as_json:
+        print_json(told)
+    else:
+        _print(told)
+
+
+def _known(names: Sequence[str]) -> tuple[str, ...]:
+    """The names as they are.
+
+    Raises:
+        InputError: there is no such metric, or neither more nor less of it is better.
+    """
+    from harness.errors import InputError, Problem, did_you_mean
+    from harness.records.metrics import METRICS, metric
+
+    problems = []
+    judged = [name for name, known in METRICS.items() if known.better != "none"]
+    for name in names:
+        known = metric(name)
+        if known is None:
+            problems.append(Problem(what=f"unknown metric {name!r}", hint=did_you_mean(name, judged)))
+        elif known.better == "none":
+            why = "neither more nor less of it is better, so that no change of it is judged"
+            problems.append(Problem(what=f"{name} has no effects to tell", why=why))
+    if problems:
+        raise InputError(problems=tuple(problems))
+    return tuple(dict.fromkeys(names))
+
+
+def _print(told: AxisEffects) -> None:
+    from harness.cli.output import say, table, wrapped
+    from harness.records.amounts import between
+    from harness.records.figures import title
+
+    if not told.effects:
+        say("nothing to tell yet: an effect takes two levels of an axis with finished trials")
+        return
+    for sentence in told.sentences:
+        print(wrapped(sentence, indent=2))
+    rows = [
+        [
+            f"{one.axis}: {one.reference} → {one.level}",
+            ", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any",
+            title(one.metric),
+            between(one.metric, one.verdict.effect),
+            one.verdict.ruling,
+        ]
+        for one in told.effects
+        if one.verdict.effect is not None
+    ]
+    print()
+    table(["change", "at", "metric", "effect (95%)", "verdict"], rows)
+    for line in (*(f"{title(name)}: {words}" for name, words in told.behind.items()), *told.left_out):
+        say(wrapped(line, indent=2))

@@ -1,0 +1,318 @@
+"""The story of a comparison: two selections in words become two sides, and these a verdict on each figure of each cell.
+
+It stands beside `pipeline`, which it takes plans from. What a selection may be: see `docs/comparing.md`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness import compare as comparing
+from harness import pipeline
+from harness.compare.comparison import same_measurements
+from harness.compare.selecting import chosen
+from harness.errors import InputError, Problem, SelectionError, SuiteError, did_you_mean
+from harness.records.document_scores import DocumentProvider
+from harness.records.margins import parse_margin
+from harness.records.metrics import METRICS, Margin, metric
+from harness.records.progress import Observer
+from harness.records.request import Choice, Places
+from harness.records.results import SuiteResults, TrialResult
+from harness.records.run_folder import run_folders
+from harness.records.verdict import Comparison, Selected
+from harness.store import Ingesting, Store
+
+_SUITE_FILES = (".yaml", ".yml")
+_DATABASE = ".duckdb"
+_MOST_NAMED = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is asked of a comparison. `margins` go before those of the suites; `across`: environments may differ.
+
+    `suite` is the name or file of the suite that conditions alone are about. `flips`: how many documents of each kind
+    are listed, None for all.
+    """
+
+    suite: str | None = None
+    metrics: Sequence[str] = ()
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+    only: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    across: bool = False
+    flips: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Results that a selection chooses among, what is known of single documents, and the margins of their suite."""
+
+    results: SuiteResults
+    documents: DocumentProvider | None = None
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+
+
+Loader = Callable[[str, Places], Source]
+"""What a name stands for; raises an InputError where there is nothing of that name."""
+
+SOURCES: dict[str, Loader] = {}
+"""What a word before the first colon of a selection means, besides suites, files and folders."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """Where selections are looked for. `suites` are the names of those with results; `suite` is the one meant alone."""
+
+    places: Places
+    observer: Observer
+    suites: Sequence[str]
+    suite: str | None
+    held: ExitStack  # what lives as long as the comparison
+
+    def stored(self, name: str) -> Source:
+        """What is known of a suite, as its run folders are now."""
+        store = Store(self.places.database)
+        Ingesting(store, self.observer).now(*run_folders(self.places.results, name))
+        return Source(results=store.results(name), documents=store.documents(name))
+
+
+def compare(reference: str, candidate: str, wanted: Wanted, places: Places, observer: Observer) -> Comparison:
+    """The candidate beside the reference, both told as selections.
+
+    Raises:
+        SuiteError: a suite file that is wrong.
+        InputError: a selection chooses nothing, or both the same; no cells belong together; nothing can be compared.
+        StoreError: a database cannot be used.
+    """
+    with ExitStack() as held:
+        look = _Look(places=places, observer=observer, suites=_suites(places), suite=wanted.suite, held=held)
+        one, its = _side(reference, wanted, look)
+        other, own = _side(candidate, wanted, look)
+        _refuse_the_same(one, other)
+        found = comparing.compare(
+            one,
+            other,
+            metrics=_known(wanted.metrics, (one, other)),
+            margins={**its, **own, **wanted.margins},
+            across=wanted.across,
+            flips=wanted.flips,
+        )
+    _refuse_nothing(found)
+    return found
+
+
+def _side(text: str, wanted: Wanted, look: _Look) -> tuple[Selected, Mapping[str, Margin]]:
+    """One side, and the margins of its suite."""
+    source, terms = _source(text, look)
+    trials = chosen(
+        source.results.trials,
+        terms,
+        suite=source.results.suite,
+        only=wanted.only,
+        skip=wanted.skip,
+        suites=look.suites,
+    )
+    return Selected(label=text, results=source.results, trials=trials, documents=source.documents), source.margins
+
+
+def margins_of(said: Sequence[str]) -> dict[str, Margin]:
+    """Margins written as `metric=3%`.
+
+    Raises:
+        InputError: every one that is none.
+    """
+    found, problems = {}, []
+    for text in said:
+        name, equals, amount = (part.strip() for part in text.partition("="))
+        known = metric(name)
+        if not equals or not amount:
+            problems.append(Problem(what=f"--margin {text!r} is no margin", hint="write metric=3% or metric=2%+64MiB"))
+        elif known is None or known.better == "none":
+            problems.append(_unknown(name))
+        else:
+            try:
+                found[name] = parse_margin(amount, known)
+            except ValueError as error:
+                problems.append(Problem(what=f"--margin {text}: {error}"))
+    if problems:
+        raise InputError(problems=problems)
+    return found
+
+
+def _source(text: str, look: _Look) -> tuple[Source, list[str]]:
+    """Where a selection's trials are from, and the terms that choose among them."""
+    head, colon, rest = text.partition(":")
+    if colon and head in SOURCES:
+        name, _, terms = rest.partition(":")
+        return SOURCES[head](name, look.places), _terms(terms)
+    path = Path(head)
+    if path.suffix in _SUITE_FILES:
+        return _of_file(path, look), _terms(rest)
+    if path.suffix == _DATABASE or ("=" not in head and path.is_dir() and head not in look.suites):
+        return _elsewhere(path, rest, look)
+    if "=" not in head and (colon or head in look.suites):
+        return _of_suite(head, look), _terms(rest)
+    if look.suite is not None and Path(look.suite).suffix in _SUITE_FILES:
+        return _of_file(Path(look.suite), look), _terms(text)
+    return _of_suite(look.suite or _only_suite(text, look), look), _terms(text)
+
+
+def _terms(text: str) -> list[str]:
+    return [term.strip() for term in text.split(",") if term.strip()]
+
+
+def _suites(places: Places) -> list[str]:
+    """Names of suites with results, stored or not."""
+    folders = {folder.path.parent.name for folder in run_folders(places.results)}
+    return sorted({*folders, *Store(places.database).suites()})
+
+
+def _only_suite(text: str, look: _Look) -> str:
+    """The suite that is meant where none is named."""
+    names = look.suites
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        what = f"{text!r} chooses nothing: no results in {look.places.results}"
+        raise SelectionError.of(what, hint="run a suite first: harness run SUITE")
+    if "=" in text or any(mark in text for mark in "*?["):
+        why = f"there are {len(names)} suites with results: {', '.join(names[:_MOST_NAMED])}"
+        raise SelectionError.of(f"{text!r} may be of several suites", why=why, hint=f"--suite NAME, or NAME:{text}")
+    raise SelectionError.of(
+        f"no results of a suite {text!r} in {look.places.results}",
+        hint=f"{did_you_mean(text, names)}; for a cell write SUITE:{text}",
+    )
+
+
+def _of_suite(name: str, look: _Look) -> Source:
+    """A suite by its name."""
+    if name not in look.suites:
+        hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
+        raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
+    found = look.stored(name)
+    return replace(found, margins=_margins_of(found.results, look.observer))
+
+
+def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
+    """Those of the suite's file, if it is still there and still is of this suite."""
+    from harness import suite
+
+    file = Path(results.suite_file)
+    if not results.suite_file or not file.is_file():
+        return {}
+    try:
+        found = suite.load(file, say=None)
+    except SuiteError:
+        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
+        return {}
+    return found.margins if found.name == results.suite else {}
+
+
+def _of_file(file: Path, look: _Look) -> Source:
+    """A suite as its file is now: trials that never ran are there too, those of an earlier state are not."""
+    plan = pipeline.planned(file, Choice())
+    found = look.stored(plan.suite.name)
+    results = replace(found.results, trials=comparing.measured(found.results, plan))
+    return replace(found, results=results, margins=plan.suite.margins)
+
+
+def _elsewhere(path: Path, rest: str, look: _Look) -> tuple[Source, list[str]]:
+    """A suite of another store or folder of results, which is read and never written to."""
+    if path.is_dir():
+        database = path / "harness.duckdb"
+        if database.exists():
+            return _stored(database, path, rest)
+        store = Store(Path(look.held.enter_context(tempfile.TemporaryDirectory())) / "harness.duckdb")
+        store.ingest(run_folders(path))
+        return _stored(store.path, path, rest)
+    if not path.exists():
+        raise InputError.of(f"there is no {path}", hint="name a harness.duckdb, or a folder of results")
+    return _stored(path, path, rest)
+
+
+def _stored(database: Path, shown: Path, rest: str) -> tuple[Source, list[str]]:
+    """What follows the colon names a suite, and then terms; terms alone are of the only suite."""
+    store = Store(database)
+    names = store.suites()
+    head, _, terms = rest.partition(":")
+    if len(names) == 1 and ":" not in rest and head not in names:
+        head, terms = names[0], rest
+    if head in names:
+        return Source(results=store.results(head), documents=store.documents(head)), _terms(terms)
+    if not names:
+        raise SelectionError.of(f"no results in {shown}")
+    if not head:
+        raise SelectionError.of(
+            f"{shown} holds {len(names)} suites", why=", ".join(names), hint=f"name one: {shown}:{names[0]}"
+        )
+    raise SelectionError.of(f"no results of a suite {head!r} in {shown}", hint=did_you_mean(head, names))
+
+
+def _refuse_the_same(one: Selected, other: Selected) -> None:
+    same = same_measurements(one.trials, other.trials)
+    if same and len(same) == min(_ended(one.trials), _ended(other.trials)):
+        raise SelectionError.of(
+            f"{one.label!r} and {other.label!r} choose the same measurements",
+            why=f"{len(same)} trials are on both sides, {same[0]} the first of them",
+            hint="choose two sides: two levels of an axis (recipe=sft recipe=dpo), two suites, or another store",
+        )
+
+
+def _ended(trials: Sequence[TrialResult]) -> int:
+    return sum(trial.outcome is not None for trial in trials)
+
+
+def _known(metrics: Sequence[str], sides: Sequence[Selected]) -> tuple[str, ...]:
+    """The metrics asked for, if each can be judged and some trial has it."""
+    present = {name for side in sides for trial in side.trials for name in trial.metrics}
+    judged = sorted(name for name in present if (known := metric(name)) and known.better != "none")
+    problems = []
+    for name in metrics:
+        known = metric(name)
+        if known is None or known.better == "none":
+            problems.append(_unknown(name, judged))
+        elif name not in present:
+            problems.append(Problem(what=f"no trial of either side has {name}", hint=did_you_mean(name, judged)))
+    if problems:
+        raise InputError(problems=problems)
+    return tuple(dict.fromkeys(metrics))
+
+
+def _unknown(name: str, judged: Sequence[str] = ()) -> Problem:
+    """What is wrong with a metric that cannot be judged."""
+    names = judged or [known.name for known in METRICS.values() if known.better != "none"]
+    if metric(name) is not None:
+        what = f"{name} cannot be judged: neither more nor less of it is better"
+        return Problem(what=what, hint=did_you_mean(name, names))
+    return Problem(what=f"unknown metric {name!r}", hint=did_you_mean(name, names))
+
+
+def _refuse_nothing(found: Comparison) -> None:
+    """A comparison of nothing is an error, with every reason."""
+    if not found.cells:
+        raise SelectionError.of(
+            f"no cell of {found.reference!r} belongs to one of {found.candidate!r}",
+            why=f"the reference has {_names(found.only_reference)}; the candidate has {_names(found.only_candidate)}",
+            hint="cells belong together by id, by the levels both sides share, or by name; or choose one cell a side",
+        )
+    if any(cell.verdicts for cell in found.cells):
+        return
+    reasons = list(dict.fromkeys(why for cell in found.cells for why in cell.refused.values()))
+    if reasons:
+        problems = [Problem(what=f"this cannot be compared: {why}") for why in reasons[:_MOST_NAMED]]
+        raise InputError(problems=problems)
+    raise InputError.of(
+        "there is nothing to compare",
+        why="no trial of either side that ended well has such a figure",
+        hint="see `harness list SUITE` for how they ended",
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
