@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    bisect,
     claims,
     compare,
     data,
@@ -69,6 +70,7 @@ app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("fit")(fit.fit)
+app.command("bisect")(bisect.bisect)
 app.command("status")(status.status)
 app.command("list")(listing.list_)
 app.command("show")(show.show)

@@ -1,8 +1,8 @@
 """The next release to try in the search for the first bad one: in by halves, around those that tell nothing.
 
 A pure function of what is known, so a search goes on wherever it was left, and what was tried is not tried again. It
-takes for granted that what follows a bad release is bad, and what comes before a good one is good, as `git bisect` does.
-Releases are numbered from 0, the good end, to the last, the bad end.
+takes for granted that what follows a bad release is bad, and what comes before a good one is good, as `git bisect`
+does. Releases are numbered from 0, the good end, to the last, the bad end.
 """
 
 from __future__ import annotations
