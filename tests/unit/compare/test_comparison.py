@@ -20,7 +20,7 @@ H100: dict[str, Any] = {**ENVIRONMENT, "hash": "e2", "device": {"name": "NVIDIA 
 NEWER: dict[str, Any] = {
     **ENVIRONMENT,
     "hash": "e3",
-    "packages": {**ENVIRONMENT["packages"], "trl": "1.17.0"},  # type: ignore[dict-item]
+    "packages": {**ENVIRONMENT["packages"], "trl": "1.17.0"},
 }
 KNOWN = {"e1": ENVIRONMENT, "e2": H100, "e3": NEWER}
 
