@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from harness import environments, execute, pipeline, replicating, suite
 from harness import plan as planning
@@ -22,13 +21,14 @@ from harness.environments import Declaration
 from harness.environments.releases import between, listed, releases, with_release
 from harness.errors import InputError, Problem, TrialsFailed, did_you_mean
 from harness.plan.bisection import Found, Narrowed, narrowed, next_release
+from harness.plan.side_by_side import Both, Key, in_environment, key_of, side
 from harness.records.metrics import METRICS, metric
 from harness.records.outcome import Outcome
-from harness.records.plan import Cell, Plan, Trial
+from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
 from harness.records.run_folder import run_folders
-from harness.records.suite import Replicates, Suite
+from harness.records.suite import Suite
 from harness.records.verdict import Selected, Verdict
 
 SUITE_ENDS = ".bisect"
@@ -130,6 +130,9 @@ def bisect(
     _check_metric(wanted.metric)
     plan = pipeline.planned(file, choice)
     _check_suite(plan.suite)
+    cells = {key_of(trial.cell): trial.cell.name for trial in plan.trials if trial.cell.kind == "cell"}
+    if not cells:
+        raise InputError.of("no cell of the matrix is chosen", hint="see `harness plan` for their names")
     known = (
         between(releases(wanted.package), wanted.good, wanted.bad)
         if wanted.versions is None
@@ -139,7 +142,7 @@ def bisect(
     with execute.session(places.results, _name(plan.suite)) as session, closing(engine):
         search = _Search(
             suite=plan.suite,
-            choice=choice,
+            cells=cells,
             wanted=wanted,
             releases=known,
             places=places,
@@ -186,10 +189,10 @@ class _Unusable(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class _Search:
-    """The tries of one bisection."""
+    """The tries of one bisection. `cells` are the chosen cells' names."""
 
     suite: Suite
-    choice: Choice
+    cells: Mapping[Key, str]
     wanted: Wanted
     releases: Sequence[str]
     places: Places
@@ -202,29 +205,29 @@ class _Search:
     def run(self) -> None:
         while (number := next_release(self.known, len(self.releases) - 1)) is not None:
             self.session.check()
-            made = self._try(number)
+            made = self._try(self.releases[number])
             self.tries.append(made)
             self.known[number] = made.found
-            self.observer.message(
-                f"{self.wanted.package} {made.version}: {made.found}{f' ({made.why})' * bool(made.why)}"
-            )
+            why = f" ({made.why})" if made.why else ""
+            self.observer.message(f"{self.wanted.package} {made.version}: {made.found}{why}")
 
-    def _try(self, number: int) -> Try:
-        version = self.releases[number]
-        good, other = (self._environment(one) for one in (self.wanted.good, version))
+    def _try(self, version: str) -> Try:
+        good, other = self._environment(self.wanted.good), self._environment(version)
+        self.engine.prepare([good, other], self._tell)
+        self.session.check()
         try:
-            pair = self._pair(good, other)
-            done = self._trained(pair)
+            both = self._both(version, good, other)
+            done = self._trained(both)
         except _Unusable as error:
             return Try(version=version, found="unusable", why=str(error))
-        verdicts = self._verdicts(done, pair)
+        verdicts, refused = self._verdicts(done, both)
         found, why = _ruled(verdicts)
         return Try(
             version=version,
             found=found,
-            why=why,
+            why=why or "; ".join(refused) or ("" if verdicts else "no cell has the metric"),
             verdicts=verdicts,
-            replicates=max(len(planning.seeds_of(done, cell)) for cell in pair.good),
+            replicates=max(len(planning.seeds_of(done, cell)) for cell in both.side(0)),
             besides=_besides(good, other, self.wanted.package),
         )
 
@@ -233,190 +236,105 @@ class _Search:
         like = suite.declaration(own, self.suite.environments[own]) if own is not None else None
         return with_release(self.wanted.package, version, like)
 
-    def _pair(self, good: Declaration, other: Declaration) -> _Pair:
-        """The cells of both sides, side by side, once both environments are there.
+    def _tell(self, line: str) -> None:
+        """A line of a build; the place where it can be stopped."""
+        self.session.check()
+        self.observer.message(line)
+
+    def _both(self, version: str, good: Declaration, other: Declaration) -> Both:
+        """The cells of both sides, side by side.
 
         Raises:
-            _Unusable: the other environment cannot be built, or its packages cannot train these cells.
-            BuildError, SuiteError: the same of the good one.
+            _Unusable: the other environment is not there, or its packages cannot train these cells.
+            InputError: the same of the good one.
         """
-        self.engine.prepare([good, other], self.observer.message)
-        seeds = [BLOCK * len(self.tries) + number for number in range(self.wanted.replicates)]
-        sides = [
-            self._side(good, self.wanted.good, seeds),
-            _or_unusable(self._side, other, self.releases_of(other), seeds),
-        ]
-        pair = _Pair.of(*sides)
-        for plan, cells in zip(sides, (pair.good, pair.other), strict=True):
-            first = next(trial for trial in plan.trials if trial.cell.id in cells)
-            spec = planning.spec_of(first, plan, None)
-            why = self.engine.obstacle(spec)
-            if why is not None and plan is sides[0]:
-                raise InputError.of(f"the good release cannot be tried: {why}")
-            if why is not None:
-                raise _Unusable(why)
-        return pair
+        one = self._side(self.wanted.good, good)
+        try:
+            two = self._side(version, other)
+        except InputError as error:
+            said = (f"{problem.what}: {problem.why}" if problem.why else problem.what for problem in error.problems)
+            raise _Unusable("; ".join(said)) from error
+        return Both.of(one, two, self.cells)
 
-    def releases_of(self, declaration: Declaration) -> str:
-        """The release that an environment is for."""
-        return declaration.requirements[0].partition("==")[2]
+    def _side(self, version: str, environment: Declaration) -> Plan:
+        """The chosen cells in one environment, called by its release.
 
-    def _side(self, environment: Declaration, version: str, seeds: Sequence[int]) -> Plan:
-        """The chosen cells in one environment, called by its release."""
-        declared = _within(self.suite, environment, seeds, scored=self.wanted.metric.startswith("score."))
-        plan = planning.select(
-            planning.expand(declared, suite.catalog_of(declared)), self.choice.only, self.choice.skip
+        Raises:
+            InputError: it is not there, or its packages cannot train these cells.
+        """
+        declared = in_environment(
+            self.suite,
+            environment.name,
+            environment.model_dump(mode="json", exclude={"name"}),
+            called=_name(self.suite),
+            seeds=[BLOCK * len(self.tries) + number for number in range(self.wanted.replicates)],
+            scored=self.wanted.metric.startswith("score."),
         )
-        return _called(plan, f"@{version}")
+        plan = side(declared, suite.catalog_of(declared), self.cells, f"@{version}")
+        first = next(trial for trial in plan.trials if trial.cell.kind == "cell")
+        why = self.engine.obstacle(planning.spec_of(first, plan, None))
+        if why is not None:
+            raise InputError.of(why)
+        return plan
 
-    def _trained(self, pair: _Pair) -> Plan:
+    def _trained(self, both: Both) -> Plan:
         """The plan with as many replicates as it took, all of them run.
 
         Raises:
             _Unusable: a trial of the other release failed.
-            TrialsFailed: one of the good release did.
+            TrialsFailed: one of the good release did, or of a stage.
         """
+        plan = both.plan
         train = replicating.training(
-            pair.plan,
+            plan,
             self.places,
             session=self.session,
             engine=self.engine,
             observer=self.observer,
-            scoring=pair.plan.suite.score is not None,
+            scoring=plan.suite.score is not None,
         )
 
-        def checked(plan: Plan) -> None:
-            train(plan)
-            self._check_trials(plan, pair)
+        def checked(more: Plan) -> None:
+            train(more)
+            self._check_trials(more, both)
 
-        first = min(trial.seed for trial in pair.plan.trials if trial.cell.kind == "cell")
-        begun = tuple(t for t in pair.plan.trials if t.cell.kind != "cell" or t.seed == first)
-        checked(replace(pair.plan, trials=begun))  # a release that cannot train costs one trial a side, not all
-        checked(pair.plan)
-        ask = functools.partial(self._undecided, pair=pair)
-        return replicating.until(pair.plan, ask, most=self.wanted.confirm, train=checked).plan
+        first = min(trial.seed for trial in plan.trials if trial.cell.kind == "cell")
+        begun = tuple(trial for trial in plan.trials if trial.cell.kind != "cell" or trial.seed == first)
+        checked(replace(plan, trials=begun))  # a release that cannot train costs one trial a side, not all
+        checked(plan)
+        ask = functools.partial(self._undecided, both=both)
+        return replicating.until(plan, ask, most=self.wanted.confirm, train=checked).plan
 
-    def _check_trials(self, plan: Plan, pair: _Pair) -> None:
+    def _check_trials(self, plan: Plan, both: Both) -> None:
         ended = pipeline.states(plan, self.places)
-        failed = {t.id: t for t in plan.trials if (one := ended.get(t.id)) is not None and one.outcome != "ok"}
-        for trial in failed.values():
-            if trial.cell.id not in pair.other:
-                what = f"{trial.name} ended {_end(ended[trial.id])}"
-                hint = f"harness show {trial.id} tells more"
-                raise TrialsFailed(problems=(Problem(what=what, why="the good release must train", hint=hint),))
-        for trial in failed.values():
-            raise _Unusable(f"{trial.name} ended {_end(ended[trial.id])}")
+        failed = [trial for trial in plan.trials if trial.id in ended and ended[trial.id].outcome != "ok"]
+        for trial in sorted(failed, key=lambda trial: trial.cell.id in both.side(1)):
+            what = f"{trial.name} ended {_end(ended[trial.id])}"
+            if trial.cell.id in both.side(1):
+                raise _Unusable(what)
+            hint = f"harness show {trial.id} tells more"
+            raise TrialsFailed(problems=(Problem(what=what, why="the good release must train", hint=hint),))
 
-    def _undecided(self, plan: Plan, *, pair: _Pair) -> Collection[str]:
-        verdicts = self._verdicts(plan, pair)
-        open_ = {name for name, verdict in verdicts.items() if not verdict.decided and verdict.ruling != "missing"}
-        return [cell for name in open_ for cell in pair.by_name[name]]
+    def _undecided(self, plan: Plan, *, both: Both) -> Collection[str]:
+        verdicts, _ = self._verdicts(plan, both)
+        return both.ids([name for name, one in verdicts.items() if not one.decided and one.ruling != "missing"])
 
-    def _verdicts(self, plan: Plan, pair: _Pair) -> dict[str, Verdict]:
+    def _verdicts(self, plan: Plan, both: Both) -> tuple[dict[str, Verdict], list[str]]:
+        """Verdicts by the cells' own names, and why others have none."""
         from harness.store import Ingesting, Store
 
-        store, name = Store(self.places.database), plan.suite.name
-        Ingesting(store, self.observer).now(*run_folders(self.places.results, name))
-        results = store.results(name)
+        store, asked = Store(self.places.database), self.wanted.metric
+        Ingesting(store, self.observer).now(*run_folders(self.places.results, plan.suite.name))
+        results = store.results(plan.suite.name)
         trials = measured(results, plan)
         sides = [
-            Selected(label=label, results=results, trials=tuple(t for t in trials if t.cell_id in cells))
-            for label, cells in ((self.wanted.good, pair.good), ("tried", pair.other))
+            Selected(label=label, results=results, trials=tuple(one for one in trials if one.cell_id in both.side(at)))
+            for at, label in enumerate((self.wanted.good, "tried"))
         ]
-        compared = compare(*sides, metrics=[self.wanted.metric], margins=plan.suite.margins, across=True)
-        return {
-            cell.reference.partition("@")[0]: cell.verdicts[self.wanted.metric]
-            for cell in compared.cells
-            if self.wanted.metric in cell.verdicts
-        }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Pair:
-    """Both sides in one plan: ids of the good release's cells and of the other's, and both by the cell's own name."""
-
-    plan: Plan
-    good: frozenset[str]
-    other: frozenset[str]
-    by_name: Mapping[str, tuple[str, str]]
-
-    @classmethod
-    def of(cls, good: Plan, other: Plan) -> _Pair:
-        """Interleaves the trials of two plans of the same cells.
-
-        Raises:
-            _Unusable: they are not the same cells.
-        """
-        sides = [[cell for cell in plan.cells if cell.kind == "cell"] for plan in (good, other)]
-        names = [[cell.name.partition("@")[0] for cell in side] for side in sides]
-        if names[0] != names[1]:
-            left = sorted({*names[0]} ^ {*names[1]})
-            raise _Unusable(f"not the same cells can be trained: {', '.join(left)}")
-        by_name = {name: (one.id, two.id) for name, one, two in zip(names[0], *sides, strict=True)}
-        trials: dict[str, Trial] = {t.id: t for plan in (good, other) for t in plan.trials if t.cell.kind != "cell"}
-        pairs = zip(*([t for t in plan.trials if t.cell.kind == "cell"] for plan in (good, other)), strict=True)
-        trials |= {trial.id: trial for both in pairs for trial in both}
-        cells: dict[tuple[str, str], Cell] = {
-            (cell.kind, cell.id): cell for plan in (good, other) for cell in plan.cells if cell.kind != "cell"
-        }
-        cells |= {("cell", cell.id): cell for both in zip(*sides, strict=True) for cell in both}
-        known: dict[str, Any] = {**good.suite.environments, **other.suite.environments}
-        return cls(
-            plan=Plan(
-                suite=good.suite.model_copy(update={"environments": known}),
-                cells=tuple(cells.values()),
-                trials=tuple(trials.values()),
-            ),
-            good=frozenset(cell.id for cell in sides[0]),
-            other=frozenset(cell.id for cell in sides[1]),
-            by_name=by_name,
-        )
-
-
-def _or_unusable(side: Any, *arguments: Any) -> Plan:
-    try:
-        plan: Plan = side(*arguments)
-    except InputError as error:
-        raise _Unusable("; ".join(one.what for one in error.problems)) from error
-    return plan
-
-
-def _within(declared: Suite, environment: Declaration, seeds: Sequence[int], *, scored: bool) -> Suite:
-    """The suite in one environment. Its stages stay where they are: both sides start from the same weights."""
-    fields = environment.model_dump(mode="json", exclude={"name"})
-    own = {"environment": declared.base.environment}
-    stages = {
-        name: stage if "environment" in stage.model_fields_set else stage.model_copy(update=own)
-        for name, stage in declared.stages.items()
-    }
-    score = declared.score.model_copy(update={"floor": False, "every": "end"}) if declared.score and scored else None
-    return declared.model_copy(
-        update={
-            "name": _name(declared),
-            "base": declared.base.model_copy(update={"environment": environment.name}),
-            "stages": stages,
-            "environments": {**declared.environments, environment.name: fields},
-            "replicates": Replicates(seeds=list(seeds)),
-            "score": score,
-            "baseline": None,
-            "decide": None,
-            "claims": (),
-        }
-    )
-
-
-def _called(plan: Plan, ends: str) -> Plan:
-    """The plan with its cells called otherwise: two sides of one name would not be told apart."""
-    cells = {cell.id: replace(cell, name=f"{cell.name}{ends}") for cell in plan.cells if cell.kind == "cell"}
-    trials = tuple(
-        replace(trial, cell=cells[trial.cell.id], name=f"{cells[trial.cell.id].name}-s{trial.seed}")
-        if trial.cell.kind == "cell"
-        else trial
-        for trial in plan.trials
-    )
-    chosen = {trial.cell.id for trial in trials}
-    every = (cells.get(cell.id, cell) if cell.kind == "cell" else cell for cell in plan.cells)
-    return replace(plan, trials=trials, cells=tuple(cell for cell in every if cell.id in chosen))
+        compared = compare(*sides, metrics=[asked], margins=plan.suite.margins, across=True)
+        names = {cell.reference: cell for cell in compared.cells}
+        verdicts = {n.partition("@")[0]: cell.verdicts[asked] for n, cell in names.items() if asked in cell.verdicts}
+        return verdicts, [cell.refused[asked] for cell in names.values() if asked in cell.refused]
 
 
 def _ruled(verdicts: Mapping[str, Verdict]) -> tuple[Found, str]:
@@ -426,7 +344,7 @@ def _ruled(verdicts: Mapping[str, Verdict]) -> tuple[Found, str]:
     if regressed:
         return "bad", ""
     if not verdicts:
-        return "inconclusive", "no cell has the metric"
+        return "inconclusive", ""
     if open_:
         told = "; ".join(f"{name}: {verdict.why or verdict.ruling}" for name, verdict in open_.items())
         return "inconclusive", told

@@ -266,7 +266,7 @@ class LocalEngine:
         for declaration in declarations:
             try:
                 environments.build(declaration, tell=tell)
-            except HarnessError as error:
+            except InputError as error:  # an interrupt is none
                 self._unable[declaration.spec_hash()] = _in_a_line(error)
                 tell(str(error))
 
@@ -324,7 +324,7 @@ class LocalEngine:
         return self._nurseries[chosen.key]
 
 
-def _in_a_line(error: HarnessError) -> str:
+def _in_a_line(error: InputError) -> str:
     """What is wrong, with what uv said of it, as the cause of an outcome."""
     lines = [line for one in error.problems for line in (one.what, *(one.why or "").splitlines())]
     return " · ".join(line.strip(" |") for line in lines if line.strip(" |"))
