@@ -15,7 +15,7 @@ from harness import compare as comparing
 from harness import pipeline
 from harness.compare.comparison import same_measurements
 from harness.compare.selecting import chosen
-from harness.errors import InputError, Problem, SelectionError, SuiteError, did_you_mean
+from harness.errors import InputError, Problem, SelectionError, did_you_mean
 from harness.records.document_scores import DocumentProvider
 from harness.records.margins import parse_margin
 from harness.records.metrics import METRICS, Margin, metric
@@ -24,7 +24,7 @@ from harness.records.request import Choice, Places
 from harness.records.results import SuiteResults, TrialResult
 from harness.records.run_folder import run_folders
 from harness.records.verdict import Comparison, Selected
-from harness.store import Ingesting, Store
+from harness.store import Baselines, Ingesting, Store
 
 _SUITE_FILES = (".yaml", ".yml")
 _DATABASE = ".duckdb"
@@ -60,7 +60,14 @@ class Source:
 Loader = Callable[[str, Places], Source]
 """What a name stands for; raises an InputError where there is nothing of that name."""
 
-SOURCES: dict[str, Loader] = {}
+
+def _baseline(name: str, places: Places) -> Source:
+    """A saved baseline, by its name or its file."""
+    kept = Baselines(places.results / "baselines").load(name)
+    return Source(results=kept.results, documents=kept.documents)
+
+
+SOURCES: dict[str, Loader] = {"baseline": _baseline}
 """What a word before the first colon of a selection means, besides suites, files and folders."""
 
 
@@ -195,22 +202,7 @@ def _of_suite(name: str, look: _Look) -> Source:
         hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
     found = look.stored(name)
-    return replace(found, margins=_margins_of(found.results, look.observer))
-
-
-def _margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
-    """Those of the suite's file, if it is still there and still is of this suite."""
-    from harness import suite
-
-    file = Path(results.suite_file)
-    if not results.suite_file or not file.is_file():
-        return {}
-    try:
-        found = suite.load(file, say=None)
-    except SuiteError:
-        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
-        return {}
-    return found.margins if found.name == results.suite else {}
+    return replace(found, margins=pipeline.margins_of(found.results, look.observer))
 
 
 def _of_file(file: Path, look: _Look) -> Source:

@@ -26,9 +26,9 @@ __all__ = [
     "Finished",
     "Places",
     "carry_out",
-    "claims",
-    "effects",
+    "devices_asked",
     "import_lm_eval",
+    "margins_of",
     "planned",
     "preview",
     "rebuild",
@@ -43,8 +43,8 @@ __all__ = [
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
     from harness.records.claims import Device
-    from harness.records.effects import AxisEffects
-    from harness.records.results import Answer
+    from harness.records.metrics import Margin
+    from harness.records.results import Answer, SuiteResults
     from harness.store import Ingested
 
 
@@ -348,49 +348,31 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
         store.results(name),
         plan,
         folder=str(places.results),
-        devices=_devices(plan),
+        devices=devices_asked(plan),
         documents=store.documents(name),
     )
     return answer, report.render(answer, places.reports / plan.suite.name)
 
 
-def effects(file: Path, choice: Choice, places: Places, observer: Observer, *, metrics: Sequence[str]) -> AxisEffects:
-    """What the axes of a suite do to these metrics, or to the usual ones, from what has run so far.
-
-    Raises:
-        HarnessError: the suite is wrong, or the store cannot be used.
-    """
-    from harness import compare
-    from harness.store import Ingesting, Store
-
-    plan = planned(file, choice)
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    return compare.effects(Store(places.database).results(plan.suite.name), plan, metrics=metrics)
-
-
-def claims(file: Path, places: Places, observer: Observer) -> tuple[Answer, ...]:
-    """The answer of a suite that makes claims, from what has run so far; of one that makes none, nothing.
-
-    Raises:
-        HarnessError: the suite is wrong, or the store cannot be used.
-    """
-    from harness import compare
-    from harness.store import Ingesting, Store
-
-    plan = planned(file, Choice())
-    if not plan.claims:
-        return ()
-    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
-    found = Store(places.database).results(plan.suite.name)
-    return (compare.answer(found, plan, folder=str(places.results), devices=_devices(plan)),)
-
-
-def _devices(plan: Plan) -> Sequence[Device] | None:
+def devices_asked(plan: Plan) -> Sequence[Device] | None:
     """The GPUs of this machine, where a claim asks for one; None where none does, or nobody can tell."""
     from harness.measure.present import gpus_here
 
     asked = any(one.claim.needs.device or one.claim.needs.device_memory for one in plan.claims)
     return gpus_here() if asked else None
+
+
+def margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
+    """Those of the suite's file, if it is still there and still is of this suite."""
+    file = Path(results.suite_file)
+    if not results.suite_file or not file.is_file():
+        return {}
+    try:
+        found = suite.load(file, say=None)
+    except SuiteError:
+        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
+        return {}
+    return found.margins if found.name == results.suite else {}
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

@@ -1,4 +1,4 @@
-"""What is made of results when the runs are over: the history of a metric, and files for other tools."""
+"""What is made of results when the runs are over: what axes do, claims, histories, and files for other tools."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from harness.records.request import Choice, Places
 from harness.records.run_folder import run_folders, write_atomic
 
 if TYPE_CHECKING:
+    from harness.records.effects import AxisEffects
+    from harness.records.results import Answer
     from harness.store import Store
 
 
@@ -52,6 +54,37 @@ def history(
         why = f"the last attempt was at {found.attempts[-1].started_at}" if found.attempts else "nothing has run yet"
         raise InputError.of("there is no attempt to show", why=why, hint="give an earlier --since, or run a suite")
     return made_of(known, replace(found, attempts=kept))
+
+
+def effects(file: Path, choice: Choice, places: Places, observer: Observer, *, metrics: Sequence[str]) -> AxisEffects:
+    """What the axes of a suite do to these metrics, or to the usual ones, from what has run so far.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare, pipeline
+    from harness.store import Ingesting, Store
+
+    plan = pipeline.planned(file, choice, places)
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    return compare.effects(Store(places.database).results(plan.suite.name), plan, metrics=metrics)
+
+
+def claims(file: Path, places: Places, observer: Observer) -> tuple[Answer, ...]:
+    """The answer of a suite that makes claims, from what has run so far; of one that makes none, nothing.
+
+    Raises:
+        HarnessError: the suite is wrong, or the store cannot be used.
+    """
+    from harness import compare, pipeline
+    from harness.store import Ingesting, Store
+
+    plan = pipeline.planned(file, Choice(), places)
+    if not plan.claims:
+        return ()
+    Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
+    found = Store(places.database).results(plan.suite.name)
+    return (compare.answer(found, plan, folder=str(places.results), devices=pipeline.devices_asked(plan)),)
 
 
 def draw_history(found: History, file: Path) -> None:

@@ -53,9 +53,9 @@ def until(plan: Plan, undecided: Undecided, *, most: int, train: Train) -> Repli
     rounds = 0
     while True:
         asked = set(undecided(plan))
-        open_ = [cell for cell in asked if len(added.get(cell, ())) < most]
+        left = tuple(cell.id for cell in plan.cells if cell.kind == "cell" and cell.id in asked)
+        open_ = [cell for cell in left if len(added.get(cell, ())) < most]
         if not open_:
-            left = tuple(cell.id for cell in plan.cells if cell.kind == "cell" and cell.id in asked)
             return Replicated(plan=plan, added=added, rounds=rounds, undecided=left)
         added |= {cell: (*added.get(cell, ()), planning.next_seed(plan, cell)) for cell in open_}
         plan = planning.with_next(plan, open_)

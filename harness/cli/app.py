@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from harness.cli import (
+    baseline,
     bisect,
+    check,
     claims,
     compare,
     data,
@@ -61,7 +63,8 @@ def _top(
     """Reproducible evaluation and benchmarking for fine-tuning with TRL.
 
     A suite (a YAML file) asks a question; harness trains the matrix, measures it, scores the checkpoints and answers
-    with a report. Exit codes: 0 fine, 2 the input is wrong, 5 trials failed, 130 interrupted.
+    with a report. Exit codes: 0 fine, 1 a check failed, 2 the input is wrong, 3 a strict check could not tell, 4 no
+    baseline, 5 trials failed, 130 interrupted.
     """
 
 
@@ -75,6 +78,7 @@ app.command("status")(status.status)
 app.command("list")(listing.list_)
 app.command("show")(show.show)
 app.command("score", cls=score.ScoreCommand)(score.score)
+app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("history")(history.history)
 app.command("export")(export.export)
@@ -82,6 +86,7 @@ app.command("claims")(claims.claims)
 app.command("effects")(effects.effects)
 app.command("compare")(compare.compare)
 app.command("query")(query.query)
+app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(env.app, name="env")

@@ -45,17 +45,17 @@ def claims(
 
 def _answers(suite: Path | None, results: Path) -> list[Answer]:
     """The answers of suites that make claims; of several files, one that is wrong does not hide the others."""
-    from harness import pipeline
+    from harness import publishing
     from harness.cli.output import say
     from harness.cli.plain import PlainLines
     from harness.errors import HarnessError
 
     if suite is not None:
-        return list(pipeline.claims(suite, options.places(results), PlainLines()))
+        return list(publishing.claims(suite, options.places(results), PlainLines()))
     found: list[Answer] = []
     for file in sorted([*_SHIPPED.glob("*.yaml"), *_SHIPPED.glob("*.yml")]):
         try:
-            found += pipeline.claims(file, options.places(results), PlainLines())
+            found += publishing.claims(file, options.places(results), PlainLines())
         except HarnessError:
             say(f"{file} is wrong: see harness validate {file}")
     return found

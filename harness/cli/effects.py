@@ -10,7 +10,7 @@ import typer
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from harness.records.effects import AxisEffects
+    from harness.records.effects import AxisEffect, AxisEffects
 
 Metrics = Annotated[
     list[str] | None,
@@ -35,12 +35,12 @@ def effects(
       harness effects suites/memory.yaml
       harness effects suites/memory.yaml --metric activation_memory --metric step_seconds_p50
     """
-    from harness import pipeline
+    from harness import publishing
     from harness.cli.output import print_json
     from harness.cli.plain import PlainLines
 
     wanted = _known(metric or ())
-    told = pipeline.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
+    told = publishing.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
     if as_json:
         print_json(told)
     else:
@@ -88,10 +88,17 @@ def _print(told: AxisEffects) -> None:
             between(one.metric, one.verdict.effect),
             one.verdict.ruling,
         ]
-        for one in told.effects
+        for one in _by_change(told)
         if one.verdict.effect is not None
     ]
     print()
     table(["change", "at", "metric", "effect (95%)", "verdict"], rows)
     for line in (*(f"{title(name)}: {words}" for name, words in told.behind.items()), *told.left_out):
         say(wrapped(line, indent=2))
+
+
+def _by_change(told: AxisEffects) -> Sequence[AxisEffect]:
+    """All metrics of a change together, those over all levels of other axes first."""
+    order = {(axis, level): place for axis, levels in told.axes.items() for place, level in enumerate(levels)}
+    axes = list(told.axes)
+    return sorted(told.effects, key=lambda one: (axes.index(one.axis), order[one.axis, one.level], bool(one.at)))

@@ -50,7 +50,7 @@ def list_(file: File = None, as_json: options.Json = False) -> None:
         print_json([_state(one) for one in states])
         return
     table(
-        ("name", "hash", "state", "size", "built", "python", "packages"),
+        ("name", "hash", "state", "size", "built", "python", "for"),
         [_row(one) for one in states],
         right=("size",),
     )
@@ -187,9 +187,9 @@ def _row(state: State) -> Sequence[Any]:
         state.place.hash,
         f"{state.condition}: {state.why}" if state.why else state.condition,
         format_size(state.size_bytes) if state.size_bytes else None,
-        _minute(lock.built_at) if lock else None,
+        lock.built_at[:10] if lock else None,
         lock.python if lock else state.declaration and state.declaration.wanted_python,
-        _listed(state.packages()) or None,
+        _first(state.packages()),
     )
 
 
@@ -285,5 +285,6 @@ def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ") + " UTC"
 
 
-def _listed(packages: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in packages.items())
+def _first(packages: Mapping[str, str]) -> str | None:
+    """The package that an environment is there for; `harness env show` has the others."""
+    return next((f"{name} {version}" for name, version in packages.items()), None)

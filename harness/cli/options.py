@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from harness.pipeline import Choice, Places
+    from harness.records.request import Choice, Places
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite: a YAML file.")]
 Results = Annotated[
@@ -35,7 +35,7 @@ REPORTS = Path("reports")
 
 def places(results: Path, reports: Path = REPORTS) -> Places:
     """Where results and reports lie."""
-    from harness.pipeline import Places
+    from harness.records.request import Places
 
     return Places(results=results, reports=reports)
 
@@ -48,7 +48,7 @@ def choice(
     force: bool = False,
 ) -> Choice:
     """Which trials; a glob option given as `a,b` means both."""
-    from harness.pipeline import Choice
+    from harness.records.request import Choice
 
     return Choice(only=listed(only), skip=listed(skip), retry=retry, force=force)
 

@@ -60,9 +60,9 @@ def wrapped(text: str, *, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
-def say_answer(text: str) -> None:
-    """One line on stdout, as several that fit where it is a terminal: scripts take it as one."""
-    print(wrapped(text) if sys.stdout.isatty() else text)
+def paragraph(text: str) -> str:
+    """One line, for scripts; on a terminal as many as it takes."""
+    return wrapped(text) if sys.stdout.isatty() else text
 
 
 def many(count: int, what: str) -> str:

@@ -26,7 +26,7 @@ def report(
       harness report suites/quickstart.yaml --print | less -R
     """
     from harness import pipeline
-    from harness.cli.output import print_json, say_answer
+    from harness.cli.output import paragraph, print_json
     from harness.cli.plain import PlainLines
 
     places = options.places(results, reports)
@@ -37,7 +37,7 @@ def report(
     elif shown:
         _print_markdown(path.read_text(encoding="utf-8"))
     else:
-        say_answer(answer.headline)
+        print(paragraph(answer.headline))
         print(f"report: {path}")
 
 

@@ -70,7 +70,7 @@ def run(
       harness run suites/quickstart.yaml --only 'dpo-*' --retry failed
     """
     from harness import pipeline, replicating
-    from harness.cli.output import print_json, say_answer
+    from harness.cli.output import paragraph, print_json
 
     chosen = options.choice(only, skip, retry=retry.value, force=force)
     script = [pretended(given) for given in pretend or []]
@@ -88,7 +88,7 @@ def run(
     if as_json:
         print_json(_document(finished))
     else:
-        say_answer(finished.answer.headline)
+        print(paragraph(finished.answer.headline))
         print(f"report: {finished.report}")
     tell_scoring(finished, quiet=quiet)
     tell_disturbed(finished, suite, quiet=quiet)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _CHAT = "--apply-chat-template"
 _YAML = (".yaml", ".yml")
-_WIDEST = 36  # characters of a model's name in a table of several
+_WIDEST, _NARROWEST = 36, 12  # characters of a model's name in a table of several
+_FIGURES = ("value", "±", "docs")
 
 
 _What = Annotated[
@@ -218,27 +219,26 @@ def _print_counts(told: ScoreReport) -> None:
 
 
 def _print_models(told: Alone) -> None:
-    from harness.cli.output import shortened, table
+    from harness.cli.output import room, shortened, table
 
     several = len(told.models) > 1
-    rows = [
-        [*([shortened(model.name, _WIDEST)] if several else []), *row]
-        for model in told.models
-        for score in model.scores
-        for row in _rows(score)
-    ]
+    rows = [[model.name, *row] for model in told.models for score in model.scores for row in _rows(score)]
+    heads = ["model", "task", "metric", "value", "±", "docs", "served"]
     for model in () if several else told.models:
         print(f"{model.name}  {model.id}")
-    if rows:
-        heads = [*(["model"] if several else []), "task", "metric", "value", "±", "documents", "backend", "served"]
-        table(heads, rows, right=("value", "±", "documents"))
+    if rows and several:
+        most = min(max(room(heads, rows), _NARROWEST), _WIDEST)
+        table(heads, [[shortened(row[0], most), *row[1:]] for row in rows], right=_FIGURES)
+    elif rows:
+        table(heads[1:], [row[1:] for row in rows], right=_FIGURES)
+    _print_parity([score.parity for model in told.models for score in model.scores if score.parity])
     _print_notes(told)
     _print_counts(told.report)
 
 
 def _rows(score: Score) -> list[list[Any]]:
     return [
-        [score.task, metric, f"{value:.4g}", _error(score, metric), score.n_documents, score.backend, score.served]
+        [score.task, metric, f"{value:.4g}", _error(score, metric), score.n_documents, score.served]
         for metric, value in score.metrics.items()
     ]
 
@@ -246,6 +246,19 @@ def _rows(score: Score) -> list[list[Any]]:
 def _error(score: Score, metric: str) -> str | None:
     error = score.stderr.get(metric)
     return None if error is None else f"{error:.2g}"
+
+
+def _print_parity(found: Sequence[Mapping[str, Any]]) -> None:
+    """How far transformers is from what was scored, over all scores; nothing where it was not asked."""
+    from harness.cli.output import many, wrapped
+
+    if not found:
+        return
+    documents, same = (sum(one[key] for one in found) for key in ("documents", "same_answers"))
+    apart = [float(one["max_logprob_difference"]) for one in found if one["max_logprob_difference"] is not None]
+    far = f"log-probabilities up to {max(apart):.2g} nats apart, " if apart else ""
+    said = f"parity with {found[0]['backend']} on {many(documents, 'document')} of {many(len(found), 'score')}: {far}"
+    print(wrapped(f"{said}the same answer on {same:,} of {documents:,}", indent=2))
 
 
 def _print_notes(told: Alone) -> None:

@@ -75,6 +75,7 @@ def tell(found: Found) -> dict[str, Any]:
         "disturbed": outcome.disturbed if outcome else [],
         "findings": said.findings,
         "scores": [score for folder in _score_folders(found) if (score := _score(folder))],
+        "unscored": [one for file in _failures(found) if (one := read_json(file))],
         "environment": read_json(found.folder.environment_file) or {},
         "attempts": [_attempt(attempt) for attempt in attempts],
         "notes": said.notes,
@@ -133,6 +134,10 @@ def _score_folders(found: Found) -> list[Any]:
     return sorted(path for path in found.folder.scores.glob("*") if path.is_dir())
 
 
+def _failures(found: Found) -> list[Any]:
+    return sorted(found.folder.scores.glob("*.failed.json"))
+
+
 def _score(folder: Any) -> dict[str, Any] | None:
     from harness.records.run_folder import read_json
 
@@ -154,6 +159,7 @@ def _print(told: Mapping[str, Any]) -> None:
     _print_metrics(told["metrics"])
     print_pairs("facts", told["facts"])
     _print_scores(told["scores"])
+    _print_lines("not scored", [_unscored_line(one) for one in told["unscored"]])
     _print_lines("health", [finding_line(finding) for finding in told["findings"]])
     with_what = "model" if spec.get("kind") in ("scored", "imported") else "trained with"
     print_pairs(with_what, {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
@@ -254,6 +260,11 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
             made = f"{score['backend']}, {score['n_documents']} documents"
             at = "" if score.get("step") is None else f" at step {score['step']}"
             print(f"  {score['task']} {name}{at}: {value:.4g}{spread}  ({made})")
+
+
+def _unscored_line(one: Mapping[str, Any]) -> str:
+    at = "" if one.get("step") is None else f" at step {one['step']}"
+    return f"{one.get('task')}{at} ({one.get('backend')}): {one.get('cause')}"
 
 
 def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from harness.records.claims import Device
 from harness.records.document_scores import DocumentProvider
 from harness.records.effects import AxisEffects
 from harness.records.plan import Plan
-from harness.records.results import Answer, SuiteResults
+from harness.records.results import Answer, SuiteResults, TrialResult
 
 
 def answer(
@@ -88,7 +88,7 @@ def answer(
         unlike=unlike,
         quality=quality,
         quality_unlike=unlike_on_the_way,
-        effects=effects_of(plan, trials, unlike=unlike),
+        effects=effects_of(plan, trials, metrics=_of_the_answer(trials, columns), unlike=unlike),
         claims=claims_of(plan, trials, results.environments, devices=devices),
         results=folder,
     )
@@ -99,3 +99,9 @@ def effects(results: SuiteResults, plan: Plan, *, metrics: Sequence[str] = ()) -
     trials = measured(results, plan)
     asked = tuple(metrics) or usual_metrics([trial for trial in trials if trial.kind == "cell"])
     return effects_of(plan, trials, metrics=asked, unlike=unlike_columns(asked, trials, scores_of(results)))
+
+
+def _of_the_answer(trials: Sequence[TrialResult], columns: Sequence[str]) -> tuple[str, ...]:
+    """What is usually compared, of the scores only those that the answer shows."""
+    usual = usual_metrics([trial for trial in trials if trial.kind == "cell"])
+    return tuple(name for name in usual if name in columns or not name.startswith("score."))

@@ -156,7 +156,9 @@ def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:
 
 
 def _verdict(name: str, pair: Pair, asked: _Asked, documents: ByDocuments) -> Verdict | None:
-    """None where neither side has the metric, or there is nothing in it to be judged."""
+    """None where neither side has the metric, or there is nothing in it to be judged: a floor trains nothing."""
+    if not name.startswith("score.") and "floor" in (pair.reference[0].kind, pair.candidate[0].kind):
+        return None
     runs = runs_of(pair.reference, name), runs_of(pair.candidate, name)
     known = metric(name)
     better = asked.better.get(name, known.better) if known else "none"

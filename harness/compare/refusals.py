@@ -13,14 +13,15 @@ from typing import Any
 from harness.compare.alike import Scores, scores_of, task_of
 from harness.compare.alike import differences as unlike
 from harness.compare.columns import OF_A_METHOD
-from harness.compare.differences import Difference, Side, differences, listed, what_else
+from harness.compare.differences import Difference, differences, listed
 from harness.compare.divergence import LOSS
 from harness.compare.matching import Pair
+from harness.records.machine import machine
 from harness.records.results import Curve, SuiteResults, TrialResult
 
 _OF_ANY_DEVICE = (*OF_A_METHOD, "padding_share", "loss_spikes")
 """Metrics that a device has no part in, but for its rounding; scores are such too."""
-ENVIRONMENT_AXIS = "environment"
+_OWN_SOURCES = "editable.trl-harness"
 _MOST_NAMED = 4
 _SIDES = ("reference", "candidate")
 
@@ -56,14 +57,14 @@ def refused(
 ) -> dict[str, str]:
     """The metrics on which these two cells cannot be compared, each with the reason and what to do about it.
 
-    Only metrics that both sides have. With `across`, or where the cells differ in the level of an axis called
-    `environment`, environments may differ.
+    Only metrics that both sides have. With `across`, or where the cells are configured for environments of
+    their own, environments may differ.
     """
     sides = [(_fine(trials), around) for trials, around in ((pair.reference, reference), (pair.candidate, candidate))]
     names = [name for name in asked if all(any(name in trial.metrics for trial in trials) for trials, _ in sides)]
     if not names:
         return {}
-    free = across or _by_axis(pair)
+    free = across or _asked_for(pair)
     device = _devices(sides)
     environment = None if free else _environments(sides)
     losses = unlike_losses(pair)
@@ -92,26 +93,10 @@ def _of_any_device(name: str) -> bool:
     return name.startswith("score.") or name in _OF_ANY_DEVICE
 
 
-def _by_axis(pair: Pair) -> bool:
-    """Whether the environment is what the two cells were made to differ in."""
-    one, other = (trials[0].levels.get(ENVIRONMENT_AXIS) for trials in (pair.reference, pair.candidate))
-    return one is not None and other is not None and one != other
-
-
-def machine(environment: Mapping[str, Any]) -> str | None:
-    """The device of an environment in words: `NVIDIA H100 80GB HBM3`, `2 × …`, or the processor where there is none.
-
-    None where nothing was told of either.
-    """
-    device = environment.get("device")
-    if isinstance(device, Mapping) and device.get("name"):
-        count = device.get("count")
-        return f"{count} × {device['name']}" if isinstance(count, int) and count > 1 else str(device["name"])
-    cpu = environment.get("cpu")
-    if not isinstance(cpu, Mapping) or not cpu.get("model"):
-        return None
-    usable = cpu.get("usable")
-    return f"{cpu['model']}, {usable} usable" if usable else str(cpu["model"])
+def _asked_for(pair: Pair) -> bool:
+    """Whether the two cells were configured to be trained in environments of their own."""
+    one, other = (trials[0].config.get("environment") for trials in (pair.reference, pair.candidate))
+    return bool(one != other)
 
 
 def _devices(sides: Sequence[_Side]) -> str | None:
@@ -129,19 +114,30 @@ def _devices(sides: Sequence[_Side]) -> str | None:
 
 
 def _environments(sides: Sequence[_Side]) -> str | None:
-    hashes = [sorted({trial.environment for trial in trials if trial.environment}) for trials, _ in sides]
-    if not all(hashes) or hashes[0] == hashes[1]:
+    """None too where nothing differs but the state of the harness's own sources, which is told beside the verdicts."""
+    before, after = (_by_hash(trials, around) for trials, around in sides)
+    if not before or not after or before.keys() == after.keys():
         return None
-    before, after = (
-        around.results.environments.get(found[0], {}) for found, (_, around) in zip(hashes, sides, strict=True)
-    )
-    differ = [entry for entry in _between(before, after) if entry.name != "hash"]
-    words = f" ({listed(differ, _MOST_NAMED)})" if differ else ""
+    pairs = [(one, other) for key, one in before.items() for again, other in after.items() if key != again]
+    moved = [_deciding(one, other) for one, other in pairs if one and other]
+    if len(moved) == len(pairs) and not any(moved):
+        return None
+    first = next((entries for entries in moved if entries), ())
+    words = f" ({listed(first, _MOST_NAMED)})" if first else ""
     return f"the two ran in other environments{words}: `harness compare --across` compares just that"
 
 
-def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:
-    return what_else(Side(spec={}, environment=before), Side(spec={}, environment=after)).environment
+def _by_hash(trials: Iterable[TrialResult], around: Around) -> dict[str, Mapping[str, Any]]:
+    return {trial.environment: around.environment_of(trial) for trial in trials if trial.environment}
+
+
+def _deciding(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """What of two environments can move a figure: what their hashes are made of, the harness's own sources aside."""
+    from harness.measure.environment import deciding
+
+    before, after = ({part: value or {} for part, value in deciding(side).items()} for side in (one, other))
+    found = differences(before, after)
+    return tuple(entry for entry in found if not entry.name.startswith(_OWN_SOURCES))
 
 
 def unlike_losses(pair: Pair) -> str | None:

@@ -150,6 +150,9 @@ def _canaries(named: Named) -> Iterable[str]:
         yield f"Not every checkpoint's weights answered for themselves: {count}. {why}."
     else:
         yield f"Every checkpoint's weights answered for themselves: {count}."
+    ended = {(name, score.backend) for name, score in named if _ended_before(score)}
+    if ended:
+        yield f"Of {len(ended)} the engine ended before its first weights could be asked once more."
     if len(asked) < len(checkpoints):
         yield f"No canary was asked of {len(checkpoints) - len(asked)} of {len(checkpoints)} checkpoints."
 
@@ -158,6 +161,11 @@ def _answered(canary: Mapping[str, Any]) -> bool:
     """Whether the weights answered otherwise than their base and all others, and the base at the end as at first."""
     differs = canary.get("differs_from_base") is not False or canary.get("null") is True
     return differs and not canary.get("same_as") and canary.get("base_again") is not False and _finite(canary)
+
+
+def _ended_before(score: TaskScore) -> bool:
+    """Whether an engine that others share gave this score, and died or was killed before it was asked at the end."""
+    return score.served != "loaded" and bool(score.canary) and score.canary.get("base_again") is None
 
 
 def _finite(canary: Mapping[str, Any]) -> bool:

@@ -43,11 +43,26 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def lines(check: Mapping[str, Any]) -> Iterator[Line]:
-    """Everything that was checked, in the document's order; what is gone and ends otherwise last."""
+    """Everything that was checked, in its order; then what is gone, was not compared, ends otherwise."""
     rules = _mapping(check.get("rules"))
     gone: Told = "undecided" if rules.get("allow_missing") else "fails"
     better: Told = "fails" if rules.get("fail_on_improvement") else "fine"
     as_told: dict[str, Told] = {"regressed": "fails", "improved": better, "equivalent": "fine", "missing": gone}
+    seen = set()
+    for line in _figures(check, as_told):
+        seen.add((line.cell, line.what))
+        yield line
+    others: tuple[tuple[str, Told], ...] = (("missing", gone), ("refused", "undecided"))
+    for kind, told in others:
+        for one in _mappings(check.get(kind)):
+            cell, what = str(one.get("cell")), str(one.get("metric") or "cell")
+            if (cell, what) not in seen:
+                yield Line(cell=cell, what=what, ruling=kind, told=told, text=str(one.get("why") or ""))
+    for kind in ("ended", "failed"):
+        yield from map(_ended, _mappings(check.get(kind)))
+
+
+def _figures(check: Mapping[str, Any], as_told: Mapping[str, Told]) -> Iterator[Line]:
     for one in _mappings(check.get("verdicts")):
         ruling = str(one.get("ruling"))
         yield Line(
@@ -57,13 +72,13 @@ def lines(check: Mapping[str, Any]) -> Iterator[Line]:
             told=as_told.get(ruling, "undecided"),
             text=_text(one),
         )
-    for one in _mappings(check.get("missing")):
-        what = str(one.get("metric") or "cell")
-        yield Line(cell=str(one.get("cell")), what=what, ruling="missing", told=gone, text=str(one.get("why") or ""))
-    for one in _mappings(check.get("ended")):
-        now, before = (_of(one.get(name)) for name in ("now", "before"))
-        text = f"{now} trials end {one.get('outcome')}, {before} in the baseline"
-        yield Line(cell=str(one.get("cell")), what="outcome", ruling="regressed", told="fails", text=text)
+
+
+def _ended(one: Mapping[str, Any]) -> Line:
+    now, before = (_of(one.get(name)) for name in ("now", "before"))
+    text = f"{now} trials end {one.get('outcome')}, {before} in the baseline"
+    what = f"outcome {one.get('outcome')}"
+    return Line(cell=str(one.get("cell")), what=what, ruling="regressed", told="fails", text=text)
 
 
 def _text(verdict: Mapping[str, Any]) -> str:

@@ -83,14 +83,9 @@ def labels(trials: Sequence[TrialResult]) -> dict[tuple[str, str], str]:
     return {key: name if names.count(name) == 1 else f"{name} [{key[1][:8]}]" for key, name in cells.items()}
 
 
-def stale(trial: TrialResult) -> bool:
-    """Whether its figures are not of its latest attempt: to tell them as tonight's would be wrong."""
-    return trial.counted is not None and trial.counted < trial.attempts
-
-
 def counts(trial: TrialResult) -> bool:
     """Whether its figures go into those of its cell."""
-    return trial.outcome == "ok" and not trial.disturbed and not stale(trial)
+    return trial.outcome == "ok" and not trial.disturbed and not trial.stale
 
 
 def figures(given: Given, metrics: Sequence[Metric]) -> list[Figures]:
@@ -121,7 +116,7 @@ def left_out(given: Given) -> list[str]:
     told = {
         "did not end well": failed,
         "were disturbed": [trial.name for trial in fine if trial.disturbed],
-        "have figures of an earlier attempt than the latest": [trial.name for trial in fine if stale(trial)],
+        "have figures of an earlier attempt than the latest": [trial.name for trial in fine if trial.stale],
         "have figures that are not finite": odd,
     }
     return [f"left out: {len(names)} that {why} ({_few(names)})" for why, names in told.items() if names]

@@ -84,7 +84,7 @@ def capture(library: Any = None, *, environment: Mapping[str, Any] | None = None
     if unread:
         found["not_read"] = unread
     cleaned: dict[str, Any] = plain(found, by_name=False)
-    return {"hash": of_value(_deciding(cleaned)), **cleaned}
+    return {"hash": of_value(deciding(cleaned)), **cleaned}
 
 
 def warm() -> None:
@@ -92,7 +92,7 @@ def warm() -> None:
     _fixed()
 
 
-def _deciding(found: Mapping[str, Any]) -> dict[str, Any]:
+def deciding(found: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of an environment that its hash is made of; one that nobody built is no part, and never was."""
     parts = [part for part in DECIDES if part != "environment" or part in found]
     return {part: _only(found.get(part), DECIDES[part]) for part in parts}

@@ -30,6 +30,7 @@ def figure(name: str, value: float, *, signed: bool = False) -> str:
         text = f"{number(100 * value, Scale(unit=''), places=1)} points"
     else:
         text = said(name, value)
+        text = f"−{text[1:]}" if text.startswith("-") else text
     return f"+{text}" if value > 0 and any(digit in text for digit in "123456789∞") else text
 
 

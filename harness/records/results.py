@@ -54,6 +54,11 @@ class TrialResult:
     disturbed: Sequence[str] = ()  # why its figures are not to be trusted
     findings: Sequence[Finding] = ()  # of its health
 
+    @property
+    def stale(self) -> bool:
+        """Whether its figures are not of its latest attempt: to tell them as tonight's would be wrong."""
+        return self.counted is not None and self.counted < self.attempts
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskScore:

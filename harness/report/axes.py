@@ -14,6 +14,7 @@ from harness.report.tables import Column, tables
 
 _MOST_SENTENCES = 24
 _MOST_INTERPLAYS = 16
+_MOST_PAIRS = 4
 _UNSURE = "?"
 
 
@@ -96,6 +97,12 @@ def _size(name: str, value: float) -> str:
     return percent(value).removeprefix("+")
 
 
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_PAIRS]) + (
+        f" and {len(names) - _MOST_PAIRS} more" if len(names) > _MOST_PAIRS else ""
+    )
+
+
 def _legend(effects: AxisEffects) -> str:
     return "\n".join(_lines(effects))
 
@@ -113,7 +120,10 @@ def _lines(effects: AxisEffects) -> Iterator[str]:
     for name, words in effects.behind.items():
         behind.setdefault(words, []).append(title(name))
     yield from (f"Intervals of {', '.join(names)}: {words}." for words, names in behind.items())
-    untold = {one.why for one in effects.interplays if one.why}
-    yield from (f"Whether some axes interact: {text(why)}." for why in sorted(untold))
+    untold: dict[str, dict[str, None]] = {}
+    for one in effects.interplays:
+        if one.why:
+            untold.setdefault(one.why, {})[" × ".join(one.axes)] = None
+    yield from (f"Whether axes interact ({text(_few(list(pairs)))}): {text(why)}." for why, pairs in untold.items())
     if effects.left_out:
         yield f"Left out: {text('; '.join(effects.left_out))}."

@@ -120,6 +120,8 @@ def _listen(child: Child, left: Left, orders: Orders, tally: Tally) -> _Heard:
             case "doing":
                 tally.say(str(message["text"]))
             case "open":
+                if heard.at is None and orders.backend.shares:
+                    tally.say(f"starting the {orders.backend.name} engine, which serves all that share their build")
                 heard.at = (key[0], None)
             case "start":
                 heard.at = key
@@ -147,8 +149,11 @@ def _begin(item: Item, orders: Orders, tally: Tally) -> None:
 
 
 def _fail(item: Item, cause: str, orders: Orders, tally: Tally) -> None:
-    kept = "" if orders.parity is None else f"its score is there, but not compared with {orders.backend.name}: "
-    tally.fail(item, f"{kept}{cause}")
+    if orders.parity is None:
+        tally.fail(item, cause, log=orders.log)
+    else:
+        said = f"its score is there, but not compared with {orders.backend.name}: {cause}"
+        tally.fail(item, said, kept=False)
 
 
 def _child(left: Left, orders: Orders, tally: Tally) -> Child:

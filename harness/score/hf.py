@@ -19,7 +19,7 @@ from lm_eval.models.huggingface import HFLM
 from harness import models
 from harness.score.encoding import Watched
 from harness.score.jobs import Job, JobCheckpoint
-from harness.score.opened import Opened
+from harness.score.opened import Opened, changes_nothing
 
 _SMALL = 20_000_000
 """Parameters below which one CPU thread is as fast as several. Several wait for each other in every operation of a
@@ -45,11 +45,13 @@ class HfOpener:
     @contextmanager
     def open(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
         """The checkpoint, loaded for itself alone."""
-        with self.lm(Path(checkpoint.checkpoint)) as lm:
-            yield Opened(lm=lm, served="loaded")
+        folder = Path(checkpoint.checkpoint)
+        with self.lm(folder) as lm:
+            bare = getattr(lm.model, "disable_adapter", None)  # PEFT's, of an adapter beside its base
+            yield Opened(lm=lm, served="loaded", null=changes_nothing(folder), bare=bare)
 
     def base(self, checkpoint: JobCheckpoint) -> None:
-        """None: the base would have to be loaded for itself."""
+        """None: it is asked with the adapter beside it, once that is loaded."""
 
     def again(self, checkpoint: JobCheckpoint) -> None:
         """None: there is one way alone."""

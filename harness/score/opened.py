@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.records.score import Served
@@ -14,13 +16,15 @@ from harness.score.jobs import JobCheckpoint
 class Opened:
     """A checkpoint ready to be asked. `lm` is lm-eval's model object (`lm_eval.api.model.LM`) over its weights.
 
-    `null` is true of an adapter whose matrices change nothing, so that it must answer as its base does.
+    `null` is true of an adapter whose matrices change nothing, so that it must answer as its base does. `bare` makes
+    `lm` the base of an adapter that stands beside it, for as long as it is open.
     """
 
     lm: Any
     served: Served
     notes: tuple[str, ...] = ()
     null: bool = False
+    bare: Callable[[], AbstractContextManager[Any]] | None = None
 
 
 class Opener(Protocol):
@@ -43,3 +47,21 @@ class Opener(Protocol):
 
     def close(self) -> None:
         """Gives back what it holds."""
+
+
+def changes_nothing(folder: Path) -> bool:
+    """Whether an adapter's matrices are such that every product of theirs is zero: as before its first step."""
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file():
+        return False
+    from safetensors.torch import load_file
+
+    tensors = load_file(str(path))
+    zero = {name: not tensor.any().item() for name, tensor in tensors.items()}
+    for name in zero:
+        if ".lora_A." in name:
+            if not zero[name] and not zero.get(name.replace(".lora_A.", ".lora_B."), False):
+                return False
+        elif ".lora_B." not in name:
+            return False  # something else than LoRA: whole layers, biases
+    return True

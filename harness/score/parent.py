@@ -106,6 +106,7 @@ def score_subjects(
         Interrupted, KeyboardInterrupt: of the tally's `check`, once the child is gone; what was scored before stays.
     """
     flags = flags_of(wanted)
+    tally.backend = backend.name
     made_up = _missing([one for one in subjects if one.made_up], tasks, "debug", flags, force, tally)
     real_ones = [one for one in subjects if not one.made_up]
     with ExitStack() as stack:
@@ -114,7 +115,7 @@ def score_subjects(
         place = Place()
         if real:
             backend, place, note, changed = _placed(backend, wanted, note, tally, stack)
-            tally.note = note
+            tally.note, tally.backend = note, backend.name
             if changed:
                 tally.back_to(before)
                 real = _missing(real_ones, tasks, backend.name, flags, force, tally)
@@ -235,7 +236,8 @@ def _missing(
             elif subject.there:
                 missing.append(item)
             else:
-                tally.fail(item, "its checkpoint is gone; train it again with `checkpoint: keep` to score it")
+                cause = "its checkpoint is gone; train it again with `checkpoint: keep` to score it"
+                tally.fail(item, cause, kept=False)
     return missing
 
 

@@ -33,6 +33,7 @@ LINEAR = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pro
 """The layers that an adapter may change and still be applied beside its base: those of Llama's and Qwen's decoders.
 `lm_head` is none of them: with log-probabilities of a prompt asked for, it killed the engine."""
 
+_DTYPE = "float32"  # of a model that a suite names without one: see `harness.models.load`
 _TENSOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.(?:[^.]+\.)?weight$")
 _VOCABULARY = re.compile(r"\b(lm_head|embed_tokens|embed_out|wte)\b")
 _HEADER_LIMIT = 100 * 2**20  # safetensors' own bound for a header, in bytes
@@ -55,11 +56,12 @@ class Preflight:
 
 
 def preflight(checkpoint: Path, spec: Mapping[str, Any] | None = None) -> Preflight:
-    """What can be done with a checkpoint. `spec` is that of its trial, where it has one.
+    """What can be done with a checkpoint. `spec` is that of its trial, where it has one; it is looked for beside it.
 
     Raises:
         ModelError: an adapter without weights, without a base, or whose files cannot be read.
     """
+    spec = spec or _spec_beside(checkpoint)
     if not (checkpoint / "adapter_config.json").is_file():
         family = [_architecture(checkpoint, spec), _vocabulary(checkpoint, spec), models.tokenizer_hash(checkpoint)]
         return Preflight(way="full", family=of_value(family))
@@ -118,9 +120,12 @@ def base_of(checkpoint: Path, config: Mapping[str, Any]) -> dict[str, Any]:
                 f"the adapter in {checkpoint} does not say which model it is for", hint="merge it first"
             )
         local = Path(str(name))
-        return {"path": str(local.resolve())} if local.is_dir() else {"hub": str(name), "revision": None}
+        return (
+            {"path": str(local.resolve())} if local.is_dir() else {"hub": str(name), "revision": None, "dtype": "auto"}
+        )
     if not record.get("start"):
-        return {key: value for key, value in record["model"].items() if key != "attn_implementation"}
+        model = {key: value for key, value in record["model"].items() if key != "attn_implementation"}
+        return model if "shape" in model else {"dtype": _DTYPE, **model}
     start = (checkpoint / record["start"]).resolve()
     if not start.is_dir():
         what = f"the checkpoint that the adapter in {checkpoint} was trained from is gone"
@@ -228,39 +233,87 @@ def _tensors(checkpoint: Path) -> dict[str, list[int]] | None:
 
 
 def _architecture(checkpoint: Path, spec: Mapping[str, Any] | None) -> Any:
-    """What two checkpoints must share for one engine: of a trial on a shape, the shape; else config.json's meaning."""
+    """What two checkpoints must share for one engine, besides vocabulary and tokenizer.
+
+    Of a trial on a shape or a hub's model that is its name, since transformers writes a config.json otherwise than
+    it read it; else it is what config.json means.
+    """
     model = (spec or {}).get("model")
     if isinstance(model, Mapping) and "shape" in model:
         return _shape(model)
     config = read_json(checkpoint / "config.json")
     if config is None:
         raise ModelError.of(f"no model in {checkpoint}", why="it has neither config.json nor adapter_config.json")
-    return models.meaning(config)
+    generation = read_json(checkpoint / "generation_config.json")
+    return _hub(model, config, generation) if model and "hub" in model else _build(config, generation)
 
 
 def _architecture_of_base(base: Mapping[str, Any], checkpoint: Path) -> Any:
-    record = read_json(checkpoint / models.BASE_FILE) or {}
-    model = record.get("model") or base
+    record = (read_json(checkpoint / models.BASE_FILE) or {}).get("model")
+    model = record or base
     if "shape" in model:
         return _shape(model)
     if "path" in base:
         folder = Path(base["path"])
         config = read_json(folder / "adapter_config.json")  # an adapter on an adapter: the architecture is further down
-        return _architecture_of_base(base_of(folder, config), folder) if config else _architecture(folder, None)
-    return {key: value for key, value in model.items() if key != "attn_implementation"}
+        if config:
+            return _architecture_of_base(base_of(folder, config), folder)
+        below = _architecture(folder, _spec_beside(folder) or {"model": model})
+        return below if base.get("dtype") in (None, "auto") else {**below, "dtype": base["dtype"]}
+    config, generation = _of_hub(base, "config.json"), _of_hub(base, "generation_config.json")
+    return _build(config, generation) if config and record is None else _hub(model, config, generation)
+
+
+def _hub(model: Mapping[str, Any], config: Mapping[str, Any], generation: Mapping[str, Any] | None) -> dict[str, Any]:
+    named = {"hub": model["hub"], "revision": model.get("revision"), "dtype": model.get("dtype", _DTYPE)}
+    return {**named, "stops": _stops(config, generation)}
+
+
+def _build(config: Mapping[str, Any], generation: Mapping[str, Any] | None) -> dict[str, Any]:
+    said = models.meaning(dict(config))
+    said.pop("use_cache", None)  # training turns it off; vLLM has a cache of its own
+    own = said.pop("dtype", None) or said.pop("torch_dtype", None)
+    return {**said, "dtype": own, "stops": _stops(config, generation)}
+
+
+def _stops(config: Mapping[str, Any], generation: Mapping[str, Any] | None) -> list[Any]:
+    """The tokens that end what is generated: an engine has those of the weights it began with."""
+    found = (generation or {}).get("eos_token_id", config.get("eos_token_id"))
+    return sorted(found) if isinstance(found, list) else [found]
+
+
+def _of_hub(base: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """A JSON file of a hub's model, from the local cache; empty where it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(str(base["hub"]), file, revision=base.get("revision"))
+    return (read_json(Path(found)) or {}) if isinstance(found, str) else {}
+
+
+def _spec_beside(checkpoint: Path) -> dict[str, Any]:
+    """That of the run folder a checkpoint lies in, as its end or a step on its way; empty elsewhere."""
+    step = checkpoint.parent.name == "checkpoints"
+    if not step and checkpoint.name != "checkpoint":
+        return {}
+    return read_json(checkpoint.parents[1 if step else 0] / "spec.json") or {}
 
 
 def _shape(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {"shape": model["shape"], "overrides": model.get("overrides") or {}, "dtype": model.get("dtype", "float32")}
+    return {"shape": model["shape"], "overrides": model.get("overrides") or {}, "dtype": model.get("dtype", _DTYPE)}
 
 
 def _vocabulary(checkpoint: Path, spec: Mapping[str, Any] | None) -> list[Any]:
     """Rows of the embeddings, and whether the output layer shares them; training can change what a shape says."""
     config = read_json(checkpoint / "config.json") or {}
     model = (spec or {}).get("model")
-    shape = _shape_vocabulary(model) if isinstance(model, Mapping) and "shape" in model else (None, None)
-    names = ("vocab_size", "tie_word_embeddings")
-    return [config.get(name, known) for name, known in zip(names, shape, strict=True)]
+    if isinstance(model, Mapping) and "shape" in model:
+        rows, tied = _shape_vocabulary(model)
+        return [config.get("vocab_size", rows), config.get("tie_word_embeddings", tied)]
+    return _rows_and_tie(config)
+
+
+def _rows_and_tie(config: Mapping[str, Any]) -> list[Any]:
+    return [config.get("vocab_size"), config.get("tie_word_embeddings", True)]  # transformers' own default
 
 
 def _vocabulary_on(base: Mapping[str, Any], tensors: Mapping[str, list[int]] | None) -> list[Any]:
@@ -268,8 +321,10 @@ def _vocabulary_on(base: Mapping[str, Any], tensors: Mapping[str, list[int]] | N
 
     vLLM gives an engine with shared embeddings no output layer of its own, and an engine no other number of rows.
     """
-    if "path" not in base:
-        rows, tied = _shape_vocabulary(base) if "shape" in base else (None, None)
+    if "hub" in base:
+        rows, tied = _rows_and_tie(_of_hub(base, "config.json"))
+    elif "shape" in base:
+        rows, tied = _shape_vocabulary(base)
     else:
         folder = Path(base["path"])
         config = read_json(folder / "adapter_config.json")

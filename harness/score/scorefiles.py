@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,10 @@ DECIDES: Mapping[str, Any] = {
 }
 """Flags that change what is asked, or what answers, and what they are in a score that does not name them. The others
 change nothing but how fast it goes, or what may run, so other values keep a score."""
+
+
+FAILED = ".failed.json"
+_END_BYTES, _END_LINES = 20_000, 60
 
 
 def flags_of(wanted: Wanted) -> dict[str, Any]:
@@ -50,6 +57,31 @@ def overlap_file(folder: RunFolder, task: str) -> Path:
     """Where a task's overlap with the training lies, beside its scores."""
     beside = folder_of(folder, task, "overlap")
     return beside.with_name(f"{beside.name}.json")
+
+
+def failure_file(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Path:
+    """Where it lies why a score is not there, beside where that would be."""
+    place = folder_of(folder, task, backend, step)
+    return place.with_name(f"{place.name}{FAILED}")
+
+
+def write_failure(file: Path, *, task: str, backend: str, step: int | None, cause: str, log: Path | None) -> None:
+    """Keeps why a score could not be made, with the end of the child's log: the next child's takes its place.
+
+    A folder that cannot be written costs the record alone; the cause was told.
+    """
+    told = {"task": task, "backend": backend, "step": step, "cause": cause, "log": _end_of(log)}
+    with suppress(OSError):
+        write_json(file, {**told, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def _end_of(log: Path | None) -> list[str]:
+    if log is None:
+        return []
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
+        return file.read().decode("utf-8", "replace").splitlines()[-_END_LINES:]
+    return []
 
 
 def read_score(folder: RunFolder, task: str, backend: str, step: int | None = None) -> Score | None:
@@ -114,6 +146,7 @@ def write_score(folder: RunFolder, score: Score, documents: Iterable[Document]) 
         (place / "score.json").unlink(missing_ok=True)
         for name, file in fresh.items():
             file.replace(place / name)
+        failure_file(folder, score.task, score.backend, score.step).unlink(missing_ok=True)
     finally:
         for file in fresh.values():
             file.unlink(missing_ok=True)

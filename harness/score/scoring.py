@@ -115,6 +115,9 @@ class Scoring:
         begins = self.opener.first() is None
         opened = stack.enter_context(self.opener.open(checkpoint))
         song = canary.sing(opened.lm)
+        if base is None and opened.bare is not None:
+            with opened.bare():
+                base = canary.sing(opened.lm)
         if begins and self.opener.first() is not None:
             self._first = song
         notes = opened.notes

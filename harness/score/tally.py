@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.records.progress import Observer
 from harness.score.memory_back import Memory
+from harness.score.scorefiles import failure_file, write_failure
 from harness.score.subjects import Subject
 from harness.score.taskfiles import TaskFile
 
@@ -52,6 +54,7 @@ class Tally:
     reused: int = 0
     failed: list[Failure] = field(default_factory=list)
     settled: set[tuple[str, str]] = field(default_factory=set)
+    backend: str = ""  # what scores in this round
     note: str | None = None  # which backend was taken, and why
     notes: tuple[str, ...] = ()  # for the reader of every score
     logged: bool = False  # whether what the children print is in the log already
@@ -76,6 +79,10 @@ class Tally:
         """An item that had its score."""
         self.reused += 1
         self.settled.add(item.key)
+        subject = item.subject
+        place = failure_file(subject.folder, item.task.name, self._backend(item), subject.step)
+        with suppress(OSError):
+            place.unlink(missing_ok=True)  # a forced score failed; this one counts
 
     def begin(self, item: Item) -> None:
         """An item is being scored now."""
@@ -87,9 +94,16 @@ class Tally:
         self.doing(text)
         self.observer.message(text)
 
-    def fail(self, item: Item, cause: str) -> None:
-        """An item that could not be scored."""
+    def _backend(self, item: Item) -> str:
+        return "debug" if item.subject.made_up else self.backend
+
+    def fail(self, item: Item, cause: str, *, log: Path | None = None, kept: bool = True) -> None:
+        """An item that could not be scored; unless not `kept`, its run folder says so too, with the end of the log."""
         self.settled.add(item.key)
+        if kept:
+            subject, task, backend = item.subject, item.task.name, self._backend(item)
+            place = failure_file(subject.folder, task, backend, subject.step)
+            write_failure(place, task=task, backend=backend, step=subject.step, cause=cause, log=log)
         where = item.subject.folder.path
         self.failed.append(Failure(name=item.subject.name, folder=where, task=item.task.name, cause=cause))
         self.observer.message(f"not scored: {item.subject.name} {item.task.name}: {cause}")

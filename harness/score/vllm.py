@@ -42,10 +42,10 @@ from harness import models  # noqa: E402
 from harness.errors import ModelError  # noqa: E402
 from harness.records.fingerprint import of_value  # noqa: E402
 from harness.records.run_folder import read_json  # noqa: E402
-from harness.score import canary  # noqa: E402
+from harness.score import canary, vllm_cpu  # noqa: E402
 from harness.score.encoding import Watched  # noqa: E402
 from harness.score.jobs import Job, JobCheckpoint  # noqa: E402
-from harness.score.opened import Opened  # noqa: E402
+from harness.score.opened import Opened, changes_nothing  # noqa: E402
 from harness.score.preflight import LINEAR, allowed_rank  # noqa: E402
 
 _ASIDE = {"enable_lora", "max_lora_rank", "max_loras", "lora_target_modules", "model", "pretrained", "dtype"}
@@ -72,7 +72,7 @@ class VllmOpener:
             lm = self._give(self._base_folder(checkpoint))
             lm.lora_request = self._request(checkpoint)
             try:
-                yield Opened(lm=lm, served="adapter", null=_changes_nothing(Path(checkpoint.checkpoint)))
+                yield Opened(lm=lm, served="adapter", null=changes_nothing(Path(checkpoint.checkpoint)))
             finally:
                 lm.lora_request = None
         elif checkpoint.way in ("merged", "alone"):
@@ -134,7 +134,7 @@ class VllmOpener:
     def _merged(self, checkpoint: JobCheckpoint) -> Iterator[Opened]:
         folder = Path(tempfile.mkdtemp(dir=self._work))
         try:
-            null = _changes_nothing(Path(checkpoint.checkpoint))
+            null = changes_nothing(Path(checkpoint.checkpoint))
             self._write_merged(Path(checkpoint.checkpoint), folder)
             lm = self._give(str(folder))
             lm.lora_request = None
@@ -154,12 +154,12 @@ class VllmOpener:
     def _base_folder(self, checkpoint: JobCheckpoint) -> str:
         """An adapter's base as a folder with whole weights."""
         base = dict(checkpoint.base or {})
-        if "path" in base and not (Path(base["path"]) / "adapter_config.json").is_file():
+        if "path" in base and _as_it_lies(Path(base["path"]), base.get("dtype")):
             return str(Path(base["path"]).resolve())
         key = of_value(base)
         if key not in self._made:
             folder = Path(tempfile.mkdtemp(dir=self._work))
-            if "path" in base:
+            if "path" in base and (Path(base["path"]) / "adapter_config.json").is_file():
                 self._write_merged(Path(base["path"]), folder)
             else:
                 model, tokenizer = models.load(base, root=Path(checkpoint.checkpoint), device="cpu")
@@ -196,7 +196,7 @@ class VllmOpener:
             self._there = None  # neither the old nor the new, until all of them are there
             self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": folder})
             if current_platform.is_cpu():
-                self._lm.model.apply_model(_pack_again)
+                self._lm.model.apply_model(vllm_cpu.pack_again)
             # Otherwise it would answer from what it computed with other weights.
             self._lm.model.reset_prefix_cache()
             self._there = folder
@@ -204,6 +204,12 @@ class VllmOpener:
 
     def _start(self, folder: str) -> Any:
         from lm_eval.models.vllm_causallms import VLLM
+        from vllm.platforms import current_platform
+
+        if current_platform.is_cpu():
+            vllm_cpu.one_thread_where_it_is_small(Path(folder))
+            if any(one.way == "adapter" for one in self._job.checkpoints):
+                vllm_cpu.apply_one_adapter()
 
         class Model(Watched, VLLM):
             """lm-eval's own vLLM model, watched for prompts that do not arrive whole."""
@@ -248,6 +254,14 @@ class VllmOpener:
         return chosen
 
 
+def _as_it_lies(folder: Path, dtype: str | None) -> bool:
+    """Whether an engine can begin with this folder: whole weights, in the dtype that the adapter was trained on."""
+    config = read_json(folder / "config.json")
+    if config is None or (folder / "adapter_config.json").is_file():
+        return False
+    return dtype in (None, "auto", config.get("dtype") or config.get("torch_dtype"))
+
+
 def _is_odd(output: Any) -> bool:
     """Whether a request's last token has a probability that is no number."""
     last = [one.logprobs[-1] for one in output.outputs if one.logprobs]
@@ -269,19 +283,6 @@ def _wipe(worker: Any) -> None:
             cache.zero_()
 
 
-def _pack_again(model: Any) -> None:
-    """Gives the output layer of a model with tied embeddings the new weights.
-
-    vLLM's CPU build (0.32) keeps matrices a second time, packed for its kernels. Reloading packs the layers it loads
-    anew, but a tied output layer is none of them: it goes on with the old weights, 0.5 to 2 nats beside the truth.
-    """
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    for module in model.modules():
-        if hasattr(module, "cpu_linear") and getattr(module, "weight", None) is not None and module.weight.numel():
-            dispatch_cpu_unquantized_gemm(module, remove_weight=False)
-
-
 def _check_fit(folder: str, began: str) -> None:
     """Weights of another build are taken by an engine without a word, as far as they fit.
 
@@ -300,21 +301,3 @@ def _check_fit(folder: str, began: str) -> None:
 
 
 _BUILD = ("architectures", "vocab_size", "tie_word_embeddings", "hidden_size", "num_hidden_layers")
-
-
-def _changes_nothing(folder: Path) -> bool:
-    """Whether an adapter's matrices are such that every product of theirs is zero: as before its first step."""
-    path = folder / "adapter_model.safetensors"
-    if not path.is_file():
-        return False
-    from safetensors.torch import load_file
-
-    tensors = load_file(str(path))
-    zero = {name: not tensor.any().item() for name, tensor in tensors.items()}
-    for name in zero:
-        if ".lora_A." in name:
-            if not zero[name] and not zero.get(name.replace(".lora_A.", ".lora_B."), False):
-                return False
-        elif ".lora_B." not in name:
-            return False  # something else than LoRA: whole layers, biases
-    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,20 @@ def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
     Raises:
         duckdb.Error: the database fails.
     """
+    return replace(
+        figures(connection, suite),
+        curves=(*_curves(connection, suite), *scored.quality(connection, suite)),
+        timelines=_timelines(connection, suite),
+        overlaps=scored.overlaps(connection, suite),
+    )
+
+
+def figures(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
+    """The same without curves, timelines and overlaps, which take most of the time and no verdict needs.
+
+    Raises:
+        duckdb.Error: the database fails.
+    """
 
     def rows(sql: str) -> list[tuple[Any, ...]]:
         return list(connection.execute(sql, [suite]).fetchall())
@@ -116,12 +131,10 @@ def results(connection: duckdb.DuckDBPyConnection, suite: str) -> SuiteResults:
         question=question or "",
         suite_file=suite_file or "",
         trials=trials.of_suite(connection, suite),
-        curves=(*_curves(connection, suite), *scored.quality(connection, suite)),
-        timelines=_timelines(connection, suite),
+        curves=(),
         environments={key: json.loads(content) for key, content in environments},
         score_backends=tuple(backend for (backend,) in backends),
         scores=scored.scores(connection, suite),
-        overlaps=scored.overlaps(connection, suite),
     )
 
 

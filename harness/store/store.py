@@ -132,6 +132,15 @@ class Store:
             found = connection.execute("SELECT last_ended_at FROM suites WHERE suite = ?", [suite]).fetchone()
         return found[0] if found else None
 
+    def figures(self, suite: str) -> SuiteResults:
+        """The same as `results` without curves, timelines and overlaps: what verdicts are made from, much sooner.
+
+        Raises:
+            StoreError: the database is missing, locked, damaged or of another version.
+        """
+        with opened(self.path, write=False, patience_s=self.patience_s) as connection:
+            return answers.figures(connection, suite)
+
     def documents(self, suite: str) -> SingleDocuments:
         """What it knows of single documents of a suite's scores, to be asked task by task."""
         return SingleDocuments(self.path, suite, self.patience_s)

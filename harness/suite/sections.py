@@ -23,6 +23,7 @@ RESERVED = {
     "harness.duckdb": "results/harness.duckdb is the store",
     "scored": "results/scored holds models that are scored by themselves",
     "imported": "results/imported holds scores of other tools",
+    "baselines": "results/baselines holds saved baselines",
 }
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 LARGEST_SEED = 2**32 - 1  # numpy's bound, which transformers' set_seed meets

@@ -44,6 +44,19 @@ def cells(ran: Path, harness: Harness) -> list[str]:
     return names
 
 
+def test_one_trial_shows_what_could_not_be_scored(ran: Path, harness: Harness) -> None:
+    (floor,) = [
+        one
+        for one in run_folders(ran.parent / "results", "tiny")
+        if (one.spec() or {})["kind"] not in ("cell", "stage")
+    ]
+    record = {"task": "arithmetic_gen", "backend": "vllm", "step": 20, "cause": "crashed: the engine died", "log": []}
+    (floor.scores / "arithmetic_gen.vllm@20.failed.json").write_text(json.dumps(record), encoding="utf-8")
+    shown = harness("show", floor.path.name).stdout
+    assert "arithmetic_gen at step 20 (vllm): crashed: the engine died" in shown
+    assert json.loads(harness("show", floor.path.name, "--json").stdout)["unscored"] == [record]
+
+
 def test_one_trial_shows_its_health_what_was_active_and_where_it_ran(cells: list[str], harness: Harness) -> None:
     shown = harness("show", cells[0]).stdout
     lines = [" ".join(line.split()) for line in shown.splitlines()]

@@ -6,8 +6,10 @@ All is scored once, by two engines: one for what shares the base's build, one fo
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 from harness import environments
 from harness.records import suite
 from harness.records.progress import Silent
-from harness.records.run_folder import RunFolder
+from harness.records.run_folder import RunFolder, read_json
 from harness.records.score import Score
 from harness.score import ScoreReport, score
 from harness.score.scorefiles import read_documents, read_score
@@ -49,6 +51,16 @@ replicates: {seeds: [0]}
 WANTED = suite.Score(
     tasks=list(TASKS), backend="vllm", limit=LIMIT, parity=LIMIT, engine={"max_model_len": 512}, floor=False
 )
+SCORED = f"""\
+score:
+  tasks: [{MC}, {GEN}]
+  backend: vllm
+  limit: {LIMIT}
+  engine: {{max_model_len: 512}}
+  floor: false
+"""
+"""The same but for parity, for the command line."""
+PATIENCE_S = 240.0
 SERVED = {
     "stage-start": "base",
     TRAINED: "adapter",
@@ -80,6 +92,17 @@ class Heard(Silent):
 
 
 @dataclass(frozen=True, slots=True)
+class Killed:
+    """A `harness score` whose first engine was killed on its third score, and itself once the second one started."""
+
+    said: str
+    scored: dict[str, Score]
+    recorded: list[str]
+    left_after_the_engine: list[int]
+    left_after_all: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """What came of it all."""
 
@@ -89,6 +112,7 @@ class Served:
     log: str
     mark: str
     temporary: Path
+    killed: Killed
 
     def score(self, name: str, task: str = MC) -> Score:
         found = read_score(self.folders[name], task, "vllm")
@@ -121,6 +145,9 @@ def served(built: environments.Environment, tmp_path_factory: pytest.TempPathFac
     trained = call(root, "run", "served.yaml", "--quiet", timeout=300)
     assert trained.returncode == 0, trained.stderr
     results = root / "results"
+    (root / "scored.yaml").write_text(SUITE + SCORED, encoding="utf-8")
+    killed = _killed(root)
+    (results / "served" / "score.log").unlink()  # the next log is to tell of the next engines alone
     script = [sys.executable, "-m", "tests.functional.planted", str(results / "served")]
     here = Path(__file__).parents[2]
     planted = subprocess.run(script, env=environment(), cwd=here, capture_output=True, text=True, check=False)
@@ -133,7 +160,61 @@ def served(built: environments.Environment, tmp_path_factory: pytest.TempPathFac
         patch.setattr("tempfile.tempdir", str(temporary))
         report = score(list(folders.values()), WANTED, observer=observer, root=root)
     logs = "".join(log.read_text("utf-8", "replace") for log in results.glob("*/score.log"))
-    return Served(folders, report, observer.messages, logs, mark, temporary)
+    return Served(folders, report, observer.messages, logs, mark, temporary, killed)
+
+
+def _killed(root: Path) -> Killed:
+    """The trained checkpoints being scored, first the engine killed and then its parent."""
+    mark, said = uuid.uuid4().hex, []
+    command = [sys.executable, "-m", "harness", "score", "scored.yaml"]
+    with (
+        (root / "killed.out").open("wb") as out,
+        subprocess.Popen(
+            command,
+            cwd=root,
+            env=environment({"HARNESS_VLLM_TEST": mark}),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        ) as parent,
+    ):
+        assert parent.stderr is not None
+        engine: list[int] = []
+        for line in parent.stderr:
+            said.append(line)
+            if line.startswith("scoring 3/"):
+                engine = _marked(mark, but=parent.pid)
+                for pid in engine:
+                    os.kill(pid, signal.SIGKILL)
+            if line.startswith("starting the vllm engine") and engine:
+                after = [pid for pid in engine if psutil.pid_exists(pid)]
+                parent.kill()
+                break
+        said += list(parent.stderr)
+    assert engine, "".join(said)
+    deadline = time.monotonic() + 20
+    while (left := _marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    scored = {}
+    for spec in sorted(root.glob("results/served/*/spec.json")):
+        for task in TASKS:
+            if (found := read_score(RunFolder(spec.parent), task, "vllm")) is not None:
+                scored[f"{_name(spec.parent)} {task}"] = found
+    failures = [read_json(file) or {} for file in sorted(root.glob("results/served/*/scores/*.failed.json"))]
+    return Killed("".join(said), scored, [str(one["cause"]) for one in failures], after, left)
+
+
+def _marked(mark: str, but: int | None = None) -> list[int]:
+    """Processes that carry this mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in (os.getpid(), but) and process.environ().get("HARNESS_VLLM_TEST") == mark:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 def _name(folder: Path) -> str:
@@ -143,7 +224,7 @@ def _name(folder: Path) -> str:
 def test_two_engines_serve_everything(served: Served) -> None:
     assert served.log.count("Starting to load model") == 2
     assert {name: served.score(name).served for name in SERVED} == SERVED
-    assert served.report.scored == len(SERVED) * len(TASKS)
+    assert served.report.scored + served.report.reused == len(SERVED) * len(TASKS)
 
 
 def test_what_must_not_be_scored_is_refused_with_its_reason(served: Served) -> None:
@@ -152,7 +233,7 @@ def test_what_must_not_be_scored_is_refused_with_its_reason(served: Served) -> N
     assert "is empty" in causes["empty"]
     assert "not those that training left" in causes["replaced"]
     assert len(served.report.failed) == 2 * len(TASKS)
-    assert not any(served.folders[name].scores.exists() for name in causes)
+    assert not any(list(served.folders[name].scores.glob("*/*")) for name in causes)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -173,11 +254,11 @@ def test_every_canary_is_its_own(served: Served, name: str) -> None:
     proof = served.score(name).canary or {}
     adapter = SERVED[name] in {"adapter", "merged"}
     assert proof["differs_from_base"] is (name != "untrained" if adapter and name not in ALONE else None)
-    assert proof["base_again"] is True
+    assert proof["base_again"] is (None if f"{name} {MC}" in served.killed.scored else True)
     others = {other: served.song(other) for other in NUMBERS if other not in {name, "untrained"}}
     same = [other for other, song in others.items() if song == served.song(name)]
     assert same == (["stage-start"] if name == "untrained" else [])
-    assert bool(proof["same_as"]) == bool(same)
+    assert bool(proof["same_as"]) == any(f"{other} {MC}" not in served.killed.scored for other in same)
 
 
 def test_the_impostor_is_not_taken_for_the_trained_adapter(served: Served) -> None:
@@ -231,14 +312,32 @@ def test_scores_name_the_environment_and_the_versions(served: Served, built: env
 
 def test_nothing_is_left_behind(served: Served) -> None:
     assert list(served.temporary.iterdir()) == []
-    left = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("HARNESS_VLLM_TEST") == served.mark:
-                left.append(process.cmdline())
-        except psutil.Error:
-            continue
-    assert left == []
+    assert _marked(served.mark) == []
+
+
+def test_a_killed_engine_costs_what_it_was_on_and_another_goes_on(served: Served) -> None:
+    said = served.killed.said
+    lost = [line for line in said.splitlines() if line.startswith("not scored: ")]
+    assert len(lost) == 1
+    assert "crashed: the scoring process was killed by SIGKILL" in lost[0]
+    assert said.count("importing lm-eval (vllm)") == 2
+    assert len(served.killed.scored) == 2
+    assert served.killed.recorded == [lost[0].split(": ", 2)[2].rstrip()]
+    assert served.killed.left_after_the_engine == []
+
+
+def test_a_killed_parent_leaves_no_engine(served: Served) -> None:
+    assert served.killed.left_after_all == []
+
+
+def test_what_was_scored_before_the_kill_is_kept_and_the_rest_is_scored(served: Served) -> None:
+    kept = {f"{name} {task}": served.score(name, task) for name in SERVED for task in TASKS}
+    for called, before in served.killed.scored.items():
+        assert kept[called].scored_at == before.scored_at
+        assert (kept[called].canary or {})["base_again"] is None, "its engine was not there to be asked again"
+    assert served.report.reused == len(served.killed.scored)
+    failed = {file.parents[1] for file in served.folders[TRAINED].path.parents[1].glob("*/*/scores/*.failed.json")}
+    assert failed == {served.folders[name].path for name in ("empty", "replaced")}
 
 
 def test_nothing_is_scored_twice(served: Served, tmp_path: Path) -> None:

@@ -94,8 +94,7 @@ class Design:
 class Fit:
     """Ordinary least squares: coefficients, what is left over, and the pieces that intervals are made from.
 
-    As statsmodels' `OLS(y, x).fit()`, which takes two seconds to import; x may lack full rank, its pseudo-inverse is
-    taken then, and only changes within the rows' span can be told.
+    x may lack full rank: then only changes within the rows' span can be told.
     """
 
     beta: Any
@@ -128,21 +127,24 @@ class Fit:
 
 
 def fit(x: Any, y: Any) -> Fit:
-    """Fits y on the columns of x. What is left over by rounding alone counts as nothing."""
-    import numpy as np
+    """Fits y on the columns of x by statsmodels, in the space that x spans; rounding alone counts as nothing left over.
 
-    inverse = np.linalg.pinv(x, rcond=_SAME)
-    beta = inverse @ y
-    left = y - x @ beta
-    ssr = float(left @ left)
+    statsmodels takes columns that follow from others by a pseudo-inverse with a bound near rounding itself; what a
+    matrix cannot tell must not come out as an effect, so such directions are left out before.
+    """
+    import numpy as np
+    from statsmodels.regression.linear_model import OLS
+
+    _, sizes, directions = np.linalg.svd(x, full_matrices=False)
+    spanned = directions[sizes > _SAME * sizes.max(initial=0.0)].T
+    found = OLS(y, x @ spanned).fit()
     rounding = len(y) * (_SAME * (1.0 + float(np.abs(y).max(initial=0.0)))) ** 2
-    span = inverse @ x
     return Fit(
-        beta=beta,
-        unscaled=inverse @ inverse.T,
-        span=span,
-        ssr=0.0 if ssr < rounding else ssr,
-        rank=round(float(np.trace(span))),
+        beta=spanned @ found.params,
+        unscaled=spanned @ found.normalized_cov_params @ spanned.T,
+        span=spanned @ spanned.T,
+        ssr=0.0 if found.ssr < rounding else float(found.ssr),
+        rank=spanned.shape[1],
         n=len(y),
     )
 

@@ -90,7 +90,8 @@ class _Taken:
             return "the most over runs, exactly"
         if self.fit.error is None:
             return ""
-        return f"{self.fit.error.words} ({self.fit.error.degrees} degrees of freedom)"
+        free = self.fit.error.degrees
+        return f"{self.fit.error.words} ({free} {'degree' if free == 1 else 'degrees'} of freedom)"
 
     def interplays(self) -> Iterator[Interplay]:
         """Each pair of axes; not yet corrected. Without a test, two changes that are each known to within the margin

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.compare.axes.effects import axis_effects
-from harness.compare.comparison import usual_metrics
 from harness.records.effects import AxisEffects
 from harness.records.metrics import Margin
 from harness.records.plan import Plan
@@ -16,18 +15,17 @@ def effects_of(
     plan: Plan,
     trials: Sequence[TrialResult],
     *,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str],
     unlike: Sequence[Unlike] = (),
     margins: Mapping[str, Margin] | None = None,
 ) -> AxisEffects:
     """What the axes of a plan do, from its trials as `summary.measured` gives them.
 
-    Without `metrics` those that comparisons usually ask about. Scores that were gravely `unlike` are left out.
+    Scores that were gravely `unlike` are left out.
     """
     matrix = [trial for trial in trials if trial.kind == "cell"]
     grave = [name for one in unlike if one.grave for name in one.metrics]
-    asked = tuple(metrics) or usual_metrics(matrix)
-    return axis_effects(matrix, axes_of(plan), asked, margins=margins, unlike=grave)
+    return axis_effects(matrix, axes_of(plan), metrics, margins=margins, unlike=grave)
 
 
 def axes_of(plan: Plan) -> dict[str, tuple[str, ...]]:

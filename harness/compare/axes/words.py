@@ -16,12 +16,13 @@ _HIDDEN = 0.5
 def sentences_of(
     axes: Mapping[str, Sequence[str]], effects: Sequence[AxisEffect], interplays: Sequence[Interplay]
 ) -> Iterator[str]:
-    """One sentence for each level beside its axis' reference that moves something; then what nothing tells about."""
+    """One sentence for each level beside its axis' reference."""
     for axis, levels in axes.items():
         for level in levels:
             mine = [one for one in effects if (one.axis, one.level) == (axis, level)]
-            if mine:
-                yield _sentence(mine, [one for one in interplays if axis in one.axes])
+            for reference in dict.fromkeys(one.reference for one in mine):  # another where the first lacks a figure
+                alike = [one for one in mine if one.reference == reference]
+                yield _sentence(alike, [one for one in interplays if axis in one.axes])
 
 
 def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> str:

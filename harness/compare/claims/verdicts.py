@@ -127,9 +127,9 @@ def _pairs(asked: _Claimed) -> tuple[list[Told], list[str], list[str]]:
         gone += [
             one for side in dict(zip(cells, sides, strict=True)).values() for one in _uncounted(side, claim.metric)
         ]
-        absent = [_name(side) for side, counted in zip(sides, runs, strict=True) if not counted]
+        absent = [side for side, counted in zip(sides, runs, strict=True) if not counted]
         if absent:
-            silent.append(f"no {title(claim.metric)} of {' and '.join(dict.fromkeys(absent))}")
+            silent.append(_absent(absent, claim.metric))
             continue
         found = told_of(claim.kind, known, *runs)
         if isinstance(found, str):
@@ -137,6 +137,13 @@ def _pairs(asked: _Claimed) -> tuple[list[Told], list[str], list[str]]:
         else:
             told.append(found)
     return told, silent, list(dict.fromkeys(gone))
+
+
+def _absent(sides: Sequence[Sequence[TrialResult]], name: str) -> str:
+    names = " and ".join(dict.fromkeys(_name(side) for side in sides))
+    if all(_uncounted(side, name) for side in sides):
+        return f"no run of {names} counts: measure them again, --retry disturbed"
+    return f"no {title(name)} of {names}"
 
 
 def _name(trials: Sequence[TrialResult]) -> str:

@@ -24,14 +24,15 @@ class Components:
     """The difference of two sides, candidate − reference, and the parts of its variance.
 
     `units`: the difference of each cluster of documents, mean over seeds, so scaled that their mean is `value`.
-    `over_documents`: the squared standard error over clusters. `over_seeds`: that of the means of seeds, with
-    `degrees`; None for one seed a side. `rest`: the part of `over_seeds` that documents would bring in all the same,
-    since each seed answers each of them a little otherwise; it is in `over_documents` too.
+    `over_documents`: the squared standard error over clusters, with `document_degrees`. `over_seeds`: that of the means
+    of seeds, with `degrees`; None for one seed a side. `rest`: the part of `over_seeds` that documents would bring in
+    all the same, since each seed answers each of them a little otherwise; it is in `over_documents` too.
     """
 
     value: float
     units: np.ndarray
     over_documents: float
+    document_degrees: float
     over_seeds: float | None
     degrees: float
     rest: float
@@ -55,7 +56,7 @@ class Components:
 
         Never less than over documents alone, nor than over seeds alone, so few seeds cannot make it narrow by chance.
         """
-        of_documents = quantile((1 + CONFIDENCE) / 2, len(self.units) - 1) ** 2
+        of_documents = quantile((1 + CONFIDENCE) / 2, self.document_degrees) ** 2
         if self.over_seeds is None:
             return math.sqrt(of_documents * self.over_documents)
         of_seeds = quantile((1 + CONFIDENCE) / 2, self.degrees) ** 2
@@ -68,10 +69,10 @@ class Components:
         from scipy.special import stdtridf
 
         if not self.error or self.over_seeds is None:
-            return float(len(self.units) - 1)
+            return self.document_degrees
         ratio = self.half_width / self.error
         if ratio <= quantile((1 + CONFIDENCE) / 2, 1e9):
-            return float(len(self.units) - 1)
+            return self.document_degrees
         return float(stdtridf((1 + CONFIDENCE) / 2, ratio))
 
 
@@ -88,6 +89,7 @@ def components(pair: Paired) -> Components:
         value=float(pair.candidate.mean() - pair.reference.mean()),
         units=units,
         over_documents=_squared_error(units, extra),
+        document_degrees=_degrees(pair),
         over_seeds=over,
         degrees=degrees,
         rest=rest,
@@ -99,9 +101,9 @@ def components(pair: Paired) -> Components:
 def _units(values: np.ndarray, pair: Paired) -> np.ndarray:
     """One number for each seed and cluster, shape (seeds, clusters), whose mean over clusters is the seed's mean.
 
-    Clusters may be of several sizes, so that the mean is a ratio of sums; it varies as its linear part does: the sums
-    of what its documents are beyond the seed's mean (Miller's clustered standard error, as of a regression on a
-    constant in statsmodels, cov_type="cluster").
+    They are the jackknife's: what each cluster adds to the mean, by leaving it out. Of clusters of one size their error
+    is Miller's clustered one and that of statsmodels, cov_type="cluster", of which theirs is a little too small for few
+    clusters of several sizes (MacKinnon, Nielsen & Webb, J. Econometrics 232, 2023).
     """
     import numpy as np
 
@@ -109,13 +111,13 @@ def _units(values: np.ndarray, pair: Paired) -> np.ndarray:
         return values
     means = values.mean(axis=1)
     size = pair.n_clusters
-    sums = np.stack(
-        [
-            np.bincount(pair.clusters, weights=row - mean, minlength=size)
-            for row, mean in zip(values, means, strict=True)
-        ]
-    )
-    found: np.ndarray = means[:, None] + sums * (size / pair.documents)
+    rest = pair.documents - np.bincount(pair.clusters, minlength=size)
+    left = [
+        np.bincount(pair.clusters, weights=row - mean, minlength=size) / rest
+        for row, mean in zip(values, means, strict=True)
+    ]
+    beyond = (size - 1) * np.stack(left)
+    found: np.ndarray = means[:, None] + beyond - beyond.mean(axis=1, keepdims=True)
     return found
 
 
@@ -130,10 +132,23 @@ def _squared_error(units: np.ndarray, extra: float) -> float:
     2012, for one seed; and as much for several as one seed's answer moves a mean).
     """
     n = len(units)
+    plain = float(units.var(ddof=1) / n)
     if not extra:
-        return float(units.var(ddof=1) / n)
+        return plain
     total, squares = float(units.sum()), float((units**2).sum()) + 2 * extra**2
-    return (squares / (n + 2) - (total / (n + 2)) ** 2) / (n + 2)
+    return max(plain, (squares / (n + 2) - (total / (n + 2)) ** 2) / (n + 2))
+
+
+def _degrees(pair: Paired) -> float:
+    """Documents − 1; or clusters − 1, of which big ones count for more: as many as n² ÷ Σ of squared sizes, clusters of
+    one size (A. V. Carter, K. T. Schnepel & D. G. Steigerwald, Rev. Econ. Stat. 99, 2017).
+    """
+    import numpy as np
+
+    if pair.clusters is None:
+        return pair.documents - 1.0
+    sizes = np.bincount(pair.clusters)
+    return max(pair.documents**2 / float(np.square(sizes).sum()) - 1, 1.0)
 
 
 def _of_pairs(units: np.ndarray) -> tuple[float | None, float, float, float]:

@@ -43,12 +43,22 @@ def adjusted(ps: Sequence[float]) -> list[float]:
 
 
 def _benjamini_hochberg(ps: Sequence[float]) -> list[float]:
-    from scipy.stats import false_discovery_control
-
-    return [float(p) for p in false_discovery_control(ps)] if ps else []
+    """As scipy.stats.false_discovery_control, which takes most of a second to import: from the largest p downwards the
+    least of p × n ÷ rank."""
+    adjusted = [1.0] * len(ps)
+    least = 1.0
+    for rank, place in reversed(list(enumerate(sorted(range(len(ps)), key=ps.__getitem__), start=1))):
+        least = min(least, ps[place] * len(ps) / rank)
+        adjusted[place] = least
+    return adjusted
 
 
 def _holm(ps: Sequence[float]) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
+    """As statsmodels' multipletests(method="holm"), which brings pandas along: from the smallest p upwards the most of
+    p × those that are left."""
+    adjusted = [0.0] * len(ps)
+    most = 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        most = max(most, min(1.0, ps[place] * (len(ps) - rank)))
+        adjusted[place] = most
+    return adjusted

@@ -60,7 +60,8 @@ def judge_documents(
     means = None
     if _is_resampled(pair, parts):
         means = resampled(parts.units)
-    found = _effect(pair, parts, None if means is None else interval(means, len(parts.units)))
+    drawn = None if means is None else interval(means, len(parts.units), parts.document_degrees)
+    found = _effect(pair, parts, drawn)
     verdict = ruled(
         name,
         found,
@@ -70,7 +71,8 @@ def judge_documents(
         values=values,  # type: ignore[arg-type]
     )
     if means is not None:
-        p = p_beyond(means, len(parts.units), found.value, verdict.margin or 0.0)
+        beyond = {"value": found.value, "bound": verdict.margin or 0.0}
+        p = p_beyond(means, len(parts.units), parts.document_degrees, **beyond)
         verdict = replace(verdict, p=p)
     verdict = replace(verdict, documents=_over(pair, parts))
     return _told(_exact(verdict), pair, trained=trained)

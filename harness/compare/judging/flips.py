@@ -62,7 +62,12 @@ def _right(values: np.ndarray) -> tuple[int, int]:
 
 def with_answers(found: Flips, pair: Paired, reference: Answers, candidate: Answers) -> Flips:
     """The same with what was expected, and what the majority of each side answered."""
-    place = {int(pair.asked.indices[position]): number for number, position in enumerate(pair.positions)}
+    wanted = {flip.index for flip in found.listed}
+    place = {
+        int(pair.asked.indices[position]): number
+        for number, position in enumerate(pair.positions)
+        if pair.asked.indices[position] in wanted
+    }
     listed = []
     for flip in found.listed:
         column = place[flip.index]

@@ -36,18 +36,19 @@ def resampled(units: np.ndarray) -> np.ndarray:
     return found
 
 
-def interval(means: np.ndarray, n: int) -> tuple[float, float]:
-    """The 95% percentile interval of resampled means of `n` units, expanded to the width of Student's t: percentiles
-    alone are too narrow by √((n−1)/n) and by the t's tails (T. C. Hesterberg, Am. Stat. 69, 2015).
+def interval(means: np.ndarray, n: int, degrees: float) -> tuple[float, float]:
+    """The 95% percentile interval of resampled means of `n` units, expanded to the width of Student's t with these
+    degrees of freedom: percentiles alone are too narrow by √((n−1)/n) and by the t's tails (T. C. Hesterberg, Am. Stat.
+    69, 2015).
     """
     import numpy as np
 
-    tail = _normal(-math.sqrt(n / (n - 1)) * quantile((1 + CONFIDENCE) / 2, n - 1))
+    tail = _normal(-math.sqrt(n / (n - 1)) * quantile((1 + CONFIDENCE) / 2, degrees))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def p_beyond(means: np.ndarray, n: int, value: float, bound: float) -> float:
+def p_beyond(means: np.ndarray, n: int, degrees: float, *, value: float, bound: float) -> float:
     """Two-sided p of a true change no larger than `bound`, from the same expanded percentiles; never quite 0."""
     import numpy as np
 
@@ -58,7 +59,7 @@ def p_beyond(means: np.ndarray, n: int, value: float, bound: float) -> float:
     else:
         share = 1 - float(np.searchsorted(means, -bound, side="left")) / len(means)
     share = min(max(share, 0.5 / len(means)), 1 - 0.5 / len(means))
-    return min(1.0, 2 * below(_normal_quantile(share) / math.sqrt(n / (n - 1)), n - 1))
+    return min(1.0, 2 * below(_normal_quantile(share) / math.sqrt(n / (n - 1)), degrees))
 
 
 def mcnemar(fixed: int, broken: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Asked:
     def _suite(self, file: Path, choice: Any, places: Any, observer: Any, *, asked: Any = None) -> ScoreReport | None:
         self.suites.append((file, choice, asked))
         return self.report
+
+
+DIFFERENCES = [(6, 2e-6), (5, None)]
 
 
 def _report(**changes: Any) -> ScoreReport:
@@ -144,8 +148,8 @@ def test_scores_of_one_model_fit_the_terminal(asked: Asked, capsys: pytest.Captu
     assert run(["score", "a", "--tasks", "x"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "a  id-a"
-    assert lines[1].split() == ["task", "metric", "value", "±", "documents", "backend", "served"]
-    assert lines[2].split() == ["arithmetic_mc", "acc", "0.5", "0.012", "1234", "hf", "loaded"]
+    assert lines[1].split() == ["task", "metric", "value", "±", "docs", "served"]
+    assert lines[2].split() == ["arithmetic_mc", "acc", "0.5", "0.012", "1234", "loaded"]
     assert max(map(len, lines)) <= 80
     assert lines[5].startswith("note on arithmetic_mc: x x")
     assert lines[-2:] == ["scored 1, kept 0, failed 0 (backend: hf)", "scored with hf: why"]
@@ -154,13 +158,24 @@ def test_scores_of_one_model_fit_the_terminal(asked: Asked, capsys: pytest.Captu
 def test_scores_of_several_models_name_them_and_a_note_is_said_once(
     asked: Asked, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = tuple(_model(name, _score("t", {"acc": 0.5}, ["odd"])) for name in ("a", "b" * 60))
+    both = tuple(_model(name, _score("arithmetic_mc", {"acc_norm": 0.5}, ["odd"])) for name in ("a", "b" * 60))
     asked.alone = Alone(report=_report(), models=both)
     assert run(["score", "a", "b", "--tasks", "x"]) == 0
     out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
     assert [line.split()[0] for line in out.splitlines()[:2]] == ["model", "a"]
     assert "b" * 60 not in out.splitlines()[2]
     assert out.count("odd") == 1
+
+
+def test_parity_is_told_over_all_scores(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [{"backend": "hf", "documents": 6, "same_answers": n, "max_logprob_difference": d} for n, d in DIFFERENCES]
+    scores = [replace(_score(f"t{n}", {"acc": 0.5}), parity=one) for n, one in enumerate(found)]
+    asked.alone = Alone(report=_report(), models=(_model("a", *scores),))
+    assert run(["score", "a", "--tasks", "x"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "parity with hf on 12 documents of 2 scores: log-probabilities up to 2e-06 nats apart, the same" in said
+    assert "the same answer on 11 of 12" in said
 
 
 def test_what_was_not_scored_or_written_ends_with_5(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,11 +86,25 @@ def test_another_environment_is_refused_unless_it_is_what_is_compared() -> None:
     assert "Environment: packages.trl 1.16.0 → 1.17.0." in across.what_else
 
 
-def test_levels_of_an_environment_axis_need_no_leave() -> None:
-    before = side({SPEED: FAST}, levels={"environment": "trl-1.16"})
-    after = side({SPEED: SLOW}, levels={"environment": "trl-1.17"}, environment="e3", name="sft-new")
+def test_another_state_of_the_harness_itself_is_told_and_refuses_nothing() -> None:
+    edited = {**ENVIRONMENT, "hash": "e4", "editable": {"trl-harness": {"commit": "abc", "dirty": True}}}
+    before, after = side({SPEED: FAST}), side({SPEED: SLOW}, environment="e4")
+    known = dataclasses.replace(after.results, environments={**KNOWN, "e4": edited})
 
-    assert only_cell(compare(before, after)).verdicts[SPEED].ruling == "regressed"
+    found = only_cell(compare(before, _selected(known, after.trials)))
+    unknown = only_cell(compare(before, _selected(dataclasses.replace(known, environments={}), after.trials)))
+
+    assert found.verdicts[SPEED].ruling == "regressed"
+    assert any("commit=abc" in said for said in found.what_else)
+    assert "other environments" in unknown.refused[SPEED]
+
+
+def test_cells_that_are_configured_for_environments_of_their_own_need_no_leave() -> None:
+    old, new = ({"method": "sft", "environment": {"name": f"trl-1.{minor}"}} for minor in (16, 17))
+
+    found = compare(side({SPEED: FAST}, config=old), side({SPEED: SLOW}, config=new, environment="e3", name="sft-new"))
+
+    assert only_cell(found).verdicts[SPEED].ruling == "regressed"
 
 
 def test_what_belongs_to_a_device_is_never_compared_across_devices() -> None:
@@ -146,6 +160,19 @@ def test_a_figure_of_one_side_alone_is_missing_and_not_refused() -> None:
     found = only_cell(compare(side({SPEED: FAST, ACC: [0.5]}), side({SPEED: FAST}, environment="e1")))
 
     assert found.verdicts[ACC].ruling == "missing"
+
+
+def test_of_a_floor_only_scores_are_compared() -> None:
+    figures = {"peak_host_memory": [30.0 * 2**20], ACC: [0.5]}
+    floors = [
+        dataclasses.replace(trial, kind="floor", metrics={**trial.metrics, "peak_host_memory": size * 2.0**20})
+        for size in (30, 40)
+        for trial in side(figures).trials
+    ]
+
+    found = compare(*(_selected(side(figures).results, [floor]) for floor in floors))
+
+    assert list(only_cell(found).verdicts) == [ACC]
 
 
 def test_how_trials_ended_is_counted_and_judged() -> None:

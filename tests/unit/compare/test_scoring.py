@@ -248,6 +248,17 @@ def test_a_canary_that_does_not_sing_is_a_finding(broken: dict[str, Any], why: s
     assert found[0].startswith("Not proven: nothing shows that the weights of c-s1 are those that answered")
 
 
+def test_an_engine_that_was_ended_before_its_base_was_asked_again_is_told() -> None:
+    ended = {"served": "adapter", "canary": canary(base_again=None)}
+    said, found = proofs(lambda trial: ended if trial.name == "c-s1" else {"canary": canary(base_again=None)})
+
+    assert said == (
+        "Every checkpoint's weights answered for themselves: canary 6 of 6.",
+        "Of 1 the engine ended before its first weights could be asked once more.",
+    ), "those that were loaded for themselves have no such engine"
+    assert found == ()
+
+
 def test_checkpoints_without_a_canary_are_counted() -> None:
     said, _ = proofs(lambda trial: {"canary": {} if trial.cell_name == "c" else canary()})
 

@@ -93,6 +93,10 @@ CHECK: dict[str, Any] = {
             "why": "",
         },
     ],
-    "missing": [{"cell": "orpo", "why": "it has no trials", "metric": None}],
+    "missing": [
+        {"cell": "orpo", "why": "it has no trials", "metric": None},
+        {"cell": "sft", "why": "it is judged above", "metric": "tokens_per_second"},
+    ],
+    "refused": [{"cell": "sft", "metric": "score.a.acc", "why": "other documents"}],
     "ended": [{"cell": "dpo", "outcome": "oom", "before": [0, 2], "now": [2, 2]}],
 }

@@ -46,7 +46,7 @@ def test_a_regression_is_a_failure_and_what_is_undecided_is_skipped() -> None:
     _, check = read(export("junit", given(check=CHECK)))
 
     assert check.name == "nightly against h100"
-    assert (check.tests, check.failures, check.skipped) == (6, 3, 1)
+    assert (check.tests, check.failures, check.skipped) == (7, 3, 2)
     results = {(case.classname, case.name): case.result for case in check}
     (regressed,) = results["nightly.sft", "tokens_per_second against h100"]
     assert isinstance(regressed, Failure)
@@ -55,8 +55,9 @@ def test_a_regression_is_a_failure_and_what_is_undecided_is_skipped() -> None:
     assert isinstance(few, Skipped)
     assert few.message == "insufficient: one run a side"
     assert results["nightly.dpo", "tokens_per_second against h100"] == []
+    assert results["nightly.sft", "score.a.acc against h100"][0].message == "refused: other documents"
     assert results["nightly.orpo", "cell against h100"][0].message == "missing: it has no trials"
-    assert results["nightly.dpo", "outcome against h100"][0].message == (
+    assert results["nightly.dpo", "outcome oom against h100"][0].message == (
         "regressed: 2 of 2 trials end oom, 0 of 2 in the baseline"
     )
 

@@ -141,6 +141,35 @@ def with_claims() -> Answer:
     return answer(results(found, score_backends=()), dataclasses.replace(made, claims=planned))
 
 
+def two_axes() -> Answer:
+    """Three runs of each cell but for one that failed; what one axis does to speed depends on the other."""
+    chosen = [(gc, rank) for gc in ("off", "on") for rank in ("full", "r8")]
+    cells = [cell(f"sft-{gc}-{rank}", levels={"gc": gc, "lora": rank}) for gc, rank in chosen]
+    made = plan(cells, of=suite(tasks=(), seeds=3), seeds=3)
+    found = []
+    for trial in made.trials:
+        on, small = trial.cell.levels["gc"] == "on", trial.cell.levels["lora"] == "r8"
+        rate = 1000.0 * (0.7 if on and small else 0.97 if on else 1) * (1.1 if small else 1) * (1 + 0.001 * trial.seed)
+        metrics = {
+            "tokens_per_second": rate,
+            "peak_device_memory": 8.0 * 2**30 * (0.62 if on else 1),
+            "final_loss": 2.0,
+        }
+        if trial.name == "sft-on-r8-s2":
+            found.append(result(trial, {}, outcome="crashed", phase="train", cause="made up"))
+        else:
+            found.append(result(trial, metrics))
+    return answer(results(found, score_backends=()), made)
+
+
+def one_run_a_cell() -> Answer:
+    """The same without replicates: what interacts cannot be told from chance."""
+    whole = two_axes()
+    cells = [cell(one.name, levels=one.levels) for one in whole.cells]
+    made = plan(cells, of=suite(tasks=(), seeds=1), seeds=1)
+    return answer(results([one for one in whole.trials if one.seed == 0], score_backends=()), made)
+
+
 ANSWERS: dict[str, Callable[[], Answer]] = {
     made.__name__: made
     for made in (
@@ -155,6 +184,8 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
         proven_scores,
         unlike_scores,
         with_claims,
+        two_axes,
+        one_run_a_cell,
     )
 }
 

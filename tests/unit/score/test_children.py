@@ -19,10 +19,10 @@ import pytest
 
 from harness.records import suite
 from harness.records.progress import Silent
-from harness.records.run_folder import RunFolder
+from harness.records.run_folder import RunFolder, read_json
 from harness.score import BACKENDS, Backend, ScoreReport, score
 from harness.score.backends import Place
-from harness.score.scorefiles import folder_of, read_documents, read_score, update_score
+from harness.score.scorefiles import failure_file, folder_of, read_documents, read_score, update_score
 
 MakeFolder = Callable[..., RunFolder]
 
@@ -110,6 +110,10 @@ def test_the_one_that_broke_the_engine_is_crashed_and_another_goes_on(run_folder
     log = folders[0].path.parent / "score.log"
     assert lost.cause == f"crashed: the vllm engine died: EngineDeadError: it was too much; its log is {log}"
     assert "EngineDeadError" in log.read_text()
+    kept = read_json(failure_file(folders[1], MC, "vllm")) or {}
+    assert (kept["task"], kept["backend"], kept["step"], kept["cause"]) == (MC, "vllm", None, lost.cause)
+    assert "EngineDeadError: it was too much" in kept["log"]
+    assert not failure_file(folders[1], GEN, "vllm").exists()
     assert heard.order() == ["a", "a", "b", "b", "c", "c"], "its other task is asked of the next child"
 
 
@@ -153,6 +157,7 @@ def test_a_comparison_that_fails_is_not_told_as_a_missing_score(
     assert lost.cause.startswith("its score is there, but not compared with hf: the scoring process ended with code 4")
     assert read_score(folder, MC, "vllm") is not None
     assert report.reused == 1
+    assert not list(folder.scores.glob("*.failed.json"))
 
 
 def tmp_worker(folder: Path, code: str) -> Callable[[object], AbstractContextManager[Place]]:

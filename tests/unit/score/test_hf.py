@@ -98,6 +98,30 @@ def test_an_adapter_is_asked_over_the_whole_vocabulary(tmp_path: Path) -> None:
     assert _lm_evals(base, trained)[0] != _lm_evals(base, None)[0]
 
 
+def test_an_adapter_is_held_against_its_base(tmp_path: Path) -> None:
+    from harness.score.canary import sing
+    from harness.score.hf import HfOpener
+    from harness.score.jobs import JobCheckpoint
+
+    opener = HfOpener(_job())
+
+    def job_of(folder: Path) -> JobCheckpoint:
+        return JobCheckpoint(folder=str(tmp_path), checkpoint=str(folder), weights_hash=None, tasks=())
+
+    base, adapter = _save(tmp_path, {"shape": "tiny"}, adapter=True)
+    assert adapter is not None
+    with opener.open(job_of(base)) as opened:
+        assert opened.bare is None
+        alone = sing(opened.lm)
+    with opener.open(job_of(adapter)) as opened:
+        assert opened.bare is not None
+        before = sing(opened.lm)
+        with opened.bare():
+            assert sing(opened.lm) == alone
+        assert before == sing(opened.lm) != alone
+        assert not opened.null
+
+
 def test_a_score_tells_of_prompts_that_the_tokenizer_cuts(tmp_path: Path) -> None:
     from harness.score.evaluation import Evaluator
     from harness.score.hf import HfOpener

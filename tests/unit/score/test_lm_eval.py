@@ -200,6 +200,8 @@ def test_documents_are_the_same_questions_for_every_checkpoint(scored: Scored) -
 def test_an_adapter_is_not_its_base(scored: Scored) -> None:
     pairs = zip(scored.documents("whole", "arithmetic_mc"), scored.documents("adapter", "arithmetic_mc"), strict=True)
     assert all(max(abs(a - b) for a, b in zip(x.logprobs, y.logprobs, strict=True)) > 1e-3 for x, y in pairs)
+    canaries = [scored.score(name, "arithmetic_mc").canary or {} for name in ("whole", "adapter")]
+    assert [canary["differs_from_base"] for canary in canaries] == [None, True]
 
 
 def test_what_fails_is_told_and_stops_nothing(scored: Scored) -> None:

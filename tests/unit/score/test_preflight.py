@@ -288,7 +288,7 @@ def test_an_adapter_from_elsewhere_names_its_base_itself(adapter: Make, whole: M
     local = adapter("local", foreign=True, base_model_name_or_path=str(base))
     assert preflight(local).base == {"path": str(base.resolve())}
     hub = adapter("hub", foreign=True, base_model_name_or_path="Qwen/Qwen2.5-0.5B")
-    assert preflight(hub).base == {"hub": "Qwen/Qwen2.5-0.5B", "revision": None}
+    assert preflight(hub).base == {"hub": "Qwen/Qwen2.5-0.5B", "revision": None, "dtype": "auto"}
     assert "does not say which model it is for" in refused(adapter("none", foreign=True))
 
 
@@ -309,6 +309,50 @@ def test_a_suites_checkpoints_are_one_family(adapter: Make, whole: Make) -> None
     trained = family(base, {"model": SHAPE})
     assert {family(one) for one in (on_base, on_shape, stacked)} == {trained}
     assert family(whole("other", _name_or_path="x"), {"model": other}) == trained
+
+
+def test_a_run_folders_weights_are_told_apart_by_its_spec_wherever_they_are_named(adapter: Make, whole: Make) -> None:
+    """As `harness score RUN_FOLDER …` names them: without a suite."""
+    on_shape = adapter("run-a/checkpoint")
+    base, step = whole("run-b/checkpoint", use_cache=False), whole("run-c/checkpoints/20")
+    for run in (base.parent, step.parents[1]):
+        (run / "spec.json").write_text(json.dumps({"model": SHAPE}))
+    assert {family(base), family(step)} == {family(on_shape)}
+
+
+HUB = {"hub": "some/model", "revision": "a" * 40, "dtype": "bfloat16"}
+
+
+@pytest.fixture
+def cached(whole: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the hub's cache has of the model: an older config, as its owner wrote it."""
+    import huggingface_hub
+
+    folder = whole("cached", rope_theta=1e6, use_cache=True, eos_token_id=2, torch_dtype="bfloat16")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file, revision: str(folder / file))
+    return folder
+
+
+def test_a_hubs_model_its_adapters_and_what_training_made_of_it_are_one_family(
+    adapter: Make, whole: Make, cached: Path
+) -> None:
+    on_hub = adapter("a")
+    (on_hub / models.BASE_FILE).write_text(json.dumps({"model": HUB, "start": None}))
+    trained = whole("trained", rope_parameters={"rope_theta": 1e6}, use_cache=False, eos_token_id=2)
+    assert family(trained, {"model": HUB}) == family(on_hub)
+    started = adapter("b")
+    starts_from(started, trained)
+    record = json.loads((started / models.BASE_FILE).read_text())
+    (started / models.BASE_FILE).write_text(json.dumps({**record, "model": HUB}))
+    assert family(started) == family(on_hub)
+    other_end = whole("other", rope_parameters={"rope_theta": 1e6}, eos_token_id=3)
+    assert family(other_end, {"model": HUB}) != family(on_hub), "an engine has one set of tokens that end a text"
+    assert family(trained, {"model": {**HUB, "dtype": "float32"}}) != family(on_hub)
+
+
+def test_an_adapter_from_elsewhere_shares_the_engine_of_its_base(adapter: Make, whole: Make, cached: Path) -> None:
+    foreign = adapter("a", foreign=True, base_model_name_or_path="some/model")
+    assert family(foreign) == family(cached)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from harness.records import suite
 from harness.records.run_folder import RunFolder
 from harness.records.score import Document, Score
-from harness.score.scorefiles import DECIDES, flags_of, folder_of, matches, read_documents, read_score, write_score
+from harness.score.scorefiles import (
+    DECIDES,
+    failure_file,
+    flags_of,
+    folder_of,
+    matches,
+    read_documents,
+    read_score,
+    write_failure,
+    write_score,
+)
 
 FLAGS = {
     "limit": None,
@@ -101,6 +111,25 @@ def test_what_a_killed_child_left_half_written_goes(tmp_path: Path) -> None:
     (place / ".documents.jsonl.123.tmp").write_text("{")
     write_score(RunFolder(tmp_path), SCORE, [_document()])
     assert sorted(path.name for path in place.iterdir()) == ["documents.jsonl", "score.json"]
+
+
+def test_why_a_score_is_not_there_is_kept_until_it_is(tmp_path: Path) -> None:
+    folder, log = RunFolder(tmp_path), tmp_path / "score.log"
+    log.write_text("".join(f"line {number}\n" for number in range(5000)))
+    file = failure_file(folder, "t", "hf")
+    write_failure(file, task="t", backend="hf", step=None, cause="crashed: it died", log=log)
+    told = json.loads(file.read_bytes())
+    assert (told["cause"], told["log"][-1], len(told["log"])) == ("crashed: it died", "line 4999", 60)
+    write_failure(file, task="t", backend="hf", step=None, cause="again", log=tmp_path / "gone.log")
+    assert json.loads(file.read_bytes())["log"] == []
+    assert read_score(folder, "t", "hf") is None
+    write_score(folder, SCORE, [_document()])
+    assert not file.exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_record(tmp_path: Path) -> None:
+    (tmp_path / "scores").write_text("a file")
+    write_failure(failure_file(RunFolder(tmp_path), "t", "hf"), task="t", backend="hf", step=None, cause="", log=None)
 
 
 def test_flags_are_those_of_the_suite() -> None:

@@ -271,7 +271,7 @@ def test_one_run_a_cell_tests_no_interaction_and_says_so() -> None:
         matrix(TWO, lambda levels, seed: {RATE: noisy(levels, seed, chance=chance)}, seeds=1), TWO, [RATE]
     )
 
-    assert told.behind[RATE] == "what single axes leave unexplained, interactions included (1 degrees of freedom)"
+    assert told.behind[RATE] == "what single axes leave unexplained, interactions included (1 degree of freedom)"
     assert [one.why for one in told.interplays] == ["one run a cell leaves nothing to tell it from chance by"]
     assert effect(told, "gc", "on").degrees == 1
 
@@ -332,6 +332,21 @@ def test_a_level_that_never_ran_is_left_out() -> None:
 
     assert told.axes["lora"] == ("full", "r8")
     assert {one.level for one in told.effects} == {"on", "r8", "b8"}
+
+
+def test_a_figure_that_the_first_level_lacks_is_told_beside_the_next() -> None:
+    def figures(levels: Levels, seed: int) -> dict[str, float]:
+        held = {MEMORY: 1e9 * (1 + (levels["lora"] == "r64"))} if levels["lora"] != "full" else {}
+        return {RATE: 100.0 * (1 + (levels["lora"] == "r64")), **held}
+
+    axes = {"gc": ["off", "on"], "lora": ["full", "r8", "r64"]}
+    told = axis_effects(matrix(axes, figures), axes, [RATE, MEMORY])
+
+    assert [one for one in told.sentences if one.startswith("lora")] == [
+        "lora, full → r8: no change in tokens/s.",
+        "lora, full → r64: 2.00× tokens/s, whatever gc.",
+        "lora, r8 → r64: 2.00× peak device memory, whatever gc.",
+    ]
 
 
 def test_scores_that_were_not_made_alike_are_left_out() -> None:

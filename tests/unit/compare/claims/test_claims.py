@@ -152,6 +152,15 @@ def test_disturbed_and_odd_runs_are_left_out_and_told() -> None:
     assert verdict.left_out == ("1 disturbed of before0", "1 not finite of after0")
 
 
+def test_runs_that_were_all_disturbed_leave_it_untested() -> None:
+    change = {f"{side}0-s{seed}": {"disturbed": ("shared",)} for side in ("before", "after") for seed in range(3)}
+    verdict = told(claim(), (PLAIN, PACKED), change=change)
+
+    assert (verdict.ruling, verdict.measured) == ("untested", None)
+    assert verdict.why == "no run of before0 and after0 counts: measure them again, --retry disturbed"
+    assert verdict.left_out == ("3 disturbed of before0", "3 disturbed of after0")
+
+
 def test_trials_that_ended_badly_leave_it_untested() -> None:
     gone: dict[str, Any] = {"outcome": "oom", "metrics": {}}
     change = {f"{side}0-s{seed}": gone for side in ("before", "after") for seed in range(2)}

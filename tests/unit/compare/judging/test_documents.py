@@ -52,19 +52,33 @@ def test_one_seed_a_side_is_scipys_paired_t() -> None:
     assert found.pairs == PLENTY
 
 
-def test_clusters_are_statsmodels_clustered_errors() -> None:
+def test_clusters_of_one_size_have_statsmodels_clustered_error() -> None:
     before, after = graded(1, 3 * PLENTY), graded(1, 3 * PLENTY)
-    groups: Any = np.repeat(np.arange(PLENTY), 1 + CHANCE.multinomial(2 * PLENTY, np.full(PLENTY, 1 / PLENTY)))
+    groups: Any = np.repeat(np.arange(PLENTY), 3)
     of = asked(3 * PLENTY, sources=[f"passage {group}" for group in groups])
 
     verdict = judge_documents(NAME, pair_of(before, after, of))
 
     model = sm.OLS(after[0] - before[0], np.ones(3 * PLENTY))
-    theirs = model.fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
-    assert effect(verdict).error == pytest.approx(theirs.bse[0])
-    assert (effect(verdict).low, effect(verdict).high) == pytest.approx(tuple(theirs.conf_int()[0]))
+    fitted = model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
+    theirs = fitted.bse[0] * math.sqrt(PLENTY / (PLENTY - 1))
+    assert effect(verdict).error == pytest.approx(theirs)
+    assert effect(verdict).degrees == PLENTY - 1
     assert verdict.documents is not None
     assert verdict.documents.clusters == PLENTY
+
+
+def test_clusters_of_several_sizes_have_the_error_of_leaving_each_out() -> None:
+    sizes = np.array([1, 2, 3, 4, 5, 9])
+    before, after = graded(1, 24), graded(1, 24)
+    groups: Any = np.repeat(np.arange(6), sizes)
+
+    found = effect(judge_documents(NAME, pair_of(before, after, asked(24, sources=[f"{one}" for one in groups]))))
+
+    without = [float((after - before)[0][groups != group].mean()) for group in range(6)]
+    assert found.value == pytest.approx(float((after - before).mean()))
+    assert found.error == pytest.approx(math.sqrt(5 / 6 * sum((one - np.mean(without)) ** 2 for one in without)))
+    assert found.degrees == pytest.approx(24**2 / (sizes**2).sum() - 1)
 
 
 def test_mcnemars_exact_test_is_statsmodels_and_rules_with_the_interval() -> None:

@@ -86,17 +86,18 @@ def test_seeds_that_hardly_differ_cost_width_and_never_truth(seeds: int) -> None
     assert missed <= 0.05
 
 
-def in_passages(chance: Any) -> Paired:
-    """Sixty passages with one to nine questions; a passage suits one side or the other as a whole."""
-    clusters: Any = np.repeat(np.arange(60), chance.integers(1, 10, 60))
-    easy = chance.beta(2, 2, 60)
-    suits = chance.normal(0, 0.3, 60)
+def in_passages(chance: Any, passages: int = 60) -> Paired:
+    """Passages with one to nine questions; a passage suits one side or the other as a whole."""
+    clusters: Any = np.repeat(np.arange(passages), chance.integers(1, 10, passages))
+    easy = chance.beta(2, 2, passages)
+    suits = chance.normal(0, 0.3, passages)
     sides = [(chance.random(len(clusters)) < (easy + shift)[clusters]).astype(float) for shift in (0 * suits, suits)]
     return pair_of((sides[0][None], sides[1][None]), clusters)
 
 
-def test_documents_of_one_source() -> None:
-    missed, regressed = wrong(in_passages, 1000)
+@pytest.mark.parametrize("passages", [10, 60])
+def test_documents_of_one_source(passages: int) -> None:
+    missed, regressed = wrong(lambda chance: in_passages(chance, passages), 1000)
 
     assert 0.03 <= missed <= 0.07
     assert regressed <= 0.05
