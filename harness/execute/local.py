@@ -264,6 +264,8 @@ class LocalEngine:
         from harness import environments
 
         for declaration in declarations:
+            if declaration.spec_hash() in self._unable:
+                continue  # once a run is enough to know
             try:
                 environments.build(declaration, tell=tell)
             except InputError as error:  # an interrupt is none
