@@ -182,7 +182,9 @@ def test_an_earlier_night_does_not_speak_for_one_that_ended_badly_or_was_disturb
     disturbed = replace_all(fine, last_outcome="ok")
     found = _gate(_trials(), [*_trials(counted=3, attempts=3)[:3], *disturbed[3:]], metrics=[SPEED])
     assert any("was disturbed (or runs now): sft-s3, sft-s4" in said for said in found.findings)
-    assert (found.comparison.cells[0].verdicts[SPEED].effect.n, found.exit_code) == ((5, 3), 0)
+    effect = found.comparison.cells[0].verdicts[SPEED].effect
+    assert effect is not None
+    assert (effect.n, found.exit_code) == ((5, 3), 0)
     assert _gate(_trials(), disturbed, metrics=[SPEED]).insufficient[0].metric == SPEED
 
 
