@@ -113,23 +113,25 @@ def prepared(
     grown = None if choice.force else places
     whole = planned(file, Choice(), grown)
     plan = planning.select(whole, choice.only, choice.skip)
-    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials)
-    if not any(names):
+    if not any(trial.cell.config.get("environment") for trial in plan.trials):
         return whole, plan
-    more = plan.suite.replicates.until is not None  # trials that the plan does not have yet
-    finished = () if places is None or more else _finished(plan, choice, places)
-    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials if trial.id not in finished)
-    declared = [suite.declaration(name, plan.suite.environments[name]) for name in names if name is not None]
-    engine.prepare(declared, observer.message)
+    _build(plan, choice, places, engine, observer)
     whole = planned(file, Choice(), grown)
     return whole, planning.select(whole, choice.only, choice.skip)
 
 
-def _finished(plan: Plan, choice: Choice, places: Places) -> Mapping[str, Outcome]:
+def _build(plan: Plan, choice: Choice, places: Places | None, engine: execute.Engine, observer: Observer) -> None:
+    """Has the environments built of trials that are not finished."""
     from harness.execute import resume
 
-    folders = dict(zip((trial.id for trial in plan.trials), _folders(plan, places), strict=True))
-    return resume.finished(plan, folders, retry=choice.retry, force=choice.force)
+    finished: Mapping[str, Outcome] = {}
+    if places is not None:
+        folders = dict(zip((trial.id for trial in plan.trials), _folders(plan, places), strict=True))
+        finished = resume.finished(plan, folders, retry=choice.retry, force=choice.force)
+    names = dict.fromkeys(trial.cell.config.get("environment") for trial in plan.trials if trial.id not in finished)
+    declared = [suite.declaration(name, plan.suite.environments[name]) for name in names if name is not None]
+    if declared:
+        engine.prepare(declared, observer.message)
 
 
 def states(plan: Plan, places: Places) -> dict[str, Outcome]:
@@ -207,6 +209,7 @@ def carry_out(
     from harness import execute
     from harness.store import Ingesting, Store
 
+    _build(plan, choice, places, engine, observer)  # of replicates that were not asked for at first
     known = suite.catalog_of(plan.suite)
     specs = {trial.id: planning.spec_of(trial, plan, known) for trial in plan.trials}
     ingest = Ingesting(Store(places.database), observer)

@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import (
     baseline,
+    bisect,
     check,
     claims,
     compare,
@@ -72,6 +73,7 @@ app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("fit")(fit.fit)
+app.command("bisect")(bisect.bisect)
 app.command("status")(status.status)
 app.command("list")(listing.list_)
 app.command("show")(show.show)

@@ -36,6 +36,13 @@ class _Asked:
     across: bool
 
 
+_OF_TENSORS = (
+    *("weight_memory", "gradient_memory", "optimizer_memory", "reference_memory", "activation_memory"),
+    *("peak_allocated", "padding_share"),
+)
+"""Counted from the batches and tensors of the training alone."""
+
+
 def compare(
     reference: Selected,
     candidate: Selected,
@@ -130,11 +137,11 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
 
 
 def _unmoved(name: str, trial: TrialResult) -> bool:
-    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are.
+    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are, tensors as large.
 
     A loss of an earlier attempt is not that of a later one, which was disturbed; a score is of the weights there are.
     """
-    return name.startswith("score.") or (name in OF_A_METHOD and not trial.stale)
+    return name.startswith("score.") or ((name in OF_A_METHOD or name in _OF_TENSORS) and not trial.stale)
 
 
 def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:

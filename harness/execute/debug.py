@@ -23,9 +23,9 @@ from harness.records.spec import Spec
 if TYPE_CHECKING:
     from harness.environments import Declaration
 
-Behaviour = Literal["ok", "slow", "disturbed", "crash", "die", "oom", "diverge", "hang"]
-"""`disturbed` ends ok and says that it was; `crash` ends with an error that the worker records; `die` as if killed,
-without an outcome; `hang` until stopped."""
+Behaviour = Literal["ok", "slow", "slower", "disturbed", "crash", "die", "oom", "diverge", "hang"]
+"""`slower` has made-up steps of twice the time; `disturbed` ends ok and says that it was; `crash` ends with an error
+that the worker records; `die` as if killed, without an outcome; `hang` until stopped."""
 
 _HANG_S = 0.01
 
@@ -117,7 +117,7 @@ class DebugHandle:
 
     def _attempt(self) -> Iterator[float]:
         """Does the work in small pieces, yielding the seconds to let pass before the next."""
-        made_up = MadeUp(self.spec)
+        made_up = MadeUp(self.spec, slowness=2.0 if self.behaviour == "slower" else 1.0)
         self._write(made_up.start())
         write_json(self.folder.environment_file, _environment(self.spec))
         yield 0.0
@@ -140,7 +140,7 @@ class DebugHandle:
         self._write([made_up.phase("train", "start")])
         breaks_at = made_up.steps // 2 + 1
         for number in range(1, made_up.steps + 1):
-            if number == breaks_at and self.behaviour not in ("ok", "slow", "disturbed"):
+            if number == breaks_at and self.behaviour not in ("ok", "slow", "slower", "disturbed"):
                 yield from self._break(made_up, number)
                 return
             self._write(made_up.step(number))

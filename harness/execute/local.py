@@ -264,9 +264,11 @@ class LocalEngine:
         from harness import environments
 
         for declaration in declarations:
+            if declaration.spec_hash() in self._unable:
+                continue  # once a run is enough to know
             try:
                 environments.build(declaration, tell=tell)
-            except HarnessError as error:
+            except InputError as error:  # an interrupt is none
                 self._unable[declaration.spec_hash()] = _in_a_line(error)
                 tell(str(error))
 
@@ -324,7 +326,7 @@ class LocalEngine:
         return self._nurseries[chosen.key]
 
 
-def _in_a_line(error: HarnessError) -> str:
+def _in_a_line(error: InputError) -> str:
     """What is wrong, with what uv said of it, as the cause of an outcome."""
     lines = [line for one in error.problems for line in (one.what, *(one.why or "").splitlines())]
     return " · ".join(line.strip(" |") for line in lines if line.strip(" |"))

@@ -24,9 +24,13 @@ _MIB = 2**20
 
 
 class MadeUp:
-    """The events of one trial; `t` is a made-up clock, seconds since the attempt's start."""
+    """The events of one trial; `t` is a made-up clock, seconds since the attempt's start.
 
-    def __init__(self, spec: Spec) -> None:
+    `slowness` multiplies how long its steps take.
+    """
+
+    def __init__(self, spec: Spec, slowness: float = 1.0) -> None:
+        self._slowness = slowness
         self.steps = _integer(spec.train, "max_steps", _DEFAULT_STEPS)
         self.t = 0.0
         self._spec = spec
@@ -63,7 +67,7 @@ class MadeUp:
         padded = rows * self._length
         share = 1.0 if self._spec.train.get("packing") else self._random.uniform(0.55, 0.7)
         work = (1.5 if self._spec.method == "dpo" else 1.0) * (0.8 if self._spec.lora else 1.0) * self._ease
-        wall = padded / _TOKENS_PER_SECOND * work * self._random.uniform(0.98, 1.02)
+        wall = padded / _TOKENS_PER_SECOND * work * self._random.uniform(0.98, 1.02) * self._slowness
         yield self._event(
             wall,
             kind="step",
