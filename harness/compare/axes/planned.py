@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.compare.axes.effects import axis_effects
 from harness.records.effects import AxisEffects
-from harness.records.metrics import Margin
 from harness.records.plan import Plan
 from harness.records.results import TrialResult, Unlike
 
@@ -17,15 +16,14 @@ def effects_of(
     *,
     metrics: Sequence[str],
     unlike: Sequence[Unlike] = (),
-    margins: Mapping[str, Margin] | None = None,
 ) -> AxisEffects:
-    """What the axes of a plan do, from its trials as `summary.measured` gives them.
+    """What the axes of a plan do, from its trials as `summary.measured` gives them, by the margins of its suite.
 
     Scores that were gravely `unlike` are left out.
     """
     matrix = [trial for trial in trials if trial.kind == "cell"]
     grave = [name for one in unlike if one.grave for name in one.metrics]
-    return axis_effects(matrix, axes_of(plan), metrics, margins=margins, unlike=grave)
+    return axis_effects(matrix, axes_of(plan), metrics, margins=plan.suite.margins, unlike=grave)
 
 
 def axes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
