@@ -35,6 +35,7 @@ class _Asked:
     candidate: Around
     across: bool
 
+
 _OF_TENSORS = (
     *("weight_memory", "gradient_memory", "optimizer_memory", "reference_memory", "activation_memory"),
     *("peak_allocated", "padding_share"),

@@ -61,7 +61,7 @@ def test_what_regressed_comes_first_then_the_counts_within_80_columns(harness: H
     assert code == 1
     lines = printed.splitlines()
     assert lines[0].split()[:2] == ["regressed", "metric"]
-    assert lines[1].startswith("sft        tokens/s  −10.00% [")
+    assert lines[1].startswith("sft        tokens/s  −10.0% [")
     assert lines[-1] == "quick beside baseline before, 2 cells: 1 regressed, 3 equivalent"
     assert max(map(len, lines)) <= 80
     assert said == (
