@@ -37,9 +37,12 @@ def change_said(verdict: Verdict) -> str:
     The change of means alone where there are too few runs for more; a dash where a side has none.
     """
     effect = verdict.effect or _seen(verdict)
-    if effect is None:
-        return NONE
-    form = _form(verdict.metric, effect)
+    return NONE if effect is None else effect_said(verdict.metric, effect)
+
+
+def effect_said(name: str, effect: Effect) -> str:
+    """A change of a metric with its interval; the change alone where that is a point."""
+    form = _form(name, effect)
     value = _said(effect.value, form, sign=form.signed) + form.unit
     if effect.low == effect.high:
         return value
