@@ -15,7 +15,7 @@ from harness import compare as comparing
 from harness import pipeline
 from harness.compare.comparison import same_measurements
 from harness.compare.selecting import chosen
-from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.errors import InputError, Problem, SelectionError, SuiteError, did_you_mean
 from harness.records.document_scores import DocumentProvider
 from harness.records.margins import parse_margin
 from harness.records.metrics import METRICS, Margin, metric
@@ -151,6 +151,21 @@ def margins_of(said: Sequence[str]) -> dict[str, Margin]:
     return found
 
 
+def margins_of_suite(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
+    """Those of the suite's file, if it is still there and still is of this suite."""
+    from harness.suite import load
+
+    file = Path(results.suite_file)
+    if not results.suite_file or not file.is_file():
+        return {}
+    try:
+        found = load(file, say=None)
+    except SuiteError:
+        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
+        return {}
+    return found.margins if found.name == results.suite else {}
+
+
 def _source(text: str, look: _Look) -> tuple[Source, list[str]]:
     """Where a selection's trials are from, and the terms that choose among them."""
     head, colon, rest = text.partition(":")
@@ -202,7 +217,7 @@ def _of_suite(name: str, look: _Look) -> Source:
         hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
     found = look.stored(name)
-    return replace(found, margins=pipeline.margins_of(found.results, look.observer))
+    return replace(found, margins=margins_of_suite(found.results, look.observer))
 
 
 def _of_file(file: Path, look: _Look) -> Source:

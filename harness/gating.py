@@ -157,9 +157,9 @@ def _looked_up(suite: str, places: Places, observer: Observer, *, own: bool = Fa
 
 
 def _margins(plan: Plan | None, results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
-    from harness import pipeline
+    from harness import comparing
 
-    return plan.suite.margins if plan is not None else pipeline.margins_of(results, observer)
+    return plan.suite.margins if plan is not None else comparing.margins_of_suite(results, observer)
 
 
 def _planned(file: Path, places: Places) -> Plan:

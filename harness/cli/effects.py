@@ -72,7 +72,7 @@ def _known(names: Sequence[str]) -> tuple[str, ...]:
 
 def _print(told: AxisEffects) -> None:
     from harness.cli.output import say, table, wrapped
-    from harness.records.amounts import between
+    from harness.records.changes import effect_said
     from harness.records.figures import title
 
     if not told.effects:
@@ -85,7 +85,7 @@ def _print(told: AxisEffects) -> None:
             f"{one.axis}: {one.reference} → {one.level}",
             ", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any",
             title(one.metric),
-            between(one.metric, one.verdict.effect),
+            effect_said(one.metric, one.verdict.effect),
             one.verdict.ruling,
         ]
         for one in _by_change(told)

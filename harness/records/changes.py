@@ -14,8 +14,8 @@ from harness.records.figures import Scale, decimals, number, scale
 from harness.records.metrics import metric
 from harness.records.verdict import Effect, Verdict
 
-_IN_PERCENT = (0.5, 2.0)
-"""Ratios between these are told as a change in per cent, the others as times."""
+IN_TIMES = 1.995
+"""Ratios from here on are told as times, smaller ones as a change in per cent."""
 _PLAIN = Scale(unit="")
 NONE = "–"
 
@@ -113,7 +113,7 @@ def _plain(value: float) -> str:
 
 def _form(name: str, effect: Effect) -> _Form:
     if effect.kind == "ratio":
-        if _IN_PERCENT[0] < effect.value < _IN_PERCENT[1]:
+        if effect.value < IN_TIMES:
             return _Form(factor=100, less=1, unit="%", places=_hundredths(_width(effect)), signed=True)
         return _Form(factor=1, less=0, unit="×", places=decimals(effect.value) or 1, signed=False)
     how = scale(name, abs(effect.reference) + abs(effect.value))
