@@ -15,12 +15,13 @@ from harness.compare.gate import gate, suspicious
 from harness.compare.naming import named
 from harness.compare.sides import sides_of
 from harness.compare.summary import measured
-from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.errors import InputError, SelectionError, did_you_mean
+from harness.records.asked import metrics_asked
 from harness.records.baseline import Baseline
 from harness.records.chosen import chosen, narrowed
 from harness.records.document_scores import DocumentProvider
 from harness.records.gate import Gate, Rules
-from harness.records.metrics import METRICS, Margin, metric
+from harness.records.metrics import Margin
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
@@ -123,7 +124,8 @@ def check(asked: Asked, places: Places, *, engine: Callable[[], execute.Engine],
     """
     baseline = shelf(places).load(asked.baseline, curves=False)
     found = _looked_up(asked.suite or baseline.results.suite, places, observer, own=asked.suite is None)
-    asked = replace(asked, metrics=_metrics(asked.metrics, (*baseline.results.trials, *found.results.trials)))
+    present = {name for trial in (*baseline.results.trials, *found.results.trials) for name in trial.metrics}
+    asked = replace(asked, metrics=metrics_asked(asked.metrics, present))
     if not asked.confirm:
         return _gate(asked, baseline, chosen(found.trials, asked.choice), found)
     if found.plan is None:
@@ -157,9 +159,9 @@ def _looked_up(suite: str, places: Places, observer: Observer, *, own: bool = Fa
 
 
 def _margins(plan: Plan | None, results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
-    from harness import comparing
+    from harness import suite
 
-    return plan.suite.margins if plan is not None else comparing.margins_of_suite(results, observer)
+    return plan.suite.margins if plan is not None else suite.margins_stored(results, observer)
 
 
 def _planned(file: Path, places: Places) -> Plan:
@@ -170,31 +172,6 @@ def _planned(file: Path, places: Places) -> Plan:
 
 def _is_file(suite: str) -> bool:
     return suite.endswith(_SUFFIXES) or "/" in suite
-
-
-def _metrics(asked: Sequence[str], trials: Sequence[TrialResult]) -> tuple[str, ...]:
-    """The metrics that are asked for, each once.
-
-    Raises:
-        InputError: one is unknown, no trial has it, or neither more nor less of it is better.
-    """
-    if not asked:
-        return ()
-    present = {name for trial in trials for name in trial.metrics}
-    problems = []
-    for name in dict.fromkeys(asked):
-        known = metric(name)
-        if known is None or (name.startswith("score.") and name not in present):
-            judged = [other for other in {*METRICS, *present} if (found := metric(other)) and found.better != "none"]
-            problems.append(Problem(what=f"there is no metric {name!r}", hint=did_you_mean(name, judged)))
-        elif known.better == "none":
-            why = "neither more nor less of it is better, so no change of it is a regression"
-            problems.append(Problem(what=f"{name} cannot be judged", why=why))
-        elif name not in present:
-            problems.append(Problem(what=f"no trial has {name}", why=f"{known.says}: it was not measured here"))
-    if problems:
-        raise InputError(problems=problems)
-    return tuple(dict.fromkeys(asked))
 
 
 def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], found: _Found) -> Gate:

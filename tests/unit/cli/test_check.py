@@ -103,7 +103,7 @@ def test_trials_that_are_chosen_are_checked_alone(harness: Harness, tmp_path: Pa
         ("--baseline elsewhere.harness-baseline quick", 4, "there is no baseline file"),
         ("--baseline before quik", 2, "did you mean 'quick'?"),
         ("--baseline before --metric token_per_second", 2, "did you mean 'tokens_per_second'"),
-        ("--baseline before --metric score.arithmetic_mc.acc", 2, "there is no metric 'score.arithmetic_mc.acc'"),
+        ("--baseline before --metric score.arithmetic_mc.acc", 2, "no trial has score.arithmetic_mc.acc"),
         ("--baseline before --metric energy", 2, "no trial has energy"),
         ("--baseline before --metric real_tokens", 2, "real_tokens cannot be judged"),
         ("--baseline before --only orpo-*", 2, "'orpo-*' matches no trial"),
