@@ -19,10 +19,10 @@ from harness.compare import compare
 from harness.compare.summary import measured
 from harness.environments import Declaration
 from harness.environments.releases import between, listed, releases, with_release
-from harness.errors import InputError, Problem, TrialsFailed, did_you_mean
+from harness.errors import InputError, Problem, TrialsFailed
 from harness.plan.bisection import Found, Narrowed, narrowed, next_release
 from harness.plan.side_by_side import Both, Key, in_environment, key_of, side
-from harness.records.metrics import METRICS, metric
+from harness.records.asked import metrics_asked
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
 from harness.records.progress import Observer
@@ -127,7 +127,7 @@ def bisect(
         TrialsFailed: trials of the good release failed.
         Interrupted: the user stopped it; what has run is kept, and the same command goes on.
     """
-    _check_metric(wanted.metric)
+    metrics_asked([wanted.metric])
     plan = pipeline.planned(file, choice)
     _check_suite(plan.suite)
     cells = {key_of(trial.cell): trial.cell.name for trial in plan.trials if trial.cell.kind == "cell"}
@@ -159,14 +159,6 @@ def bisect(
         narrowed=narrowed(search.known),
         made_up=isinstance(engine, execute.DebugEngine),
     )
-
-
-def _check_metric(name: str) -> None:
-    known = metric(name)
-    if known is None:
-        raise InputError.of(f"unknown metric {name!r}", hint=did_you_mean(name, METRICS))
-    if known.better == "none":
-        raise InputError.of(f"{name} cannot regress", why="neither more nor less of it is better")
 
 
 def _check_suite(declared: Suite) -> None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import compare as comparing
-from harness import pipeline
+from harness import pipeline, suite
 from harness.compare.comparison import same_measurements
 from harness.compare.selecting import chosen
 from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.records.asked import metrics_asked, no_judged_metric
 from harness.records.document_scores import DocumentProvider
 from harness.records.margins import parse_margin
-from harness.records.metrics import METRICS, Margin, metric
+from harness.records.metrics import Margin, metric
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
 from harness.records.results import SuiteResults, TrialResult
@@ -104,13 +105,17 @@ def compare(reference: str, candidate: str, wanted: Wanted, places: Places, obse
         found = comparing.compare(
             one,
             other,
-            metrics=_known(wanted.metrics, (one, other)),
+            metrics=metrics_asked(wanted.metrics, _present(one, other)),
             margins={**its, **own, **wanted.margins},
             across=wanted.across,
             flips=wanted.flips,
         )
     _refuse_nothing(found)
     return found
+
+
+def _present(*sides: Selected) -> set[str]:
+    return {name for side in sides for trial in side.trials for name in trial.metrics}
 
 
 def _side(text: str, wanted: Wanted, look: _Look) -> tuple[Selected, Mapping[str, Margin]]:
@@ -140,7 +145,7 @@ def margins_of(said: Sequence[str]) -> dict[str, Margin]:
         if not equals or not amount:
             problems.append(Problem(what=f"--margin {text!r} is no margin", hint="write metric=3% or metric=2%+64MiB"))
         elif known is None or known.better == "none":
-            problems.append(_unknown(name))
+            problems.append(no_judged_metric(name))
         else:
             try:
                 found[name] = parse_margin(amount, known)
@@ -202,7 +207,7 @@ def _of_suite(name: str, look: _Look) -> Source:
         hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
     found = look.stored(name)
-    return replace(found, margins=pipeline.margins_of(found.results, look.observer))
+    return replace(found, margins=suite.margins_stored(found.results, look.observer))
 
 
 def _of_file(file: Path, look: _Look) -> Source:
@@ -257,31 +262,6 @@ def _refuse_the_same(one: Selected, other: Selected) -> None:
 
 def _ended(trials: Sequence[TrialResult]) -> int:
     return sum(trial.outcome is not None for trial in trials)
-
-
-def _known(metrics: Sequence[str], sides: Sequence[Selected]) -> tuple[str, ...]:
-    """The metrics asked for, if each can be judged and some trial has it."""
-    present = {name for side in sides for trial in side.trials for name in trial.metrics}
-    judged = sorted(name for name in present if (known := metric(name)) and known.better != "none")
-    problems = []
-    for name in metrics:
-        known = metric(name)
-        if known is None or known.better == "none":
-            problems.append(_unknown(name, judged))
-        elif name not in present:
-            problems.append(Problem(what=f"no trial of either side has {name}", hint=did_you_mean(name, judged)))
-    if problems:
-        raise InputError(problems=problems)
-    return tuple(dict.fromkeys(metrics))
-
-
-def _unknown(name: str, judged: Sequence[str] = ()) -> Problem:
-    """What is wrong with a metric that cannot be judged."""
-    names = judged or [known.name for known in METRICS.values() if known.better != "none"]
-    if metric(name) is not None:
-        what = f"{name} cannot be judged: neither more nor less of it is better"
-        return Problem(what=what, hint=did_you_mean(name, names))
-    return Problem(what=f"unknown metric {name!r}", hint=did_you_mean(name, names))
 
 
 def _refuse_nothing(found: Comparison) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,13 @@ from harness.compare.gate import gate, suspicious
 from harness.compare.naming import named
 from harness.compare.sides import sides_of
 from harness.compare.summary import measured
-from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.errors import InputError, SelectionError, did_you_mean
+from harness.records.asked import metrics_asked
 from harness.records.baseline import Baseline
+from harness.records.chosen import chosen, narrowed
 from harness.records.document_scores import DocumentProvider
 from harness.records.gate import Gate, Rules
-from harness.records.metrics import METRICS, Margin, metric
+from harness.records.metrics import Margin
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
@@ -89,7 +90,7 @@ def save(name: str, suite: str, choice: Choice, places: Places, observer: Observ
         StoreError: the store cannot be used.
     """
     found = _looked_up(suite, places, observer)
-    whole = replace(Store(places.database).results(found.results.suite), trials=tuple(_chosen(found.trials, choice)))
+    whole = replace(Store(places.database).results(found.results.suite), trials=tuple(chosen(found.trials, choice)))
     ended = tuple(trial for trial in whole.trials if trial.outcome not in _SAID_NOTHING)
     if not ended:
         what = f"no trial of suite {whole.suite!r} has ended in {places.results}"
@@ -123,9 +124,10 @@ def check(asked: Asked, places: Places, *, engine: Callable[[], execute.Engine],
     """
     baseline = shelf(places).load(asked.baseline, curves=False)
     found = _looked_up(asked.suite or baseline.results.suite, places, observer, own=asked.suite is None)
-    asked = replace(asked, metrics=_metrics(asked.metrics, (*baseline.results.trials, *found.results.trials)))
+    present = {name for trial in (*baseline.results.trials, *found.results.trials) for name in trial.metrics}
+    asked = replace(asked, metrics=metrics_asked(asked.metrics, present))
     if not asked.confirm:
-        return _gate(asked, baseline, _chosen(found.trials, asked.choice), found)
+        return _gate(asked, baseline, chosen(found.trials, asked.choice), found)
     if found.plan is None:
         what = f"--confirm needs the file of suite {found.results.suite!r}, to train more of it"
         raise InputError.of(what, hint="name it: harness check --baseline NAME suite.yaml")
@@ -157,9 +159,9 @@ def _looked_up(suite: str, places: Places, observer: Observer, *, own: bool = Fa
 
 
 def _margins(plan: Plan | None, results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
-    from harness import pipeline
+    from harness import suite
 
-    return plan.suite.margins if plan is not None else pipeline.margins_of(results, observer)
+    return plan.suite.margins if plan is not None else suite.margins_stored(results, observer)
 
 
 def _planned(file: Path, places: Places) -> Plan:
@@ -172,63 +174,8 @@ def _is_file(suite: str) -> bool:
     return suite.endswith(_SUFFIXES) or "/" in suite
 
 
-def _chosen(trials: Sequence[TrialResult], choice: Choice) -> list[TrialResult]:
-    """Those that globs over names and ids of trials and cells choose, as `plan.select` does."""
-    if not choice.only and not choice.skip:
-        return list(trials)
-    problems = [
-        Problem(
-            what=f"{glob!r} matches no trial",
-            hint=did_you_mean(glob.strip("*?"), {name for trial in trials for name in (trial.name, trial.cell_name)}),
-        )
-        for glob in (*choice.only, *choice.skip)
-        if not any(_matches(glob, trial) for trial in trials)
-    ]
-    if problems:
-        raise SelectionError(problems=problems)
-    return _narrowed(trials, choice)
-
-
-def _narrowed(trials: Sequence[TrialResult], choice: Choice) -> list[TrialResult]:
-    return [
-        trial
-        for trial in trials
-        if (not choice.only or any(_matches(glob, trial) for glob in choice.only))
-        and not any(_matches(glob, trial) for glob in choice.skip)
-    ]
-
-
-def _matches(glob: str, trial: TrialResult) -> bool:
-    return any(fnmatchcase(name, glob) for name in (trial.name, trial.cell_name, trial.trial_id, trial.cell_id))
-
-
-def _metrics(asked: Sequence[str], trials: Sequence[TrialResult]) -> tuple[str, ...]:
-    """The metrics that are asked for, each once.
-
-    Raises:
-        InputError: one is unknown, no trial has it, or neither more nor less of it is better.
-    """
-    if not asked:
-        return ()
-    present = {name for trial in trials for name in trial.metrics}
-    problems = []
-    for name in dict.fromkeys(asked):
-        known = metric(name)
-        if known is None or (name.startswith("score.") and name not in present):
-            judged = [other for other in {*METRICS, *present} if (found := metric(other)) and found.better != "none"]
-            problems.append(Problem(what=f"there is no metric {name!r}", hint=did_you_mean(name, judged)))
-        elif known.better == "none":
-            why = "neither more nor less of it is better, so no change of it is a regression"
-            problems.append(Problem(what=f"{name} cannot be judged", why=why))
-        elif name not in present:
-            problems.append(Problem(what=f"no trial has {name}", why=f"{known.says}: it was not measured here"))
-    if problems:
-        raise InputError(problems=problems)
-    return tuple(dict.fromkeys(asked))
-
-
 def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], found: _Found) -> Gate:
-    kept = _narrowed(baseline.results.trials, asked.choice)
+    kept = narrowed(baseline.results.trials, asked.choice)
     sides = sides_of(baseline, kept, found.results, trials, across=asked.across)
     return gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
 
@@ -256,7 +203,7 @@ def _confirmed(
 
     def look(now: Plan) -> Collection[str]:
         results = store.figures(plan.suite.name)
-        trials = _chosen(measured(results, plan), asked.choice)
+        trials = chosen(measured(results, plan), asked.choice)
         cells = {trial.cell_id for trial in trials}
         more = tuple(trial for trial in now.trials if trial.id not in known and trial.cell.id in cells)
         trials += measured(results, replace(now, trials=more))

@@ -28,7 +28,6 @@ __all__ = [
     "carry_out",
     "devices_asked",
     "import_lm_eval",
-    "margins_of",
     "planned",
     "preview",
     "rebuild",
@@ -43,8 +42,7 @@ __all__ = [
 if TYPE_CHECKING:  # what runs, stores and reports is imported when the story gets there: `plan` and `validate` never do
     from harness import execute
     from harness.records.claims import Device
-    from harness.records.metrics import Margin
-    from harness.records.results import Answer, SuiteResults
+    from harness.records.results import Answer
     from harness.store import Ingested
 
 
@@ -363,19 +361,6 @@ def devices_asked(plan: Plan) -> Sequence[Device] | None:
 
     asked = any(one.claim.needs.device or one.claim.needs.device_memory for one in plan.claims)
     return gpus_here() if asked else None
-
-
-def margins_of(results: SuiteResults, observer: Observer) -> Mapping[str, Margin]:
-    """Those of the suite's file, if it is still there and still is of this suite."""
-    file = Path(results.suite_file)
-    if not results.suite_file or not file.is_file():
-        return {}
-    try:
-        found = suite.load(file, say=None)
-    except SuiteError:
-        observer.message(f"{file} is not right any more: margins of this suite are those of the metrics")
-        return {}
-    return found.margins if found.name == results.suite else {}
 
 
 def _folders(plan: Plan, places: Places) -> list[RunFolder]:

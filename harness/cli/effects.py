@@ -38,8 +38,9 @@ def effects(
     from harness import publishing
     from harness.cli.output import print_json
     from harness.cli.plain import PlainLines
+    from harness.records.asked import metrics_asked
 
-    wanted = _known(metric or ())
+    wanted = metrics_asked(metric or ())
     told = publishing.effects(suite, options.choice(only, skip), options.places(results), PlainLines(), metrics=wanted)
     if as_json:
         print_json(told)
@@ -47,32 +48,9 @@ def effects(
         _print(told)
 
 
-def _known(names: Sequence[str]) -> tuple[str, ...]:
-    """The names as they are.
-
-    Raises:
-        InputError: there is no such metric, or neither more nor less of it is better.
-    """
-    from harness.errors import InputError, Problem, did_you_mean
-    from harness.records.metrics import METRICS, metric
-
-    problems = []
-    judged = [name for name, known in METRICS.items() if known.better != "none"]
-    for name in names:
-        known = metric(name)
-        if known is None:
-            problems.append(Problem(what=f"unknown metric {name!r}", hint=did_you_mean(name, judged)))
-        elif known.better == "none":
-            why = "neither more nor less of it is better, so that no change of it is judged"
-            problems.append(Problem(what=f"{name} has no effects to tell", why=why))
-    if problems:
-        raise InputError(problems=tuple(problems))
-    return tuple(dict.fromkeys(names))
-
-
 def _print(told: AxisEffects) -> None:
     from harness.cli.output import say, table, wrapped
-    from harness.records.amounts import between
+    from harness.records.changes import effect_said
     from harness.records.figures import title
 
     if not told.effects:
@@ -85,7 +63,7 @@ def _print(told: AxisEffects) -> None:
             f"{one.axis}: {one.reference} → {one.level}",
             ", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any",
             title(one.metric),
-            between(one.metric, one.verdict.effect),
+            effect_said(one.metric, one.verdict.effect),
             one.verdict.ruling,
         ]
         for one in _by_change(told)

@@ -13,7 +13,7 @@ from harness.compare.documents import ByDocuments, by_documents
 from harness.compare.invented import made_up
 from harness.compare.judging import corrected, judge
 from harness.compare.judging.corrections import Correction
-from harness.compare.matching import Pair, pairs_of
+from harness.compare.matching import Pair, pairs_of, same_measurement
 from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
 from harness.records.metrics import Direction, Margin, metric
@@ -130,9 +130,7 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
     return [
         trial.name
         for trial in candidate
-        if (one := known.get(trial.trial_id)) is not None
-        and one.counted == trial.counted
-        and dict(one.metrics) == dict(trial.metrics)
+        if (one := known.get(trial.trial_id)) is not None and same_measurement(one, trial)
     ]
 
 

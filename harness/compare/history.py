@@ -11,8 +11,9 @@ from typing import Any
 from harness.compare.changes import LEAST, changes
 from harness.compare.differences import of_environments
 from harness.compare.judging import effect, ruled
-from harness.compare.nights import device_of, nights
+from harness.compare.nights import nights
 from harness.records.history import ChangePoint, History, Measured, Night, Past, Series
+from harness.records.machine import machine
 from harness.records.metrics import Metric
 from harness.records.verdict import Run
 
@@ -29,7 +30,7 @@ def history(metric: Metric, past: Past) -> History:
     known = past.environments
     series: dict[tuple[str, str, str], list[Measured]] = {}
     for one in placed:
-        device = device_of(known.get(one.environment or "", {}))
+        device = machine(known.get(one.environment or "", {})) or "unknown device"
         series.setdefault((one.suite, one.cell_id, device), []).append(one)
     made = [_series(metric, key[2], attempts, known) for key, attempts in series.items()]
     figureless = [one for one in made if _is_figureless(one)]

@@ -58,6 +58,11 @@ def pairs_of(reference: Iterable[TrialResult], candidate: Iterable[TrialResult])
     )
 
 
+def same_measurement(one: TrialResult, other: TrialResult) -> bool:
+    """Whether two results of one trial are of the very same attempt."""
+    return one.counted == other.counted and dict(one.metrics) == dict(other.metrics)
+
+
 def _cells(trials: Iterable[TrialResult]) -> list[list[TrialResult]]:
     cells: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in trials:

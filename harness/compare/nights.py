@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
@@ -83,15 +83,3 @@ def _counting(attempts: Sequence[Measured]) -> Measured | None:
     fine = [one for one in attempts if one.outcome == "ok" and one.value is not None and math.isfinite(one.value)]
     quiet = [one for one in fine if not one.disturbed]
     return max(quiet or fine, key=lambda one: one.attempt, default=None)
-
-
-def device_of(environment: Mapping[str, object]) -> str:
-    """What trained: the device and how many of it, or the processor; a series is of one of them."""
-    device = environment.get("device")
-    if isinstance(device, dict) and device.get("name"):
-        count = device.get("count")
-        return str(device["name"]) + (f" × {count}" if isinstance(count, int) and count > 1 else "")
-    cpu = environment.get("cpu")
-    if isinstance(cpu, dict) and cpu.get("model"):
-        return str(cpu["model"])
-    return "unknown device"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from harness.errors import Problem, SelectionError, did_you_mean
+from harness.records.chosen import matches
 from harness.records.results import TrialResult
 
 BESIDES = ("method", "seed")
@@ -87,8 +88,7 @@ def _is(trial: TrialResult, axis: str, level: str) -> bool:
 
 
 def _named(trial: TrialResult, globs: Iterable[str]) -> bool:
-    names = (trial.name, trial.cell_name, trial.trial_id, trial.cell_id)
-    return any(fnmatchcase(name, glob) for glob in globs for name in names)
+    return any(matches(glob, trial) for glob in globs)
 
 
 def _wrong_conditions(

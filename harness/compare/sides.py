@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.compare.matching import same_measurement
 from harness.compare.naming import named
 from harness.errors import NoBaseline
 from harness.records.baseline import Baseline
@@ -138,9 +139,7 @@ def _own_runs(old: Sequence[TrialResult], new: Sequence[TrialResult]) -> set[str
     return {
         trial.trial_id
         for trial in new
-        if (one := known.get(trial.trial_id)) is not None
-        and one.counted == trial.counted
-        and dict(one.metrics) == dict(trial.metrics)
+        if (one := known.get(trial.trial_id)) is not None and same_measurement(one, trial)
     }
 
 

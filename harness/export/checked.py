@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import InputError, Location
+from harness.records.changes import effect_said
 from harness.records.run_folder import read_json
+from harness.records.verdict import Effect
 
 Told = Literal["fine", "fails", "undecided"]
 
@@ -83,13 +85,13 @@ def _ended(one: Mapping[str, Any]) -> Line:
 
 def _text(verdict: Mapping[str, Any]) -> str:
     effect = _mapping(verdict.get("effect"))
-    values = [effect.get(name) for name in ("value", "low", "high")]
-    told = [value for value in values if isinstance(value, int | float)]
+    told = [effect.get(name) for name in ("value", "low", "high", "reference")]
+    figures = [float(value) for value in told if isinstance(value, int | float)]
     parts = []
-    if len(told) == 3 and effect.get("kind") == "ratio":
-        parts.append("{:+.2f}% [{:+.2f}%, {:+.2f}%]".format(*(100 * (value - 1) for value in told)))
-    elif len(told) == 3:
-        parts.append("{:+.4g} [{:+.4g}, {:+.4g}]".format(*told))
+    if len(figures) == len(told) and effect.get("kind") in ("ratio", "difference"):
+        value, low, high, reference = figures
+        change = Effect(kind=effect["kind"], value=value, low=low, high=high, n=(0, 0), reference=reference, how="")
+        parts.append(effect_said(str(verdict.get("metric")), change))
     return "; ".join([*parts, *([str(verdict["why"])] if verdict.get("why") else [])])
 
 

@@ -1,23 +1,21 @@
-"""Effects as people read them: `−38%`, `3.4×`, `+1.9 points`, with their interval."""
+"""Changes and figures in sentences: `−38%`, `3.4×`, `+1.9 points`, `−39 to −37%`; tables have those of `changes`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from harness.records.changes import IN_TIMES
 from harness.records.figures import Scale, decimals, number, said
 from harness.records.metrics import metric
 from harness.records.verdict import Effect
-
-_IN_TIMES = 1.995
-"""Ratios from here on are written as multiples."""
 
 
 def amount(name: str, effect: Effect, value: float | None = None) -> str:
     """A change as it is said: of the effect's own value, or of another on its scale (an end of its interval)."""
     shown = effect.value if value is None else value
     if effect.kind == "ratio":
-        return times(shown) if effect.value >= _IN_TIMES else percent(shown - 1)
+        return times(shown) if effect.value >= IN_TIMES else percent(shown - 1)
     return figure(name, shown, signed=True)
 
 
@@ -37,13 +35,6 @@ def figure(name: str, value: float, *, signed: bool = False) -> str:
 def times(ratio: float) -> str:
     """A ratio as a multiple: 0.385×, 2.31×, 14.2×."""
     return f"{number(ratio, Scale(unit=''), places=2 if 0.9995 <= ratio < 9.995 else decimals(ratio))}×"
-
-
-def between(name: str, effect: Effect) -> str:
-    """`−38% (−39 to −37)`, the unit once; the value alone where nothing varies."""
-    middle, low, high = (amount(name, effect, of) for of in (effect.value, effect.low, effect.high))
-    unit = _shared((middle, low, high))
-    return middle if low == middle == high else f"{middle} ({low.removesuffix(unit)} to {high.removesuffix(unit)})"
 
 
 def span(name: str, effect: Effect) -> str:

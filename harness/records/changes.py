@@ -14,8 +14,8 @@ from harness.records.figures import Scale, decimals, number, scale
 from harness.records.metrics import metric
 from harness.records.verdict import Effect, Verdict
 
-_IN_PERCENT = (0.5, 2.0)
-"""Ratios between these are told as a change in per cent, the others as times."""
+IN_TIMES = 1.995
+"""Ratios from here on are told as times, smaller ones as a change in per cent."""
 _PLAIN = Scale(unit="")
 NONE = "–"
 
@@ -37,9 +37,12 @@ def change_said(verdict: Verdict) -> str:
     The change of means alone where there are too few runs for more; a dash where a side has none.
     """
     effect = verdict.effect or _seen(verdict)
-    if effect is None:
-        return NONE
-    form = _form(verdict.metric, effect)
+    return NONE if effect is None else effect_said(verdict.metric, effect)
+
+
+def effect_said(name: str, effect: Effect) -> str:
+    """A change of a metric with its interval; the change alone where that is a point."""
+    form = _form(name, effect)
     value = _said(effect.value, form, sign=form.signed) + form.unit
     if effect.low == effect.high:
         return value
@@ -110,7 +113,7 @@ def _plain(value: float) -> str:
 
 def _form(name: str, effect: Effect) -> _Form:
     if effect.kind == "ratio":
-        if _IN_PERCENT[0] < effect.value < _IN_PERCENT[1]:
+        if effect.value < IN_TIMES:
             return _Form(factor=100, less=1, unit="%", places=_hundredths(_width(effect)), signed=True)
         return _Form(factor=1, less=0, unit="×", places=decimals(effect.value) or 1, signed=False)
     how = scale(name, abs(effect.reference) + abs(effect.value))

@@ -40,7 +40,7 @@ def chosen(trials: Sequence[OneRan], choice: Choice) -> list[OneRan]:
         SelectionError: a glob that matches none, or nothing left.
     """
     names = {name for one in trials for name in (one.name, one.cell_name)}
-    unknown = [glob for glob in (*choice.only, *choice.skip) if not any(_matches(glob, one) for one in trials)]
+    unknown = [glob for glob in (*choice.only, *choice.skip) if not any(matches(glob, one) for one in trials)]
     if unknown:
         hint = "{}; `harness list SUITE` has them all"
         raise SelectionError(
@@ -49,16 +49,22 @@ def chosen(trials: Sequence[OneRan], choice: Choice) -> list[OneRan]:
                 for glob in unknown
             ]
         )
-    kept = [
-        one
-        for one in trials
-        if (not choice.only or any(_matches(glob, one) for glob in choice.only))
-        and not any(_matches(glob, one) for glob in choice.skip)
-    ]
+    kept = narrowed(trials, choice)
     if trials and not kept:
         raise SelectionError.of("--only and --skip leave no trial", hint="see `harness list SUITE` for their names")
     return kept
 
 
-def _matches(glob: str, one: Ran) -> bool:
+def narrowed(trials: Sequence[OneRan], choice: Choice) -> list[OneRan]:
+    """The same, where there may be none and a glob may match nothing."""
+    return [
+        one
+        for one in trials
+        if (not choice.only or any(matches(glob, one) for glob in choice.only))
+        and not any(matches(glob, one) for glob in choice.skip)
+    ]
+
+
+def matches(glob: str, one: Ran) -> bool:
+    """Whether a glob is of the trial's or its cell's name or id."""
     return any(fnmatchcase(name, glob) for name in (one.name, one.cell_name, one.trial_id, one.cell_id))

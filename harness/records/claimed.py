@@ -20,14 +20,14 @@ def claimed(claim: Claim) -> str:
 
 
 def measured(one: ClaimVerdict) -> str:
-    """`2.31× (2.20 to 2.42)`; the value alone where nothing varies, empty where nothing was measured."""
+    """`2.31× [2.20, 2.42]`; the value alone where nothing varies, empty where nothing was measured."""
     if one.measured is None:
         return ""
     figures = (one.measured.value, one.measured.low, one.measured.high)
     middle, low, high = (_said(one.claim, value) for value in figures)
     if low == middle == high:
         return middle
-    return f"{middle} ({_without_unit(low, middle)} to {_without_unit(high, middle)})"
+    return f"{middle} [{_without_unit(low, middle)}, {_without_unit(high, middle)}]"
 
 
 def runs(one: ClaimVerdict) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.records.amounts import between, percent
+from harness.records.amounts import percent
+from harness.records.changes import effect_said
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import said, title
 from harness.records.metrics import metric
@@ -49,7 +50,7 @@ def _table(effects: AxisEffects) -> str:
 def _cell(one: AxisEffect | None) -> str:
     if one is None or one.verdict.effect is None:
         return NONE
-    said = between(one.metric, one.verdict.effect)
+    said = effect_said(one.metric, one.verdict.effect)
     if one.verdict.ruling in ("improved", "regressed"):
         return f"**{said}**"
     return f"{said} {_UNSURE}" if one.verdict.ruling == "inconclusive" else said
@@ -73,7 +74,7 @@ def _interplay(effects: AxisEffects, one: Interplay) -> str:
     for effect in there:
         if effect.verdict.effect is not None:
             changes.setdefault(f"{effect.reference} → {effect.level}", []).append(
-                f"{between(one.metric, effect.verdict.effect)} at {effect.at[second]}"
+                f"{effect_said(one.metric, effect.verdict.effect)} at {effect.at[second]}"
             )
     told = "; ".join(f"{change} {', '.join(parts)}" for change, parts in changes.items())
     return f"{text(first)} × {text(second)}, {title(one.metric)}: {text(told)} ({_test(one)})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from harness.records.changes import effect_said
 from harness.records.figures import called, said, title
 from harness.records.history import ChangePoint, History, Night, Series
 from harness.records.metrics import metric as known
-from harness.records.verdict import Effect
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _DISTURBED, _GAP = "×", "·"
@@ -122,20 +122,11 @@ def when(night: Night) -> str:
 
 
 def amount(metric: str, change: ChangePoint) -> str:
-    """How the level changed: `−5.1% [−5.9%, −4.3%] regressed`."""
+    """How the level changed: `−5.1% [−5.9, −4.3] regressed`."""
     if change.effect is None:
         return "changed"
     ruling = f" {change.ruling}" if change.ruling else ""
-    return f"{_effect(metric, change.effect)}{ruling}"
-
-
-def _effect(metric: str, effect: Effect) -> str:
-    values = (effect.value, effect.low, effect.high)
-    if effect.kind == "ratio":
-        middle, low, high = (f"{100 * (value - 1):+.1f}%".replace("-", "−") for value in values)
-    else:
-        middle, low, high = ((("+" if value > 0 else "") + said(metric, value)) for value in values)
-    return f"{middle} [{low}, {high}]"
+    return f"{effect_said(metric, change.effect)}{ruling}"
 
 
 def cause(change: ChangePoint, most: int = _MOST_DIFFERENCES) -> str:

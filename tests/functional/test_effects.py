@@ -54,5 +54,5 @@ def test_metrics_that_have_no_effects_are_refused_together(harness: Callable[...
     assert answer.returncode == 2
     assert "unknown metric 'tokens_per_secnd'" in answer.stderr
     assert "tokens_per_second" in answer.stderr
-    assert "real_tokens has no effects to tell" in answer.stderr
+    assert "real_tokens cannot be judged" in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -110,7 +110,7 @@ def test_a_folder_without_a_store_is_read_and_left_as_it_is(compare: Compare) ->
         (["tow:sft", "method=dpo"], ["no results of a suite 'tow'", "'two'"]),
         (["sft", "sft"], ["choose the same measurements"]),
         (["sft", "dpo", "--metric", "tokens_per_secnd"], ["unknown metric", "'tokens_per_second'"]),
-        (["sft", "dpo", "--metric", "score.x.acc"], ["no trial of either side has score.x.acc"]),
+        (["sft", "dpo", "--metric", "score.x.acc"], ["no trial has score.x.acc"]),
         (["sft", "dpo", "--metric", "final_loss"], ["cannot be compared", "different quantities"]),
         (["sft", "dpo", "--margin", "tokens_per_second"], ["no margin", "metric=3%"]),
         (["sft", "dpo", "--margin", "tokens=3%"], ["unknown metric 'tokens'"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness.records.metrics import Judged
 from harness.records.verdict import Effect, Run
@@ -52,6 +52,17 @@ def _shared(reference: Sequence[Run], candidate: Sequence[Run]) -> list[tuple[fl
     before = {run.seed: run.value for run in reference}
     after = {run.seed: run.value for run in candidate}
     return [(before[seed], after[seed]) for seed in sorted(before.keys() & after.keys())]
+
+
+def seeds_alone(reference: Collection[int], candidate: Collection[int]) -> list[str]:
+    """What pairs by seed leave out: seeds of one side alone, in words."""
+    sides = (("reference", reference, candidate), ("candidate", candidate, reference))
+    alone = [(name, sorted({*own} - {*others})) for name, own, others in sides]
+    return [
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} of the {name} alone"
+        for name, seeds in alone
+        if seeds
+    ]
 
 
 def _ratio(reference: Sequence[float], candidate: Sequence[float]) -> Effect:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from harness.compare.judging.effects import seeds_alone
 from harness.records.document_scores import Asked
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def paired(reference: Sequence[Answered], candidate: Sequence[Answered]) -> Pair
     shared = sides[0].keys() & sides[1].keys()
     by_seed = len(shared) >= LEAST_SHARED
     if by_seed:
-        left_out += _alone(sides, shared)
+        left_out += seeds_alone(*sides)
         sides = [{seed: side[seed] for seed in sorted(shared)} for side in sides]
     if not all(sides):
         return f"the {_SIDES[0] if not sides[0] else _SIDES[1]} has no document with a finite number"
@@ -105,15 +106,6 @@ def _silent(sides: list[dict[int, Answered]]) -> list[str]:
         for seed in seeds:
             del side[seed]
         told += [f"seed {seed} of the {name}: no document has a finite number" for seed in seeds]
-    return told
-
-
-def _alone(sides: Sequence[Mapping[int, Answered]], shared: set[int]) -> list[str]:
-    told = []
-    for name, side in zip(_SIDES, sides, strict=True):
-        seeds = sorted(side.keys() - shared)
-        if seeds:
-            told.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} of the {name} alone")
     return told
 
 

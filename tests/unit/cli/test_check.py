@@ -124,7 +124,7 @@ def test_new_bad_ends_are_told_before_all_else(harness: Harness, tmp_path: Path)
         ("--baseline elsewhere.harness-baseline quick", 4, "there is no baseline file"),
         ("--baseline before quik", 2, "did you mean 'quick'?"),
         ("--baseline before --metric token_per_second", 2, "did you mean 'tokens_per_second'"),
-        ("--baseline before --metric score.arithmetic_mc.acc", 2, "there is no metric 'score.arithmetic_mc.acc'"),
+        ("--baseline before --metric score.arithmetic_mc.acc", 2, "no trial has score.arithmetic_mc.acc"),
         ("--baseline before --metric energy", 2, "no trial has energy"),
         ("--baseline before --metric real_tokens", 2, "real_tokens cannot be judged"),
         ("--baseline before --only orpo-*", 2, "'orpo-*' matches no trial"),

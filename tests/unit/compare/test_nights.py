@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.compare.nights import device_of, nights
+from harness.compare.nights import nights
 from harness.records.history import Measured
 
 BEGIN = datetime(2026, 11, 1, 2, tzinfo=UTC)
@@ -99,9 +99,3 @@ def test_attempts_without_a_run_are_told_apart_by_what_they_repeat() -> None:
     beside = measured(0.1, 121, seed=1, run=None)
 
     assert [night.values for night in nights([*alone, beside], "ratio")] == [{0: 100, 1: 121}, {0: 100.2}, {0: 124}]
-
-
-def test_a_device_is_told_by_its_name_and_number() -> None:
-    assert device_of({"device": {"name": "NVIDIA H100", "count": 2}}) == "NVIDIA H100 × 2"
-    assert device_of({"device": None, "cpu": {"model": "Some CPU"}}) == "Some CPU"
-    assert device_of({}) == "unknown device"

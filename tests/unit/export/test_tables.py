@@ -21,7 +21,7 @@ def test_a_summary_tells_what_failed_and_each_cells_figures() -> None:
 
     assert text.startswith("## nightly\n\n5 trials: 4 ok, 1 oom.\n")
     assert "### Against h100: 1 equivalent, 1 improved, 1 insufficient, 1 missing, 1 refused, 2 regressed" in text
-    assert r"| ❌ | sft | tokens\_per\_second | regressed | -10.00% \[-11.00%, -9.00%\] |" in text
+    assert r"| ❌ | sft | tokens\_per\_second | regressed | −10.0% \[−11.0, −9.0\] |" in text
     assert text.index("❌") < text.index("❔") < text.index("✅")
     assert r"| orpo-s0 | oom | 1 GiB \| asked \<b\> |" in text
     assert "| dpo | 100 tokens/s (2 seeds) | 9.95 ms (2 seeds) | 1 GiB (2 seeds) | 0.900 (2 seeds) |" in text

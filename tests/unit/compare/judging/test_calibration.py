@@ -45,6 +45,12 @@ def test_nothing_that_is_no_regression_is_called_one(n: tuple[int, int], change:
     assert rulings(n, change, 3000).get("regressed", 0) <= 0.05
 
 
+@pytest.mark.parametrize("n", [(2, 2), (2, 5), (3, 3), (5, 5)])
+@pytest.mark.parametrize("cv", [0.005, 0.015, 0.03, 0.1])
+def test_memory_that_varies_is_not_taken_for_deterministic(n: tuple[int, int], cv: float) -> None:
+    assert rulings(n, 0.0, 2000, metric="peak_device_memory", cv=cv).get("regressed", 0) <= 0.055  # 1 in 20, and chance
+
+
 @pytest.mark.parametrize("n", [(3, 3), (5, 5), (4, 8), (10, 10), (20, 20)])
 def test_intervals_hold_the_truth_as_often_as_they_say(n: tuple[int, int]) -> None:
     found = [verdict.effect for verdict in verdicts(n, -0.03, 4000, cv=0.02, seed=1)]
