@@ -26,7 +26,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/harness run suites/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

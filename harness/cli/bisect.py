@@ -51,11 +51,11 @@ def bisect(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find the release of a package that made a metric regress, by trials judged beside the good release.
+    """Find the release of a package that made a metric regress.
 
-    Each release is trained side by side with the good one, in environments that differ in the package alone. The bad
-    end first, then the middle of what is left. A release that cannot be built or trained, or of which the trials do not
-    tell, is gone around. Running it again goes on where it stopped. Ends with 3 when the release is not known.
+    Each release is trained beside the good one, in environments that differ in the package alone, and judged by a
+    verdict. The bad end first, then the middle of what is left. A release that cannot be built or trained, or of which
+    the trials do not tell, is gone around. Running it again goes on where it stopped. Ends with 3 when the release is not known.
 
     \b
     Example:

@@ -26,9 +26,10 @@ def effects(
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
-    """Tell what each axis of a suite does to each metric, and where axes change each other's effects.
+    """Tell what each axis of a suite does to each metric.
 
-    A linear model over all cells of the matrix, with 95% intervals; docs/effects-and-claims.md says how.
+    A linear model over all cells of the matrix, with 95% intervals, tells too where axes change each other's effects;
+    docs/effects-and-claims.md says how.
 
     \b
     Examples:
