@@ -55,7 +55,8 @@ def bisect(
 
     Each release is trained beside the good one, in environments that differ in the package alone, and judged by a
     verdict. The bad end first, then the middle of what is left. A release that cannot be built or trained, or of which
-    the trials do not tell, is gone around. Running it again goes on where it stopped. Ends with 3 when the release is not known.
+    the trials do not tell, is gone around. Running it again goes on where it stopped. Ends with 3 when the release is
+    not known.
 
     \b
     Example:
