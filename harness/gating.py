@@ -230,7 +230,8 @@ def _metrics(asked: Sequence[str], trials: Sequence[TrialResult]) -> tuple[str, 
 def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], found: _Found) -> Gate:
     kept = _narrowed(baseline.results.trials, asked.choice)
     sides = sides_of(baseline, kept, found.results, trials, across=asked.across)
-    return gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
+    told = gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
+    return replace(told, suite_file=str(found.plan.suite.file)) if found.plan else told
 
 
 def _confirmed(

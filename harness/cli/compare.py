@@ -37,7 +37,7 @@ def compare(
 
     A is the reference, B the candidate; a change is B's beside A's, with its 95% interval and the smallest one that
     would be seen. Each is a suite with results (by name, or its file), conditions on its axes, method or seed
-    (recipe=dpo,lora=r8), globs of cells or trials, both after a suite and a colon, or all of these after another
+    (recipe=dpo,weights=lora), globs of cells or trials, both after a suite and a colon, or all of these after another
     store or folder of results. A saved baseline is baseline:NAME.
 
     Cells are paired by id, else by the levels they share, else by name. What cannot be compared is refused, with the

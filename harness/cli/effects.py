@@ -78,6 +78,10 @@ def _print(told: AxisEffects) -> None:
     if not told.effects:
         say("nothing to tell yet: an effect takes two levels of an axis with finished trials")
         return
+    for sentence in told.made_up:
+        print(wrapped(f"- {sentence}", indent=2))
+    if told.made_up:
+        print()
     for sentence in told.sentences:
         print(wrapped(sentence, indent=2))
     rows = [
@@ -93,7 +97,10 @@ def _print(told: AxisEffects) -> None:
     ]
     print()
     table(["change", "at", "metric", "effect (95%)", "verdict"], rows)
-    for line in (*(f"{title(name)}: {words}" for name, words in told.behind.items()), *told.left_out):
+    for line in (
+        *(f"{title(name)}: {words}" for name, words in told.behind.items()),
+        *(f"left out: {one}" for one in told.left_out),
+    ):
         say(wrapped(line, indent=2))
 
 

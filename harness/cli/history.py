@@ -85,6 +85,8 @@ def since_when(said: str, now: datetime) -> datetime:
     except ValueError:
         pass
     try:
+        if said.strip().isdecimal():  # seconds elsewhere; of nights nobody means seconds
+            raise ValueError(said)
         return now - timedelta(seconds=parse_duration(said))
     except (ValueError, OverflowError):
         hint = "write a date, 2026-11-01, or how long ago: 30d, 12h"

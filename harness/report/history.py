@@ -122,7 +122,7 @@ def when(night: Night) -> str:
 
 
 def amount(metric: str, change: ChangePoint) -> str:
-    """How the level changed: `−5.1% [−5.9%, −4.3%] regressed`."""
+    """How the level changed: `−5.1% [−5.9, −4.3] regressed`."""
     if change.effect is None:
         return "changed"
     ruling = f" {change.ruling}" if change.ruling else ""
@@ -132,9 +132,9 @@ def amount(metric: str, change: ChangePoint) -> str:
 def _effect(metric: str, effect: Effect) -> str:
     values = (effect.value, effect.low, effect.high)
     if effect.kind == "ratio":
-        middle, low, high = (f"{100 * (value - 1):+.1f}%".replace("-", "−") for value in values)
-    else:
-        middle, low, high = ((("+" if value > 0 else "") + said(metric, value)) for value in values)
+        middle, low, high = (f"{100 * (value - 1):+.1f}".replace("-", "−") for value in values)
+        return f"{middle}% [{low.removeprefix('+')}, {high.removeprefix('+')}]"
+    middle, low, high = ((("+" if value > 0 else "") + said(metric, value)) for value in values)
     return f"{middle} [{low}, {high}]"
 
 

@@ -77,6 +77,8 @@ def test_new_bad_ends_are_told_apart(harness: Harness, saved: Path, tmp_path: Pa
         found = json.loads(answer.stdout)
         (one,) = found["ended"] if end == "oom" else found["failed"]
         assert (one["cell"], one["now"], found["exit_code"]) == ("sft-learning_rate0.002", [1, 1], code)
+        accept = f"harness baseline save before {saved.name} --replace"  # by its file: the name would save all that is stored
+        assert (accept in harness("check", "--baseline", "before", *here).stderr) == (end == "oom")
 
 
 def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, saved: Path) -> None:

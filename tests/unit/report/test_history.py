@@ -64,7 +64,7 @@ def test_every_night_has_a_letter_and_every_change_a_number() -> None:
     assert lines[2] == "nightly · sft-lora8 · NVIDIA H100 80GB HBM3"
     assert lines[3] == "  ██████×·▁▁"
     assert lines[4] == "          1"
-    assert "1  2026-11-09 02:00  −5.1% [−5.9%, −4.3%] regressed" in text
+    assert "1  2026-11-09 02:00  −5.1% [−5.9, −4.3] regressed" in text
     assert "packages.p5 1 → 2 and 2 more (--json has all)" in text
     assert "1 disturbed (×); 1 without a figure (·: 2 oom)" in " ".join(text.split())
     assert "from night to night ±0.41%" in " ".join(text.split())
