@@ -222,7 +222,7 @@ def _print(baseline: Baseline) -> None:
     cells: dict[str, list[Any]] = {}
     for trial in results.trials:
         cells.setdefault(trial.cell_name, []).append(trial)
-    rows = [[name, _ends(trials), *(_mean(trials, metric) for metric in shown)] for name, trials in cells.items()]
+    rows = [[name, _ends(trials), *(_middle(trials, metric) for metric in shown)] for name, trials in cells.items()]
     heads = [title(name) for name in shown]
     print()
     table(["cell", "runs", *heads], rows, right=heads)
@@ -241,13 +241,18 @@ def _ends(trials: Sequence[Any]) -> str:
     from collections import Counter
 
     counts = Counter(trial.outcome for trial in trials)
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    disturbed = sum(bool(trial.disturbed) for trial in trials if trial.outcome == "ok")
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + (
+        f" ({disturbed} disturbed)" if disturbed else ""
+    )
 
 
-def _mean(trials: Sequence[Any], name: str) -> str | None:
-    import statistics
-
+def _middle(trials: Sequence[Any], name: str) -> str | None:
+    """As verdicts take it: of undisturbed runs, where there are any."""
+    from harness.compare.comparison import runs_of
     from harness.records.figures import said
+    from harness.records.metrics import metric, middle
 
-    values = [trial.metrics[name] for trial in trials if trial.outcome == "ok" and name in trial.metrics]
-    return said(name, statistics.fmean(values)) if values else None
+    known, runs = metric(name), runs_of(trials, name)
+    values = [run.value for run in runs if not run.disturbed] or [run.value for run in runs]
+    return said(name, middle(values, known.judged if known else "difference")) if values else None

@@ -54,8 +54,8 @@ class AxisEffects:
     """The effects of a whole matrix.
 
     `axes`: the levels of each axis that were measured, the reference first. `sentences`: what each change does, for
-    readers. `behind`: by metric, in words, what its intervals are made from. `left_out`: sentences. `made_up`: sentences
-    on what was not measured but invented.
+    readers. `behind`: by metric, in words, what its intervals are made from. `left_out`: sentences. `made_up`:
+    sentences on what was not measured but invented.
     """
 
     axes: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -60,5 +60,5 @@ def test_releases_by_hand_keep_their_order_and_may_name_the_ends() -> None:
 
 
 def test_ends_that_are_turned_round_are_no_question() -> None:
-    with pytest.raises(InputError, match="--good 1.16.0 is not before --bad 1.14.2"):
+    with pytest.raises(InputError, match=r"--good 1\.16\.0 is not before --bad 1\.14\.2"):
         listed("1.16.0", "1.14.2", ["1.15.0"])
