@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -218,14 +218,29 @@ def _print(baseline: Baseline) -> None:
     print(f"  on {' and '.join(baseline.devices) or 'an unknown machine'}")
     for content in results.environments.values():
         print(wrapped(f"  {_packages(content)}", indent=4))
-    shown = usual_metrics(results.trials)[:3]
     cells: dict[str, list[Any]] = {}
     for trial in results.trials:
         cells.setdefault(trial.cell_name, []).append(trial)
-    rows = [[name, _ends(trials), *(_middle(trials, metric) for metric in shown)] for name, trials in cells.items()]
-    heads = [title(name) for name in shown]
-    print()
-    table(["cell", "runs", *heads], rows, right=heads)
+    figures = {
+        title(name): [_middle(trials, name) for trials in cells.values()] for name in usual_metrics(results.trials)
+    }
+    for columns in _side_by_side({"cell": list(cells)}, {"runs": [_ends(one) for one in cells.values()], **figures}):
+        print()
+        table(list(columns), list(zip(*columns.values(), strict=True)), right=list(figures))
+
+
+def _side_by_side(first: Mapping[str, list[Any]], others: Mapping[str, list[Any]]) -> Iterator[Mapping[str, list[Any]]]:
+    """All columns, in as many tables as it takes for each to fit the terminal; every one begins with the first."""
+    from harness.cli.output import fits
+
+    taken = dict(first)
+    for head, values in others.items():
+        wider = {**taken, head: values}
+        if len(taken) > len(first) and not fits(list(wider), list(zip(*wider.values(), strict=True))):
+            yield taken
+            wider = {**first, head: values}
+        taken = wider
+    yield taken
 
 
 _PACKAGES = ("trl", "transformers", "torch", "peft")

@@ -71,8 +71,7 @@ def _known(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _print(told: AxisEffects) -> None:
-    from harness.cli.output import say, table, wrapped
-    from harness.records.amounts import between
+    from harness.cli.output import say, wrapped
     from harness.records.figures import title
 
     if not told.effects:
@@ -84,24 +83,33 @@ def _print(told: AxisEffects) -> None:
         print()
     for sentence in told.sentences:
         print(wrapped(sentence, indent=2))
-    rows = [
-        [
-            f"{one.axis}: {one.reference} → {one.level}",
-            ", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any",
-            title(one.metric),
-            between(one.metric, one.verdict.effect),
-            one.verdict.ruling,
-        ]
-        for one in _by_change(told)
-        if one.verdict.effect is not None
-    ]
     print()
-    table(["change", "at", "metric", "effect (95%)", "verdict"], rows)
+    _table([one for one in _by_change(told) if one.verdict.effect is not None])
     for line in (
         *(f"{title(name)}: {words}" for name, words in told.behind.items()),
         *(f"left out: {one}" for one in told.left_out),
     ):
         say(wrapped(line, indent=2))
+
+
+def _table(shown: Sequence[AxisEffect]) -> None:
+    """In the words and forms of all comparisons; `at` only where some effect holds at one level of another axis."""
+    from harness.cli.output import room, shortened, table
+    from harness.records.changes import change_said
+    from harness.records.figures import title
+
+    columns = {
+        "level": [f"{one.axis}: {one.reference} → {one.level}" for one in shown],
+        "at": [", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any" for one in shown],
+        "metric": [title(one.metric) for one in shown],
+        "change": [change_said(one.verdict) for one in shown],
+        "verdict": [one.verdict.ruling for one in shown],
+    }
+    if not any(one.at for one in shown):
+        del columns["at"]
+    heads, rows = list(columns), list(zip(*columns.values(), strict=True))
+    most = max(20, room(heads, rows))
+    table(heads, [[shortened(row[0], most), *row[1:]] for row in rows])
 
 
 def _by_change(told: AxisEffects) -> Sequence[AxisEffect]:
