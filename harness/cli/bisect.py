@@ -23,7 +23,9 @@ def bisect(
     package: Annotated[str, typer.Option(metavar="NAME", help="The package whose releases are tried, e.g. trl.")],
     good: Annotated[str, typer.Option(metavar="VERSION", help="A release that is good, e.g. 1.14.0.")],
     bad: Annotated[str, typer.Option(metavar="VERSION", help="A later one that may be bad.")],
-    metric: Annotated[str, typer.Option(metavar="NAME", help="What regressed.")] = "tokens_per_second",
+    metric: Annotated[
+        str, typer.Option("--metric", "-m", metavar="METRIC", help="What regressed.")
+    ] = "tokens_per_second",
     versions: Annotated[
         list[str] | None,
         typer.Option(

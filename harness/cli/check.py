@@ -21,13 +21,13 @@ def check(
     baseline: Annotated[str, typer.Option("--baseline", metavar="NAME", help="The baseline's name, or its file.")],
     suite: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[SUITE]", help="A suite file, or the name of a suite with results; else the baseline's."
-        ),
+        typer.Argument(metavar="SUITE", help="A suite file, or the name of a suite with results; else the baseline's."),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="METRIC", help="Judge this metric; repeatable. Without it the usual ones."),
+        typer.Option(
+            "--metric", "-m", metavar="METRIC", help="Judge this metric; repeatable. Without it the usual ones."
+        ),
     ] = None,
     only: options.Only = None,
     skip: options.Skip = None,

@@ -16,11 +16,11 @@ def compare(
         str | None, typer.Option(metavar="SUITE", help="The suite (name or file) that conditions alone are about.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric; repeatable.")
+        list[str] | None, typer.Option("--metric", "-m", metavar="METRIC", help="Only this metric; repeatable.")
     ] = None,
     margin: Annotated[
         list[str] | None,
-        typer.Option("--margin", metavar="NAME=SIZE", help="The smallest change that matters: 1%, 0.02; repeatable."),
+        typer.Option("--margin", metavar="METRIC=SIZE", help="The smallest change that matters: 1%, 0.02; repeatable."),
     ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Environments may differ: they are what is compared.")

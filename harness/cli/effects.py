@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", "-m", metavar="NAME", help="Only this metric, e.g. activation_memory; repeatable."),
+    typer.Option("--metric", "-m", metavar="METRIC", help="Only this metric, e.g. activation_memory; repeatable."),
 ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def history(
     metric: Annotated[str, typer.Argument(metavar="METRIC", help="A metric or score, e.g. tokens_per_second.")],
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites by name or file; without one all.")
+        list[str] | None, typer.Argument(metavar="SUITE", help="Suites by name or file; without one all.")
     ] = None,
     only: options.Only = None,
     skip: options.Skip = None,

@@ -34,7 +34,7 @@ def read(file: Path) -> dict[str, Any]:
     if found is None or not isinstance(found.get("verdicts"), list):
         why = "there is no such file" if not file.exists() else "it has no verdicts"
         raise InputError.of(
-            f"{file} is no document of a check",
+            "no document of a check",
             why=why,
             where=Location(file=file),
             hint="make one: harness check --baseline NAME SUITE --json > check.json",
@@ -87,9 +87,9 @@ def _text(verdict: Mapping[str, Any]) -> str:
     told = [value for value in values if isinstance(value, int | float)]
     parts = []
     if len(told) == 3 and effect.get("kind") == "ratio":
-        parts.append("{:+.2f}% [{:+.2f}%, {:+.2f}%]".format(*(100 * (value - 1) for value in told)))
+        parts.append("{:+.2f}% [{:.2f}, {:.2f}]".format(*(100 * (value - 1) for value in told)).replace("-", "−"))
     elif len(told) == 3:
-        parts.append("{:+.4g} [{:+.4g}, {:+.4g}]".format(*told))
+        parts.append("{:+.4g} [{:.4g}, {:.4g}]".format(*told).replace("-", "−"))
     return "; ".join([*parts, *([str(verdict["why"])] if verdict.get("why") else [])])
 
 

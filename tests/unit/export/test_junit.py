@@ -50,7 +50,7 @@ def test_a_regression_is_a_failure_and_what_is_undecided_is_skipped() -> None:
     results = {(case.classname, case.name): case.result for case in check}
     (regressed,) = results["nightly.sft", "tokens_per_second against h100"]
     assert isinstance(regressed, Failure)
-    assert regressed.message == "regressed: -10.00% [-11.00%, -9.00%]"
+    assert regressed.message == "regressed: −10.00% [−11.00, −9.00]"
     (few,) = results["nightly.dpo", "final_loss against h100"]
     assert isinstance(few, Skipped)
     assert few.message == "insufficient: one run a side"
