@@ -138,7 +138,10 @@ def bisect(
         if wanted.versions is None
         else listed(wanted.good, wanted.bad, wanted.versions)
     )
-    observer.message(f"{len(known) - 2} releases of {wanted.package} between {wanted.good} and {wanted.bad}")
+    count = len(known) - 2
+    observer.message(
+        f"{count} release{'' if count == 1 else 's'} of {wanted.package} between {wanted.good} and {wanted.bad}"
+    )
     with execute.session(places.results, _name(plan.suite)) as session, closing(engine):
         search = _Search(
             suite=plan.suite,

@@ -177,7 +177,8 @@ def _is_file(suite: str) -> bool:
 def _gate(asked: Asked, baseline: Baseline, trials: Sequence[TrialResult], found: _Found) -> Gate:
     kept = narrowed(baseline.results.trials, asked.choice)
     sides = sides_of(baseline, kept, found.results, trials, across=asked.across)
-    return gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
+    told = gate(replace(sides, documents=found.documents), asked.rules, metrics=asked.metrics, margins=found.margins)
+    return replace(told, suite_file=str(found.plan.suite.file)) if found.plan else told
 
 
 def _confirmed(

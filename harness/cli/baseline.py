@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -218,14 +218,29 @@ def _print(baseline: Baseline) -> None:
     print(f"  on {' and '.join(baseline.devices) or 'an unknown machine'}")
     for content in results.environments.values():
         print(wrapped(f"  {_packages(content)}", indent=4))
-    shown = usual_metrics(results.trials)[:3]
     cells: dict[str, list[Any]] = {}
     for trial in results.trials:
         cells.setdefault(trial.cell_name, []).append(trial)
-    rows = [[name, _ends(trials), *(_mean(trials, metric) for metric in shown)] for name, trials in cells.items()]
-    heads = [title(name) for name in shown]
-    print()
-    table(["cell", "runs", *heads], rows, right=heads)
+    figures = {
+        title(name): [_middle(trials, name) for trials in cells.values()] for name in usual_metrics(results.trials)
+    }
+    for columns in _side_by_side({"cell": list(cells)}, {"runs": [_ends(one) for one in cells.values()], **figures}):
+        print()
+        table(list(columns), list(zip(*columns.values(), strict=True)), right=list(figures))
+
+
+def _side_by_side(first: Mapping[str, list[Any]], others: Mapping[str, list[Any]]) -> Iterator[Mapping[str, list[Any]]]:
+    """All columns, in as many tables as it takes for each to fit the terminal; every one begins with the first."""
+    from harness.cli.output import fits
+
+    taken = dict(first)
+    for head, values in others.items():
+        wider = {**taken, head: values}
+        if len(taken) > len(first) and not fits(list(wider), list(zip(*wider.values(), strict=True))):
+            yield taken
+            wider = {**first, head: values}
+        taken = wider
+    yield taken
 
 
 _PACKAGES = ("trl", "transformers", "torch", "peft")
@@ -241,13 +256,18 @@ def _ends(trials: Sequence[Any]) -> str:
     from collections import Counter
 
     counts = Counter(trial.outcome for trial in trials)
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    disturbed = sum(bool(trial.disturbed) for trial in trials if trial.outcome == "ok")
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + (
+        f" ({disturbed} disturbed)" if disturbed else ""
+    )
 
 
-def _mean(trials: Sequence[Any], name: str) -> str | None:
-    import statistics
-
+def _middle(trials: Sequence[Any], name: str) -> str | None:
+    """As verdicts take it: of undisturbed runs, where there are any."""
+    from harness.compare.comparison import runs_of
     from harness.records.figures import said
+    from harness.records.metrics import metric, middle
 
-    values = [trial.metrics[name] for trial in trials if trial.outcome == "ok" and name in trial.metrics]
-    return said(name, statistics.fmean(values)) if values else None
+    known, runs = metric(name), runs_of(trials, name)
+    values = [run.value for run in runs if not run.disturbed] or [run.value for run in runs]
+    return said(name, middle(values, known.judged if known else "difference")) if values else None

@@ -21,13 +21,13 @@ def check(
     baseline: Annotated[str, typer.Option("--baseline", metavar="NAME", help="The baseline's name, or its file.")],
     suite: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[SUITE]", help="A suite file, or the name of a suite with results; else the baseline's."
-        ),
+        typer.Argument(metavar="SUITE", help="A suite file, or the name of a suite with results; else the baseline's."),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="METRIC", help="Judge this metric; repeatable. Without it the usual ones."),
+        typer.Option(
+            "--metric", "-m", metavar="METRIC", help="Judge this metric; repeatable. Without it the usual ones."
+        ),
     ] = None,
     only: options.Only = None,
     skip: options.Skip = None,
@@ -82,7 +82,7 @@ def check(
         print_json(document(gate))
     else:
         _print(gate)
-    _tell(gate, _accept(baseline, suite or gate.suite))
+    _tell(gate, _accept(baseline, suite or _file_of(gate) or gate.suite))
 
 
 def document(gate: Gate) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _rest(count: int) -> None:
 def _ends(heading: str, ended: Sequence[Ended]) -> None:
     for one in ended[:_MOST]:
         (before, of), (now, all_) = one.before, one.now
-        seeds = ", ".join(map(str, one.seeds))
-        print(f"{heading}  {one.cell}: {now} of {all_} {one.outcome} (seed {seeds}), {before} of {of} in the baseline")
+        seeds = f"seed{'' if len(one.seeds) == 1 else 's'} {', '.join(map(str, one.seeds))}"
+        print(f"{heading}  {one.cell}: {now} of {all_} {one.outcome} ({seeds}), {before} of {of} in the baseline")
     _rest(len(ended))
     if ended:
         print()
@@ -218,6 +218,12 @@ def _named(names: Sequence[str]) -> str:
     from harness.compare.naming import named
 
     return named(names, 0)
+
+
+def _file_of(gate: Gate) -> str | None:
+    from harness.report.format import shown_path
+
+    return shown_path(gate.suite_file) if gate.suite_file else None
 
 
 def _accept(baseline: str, suite: str) -> str:

@@ -19,7 +19,7 @@ _SHIPPED = Path("suites")
 
 def claims(
     suite: Annotated[
-        Path | None, typer.Argument(metavar="[SUITE]", help="The suite; without it all of suites/ that make claims.")
+        Path | None, typer.Argument(metavar="SUITE", help="The suite; without it all of suites/ that make claims.")
     ] = None,
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,

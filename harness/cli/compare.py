@@ -16,11 +16,11 @@ def compare(
         str | None, typer.Option(metavar="SUITE", help="The suite (name or file) that conditions alone are about.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric; repeatable.")
+        list[str] | None, typer.Option("--metric", "-m", metavar="METRIC", help="Only this metric; repeatable.")
     ] = None,
     margin: Annotated[
         list[str] | None,
-        typer.Option("--margin", metavar="NAME=SIZE", help="The smallest change that matters: 1%, 0.02; repeatable."),
+        typer.Option("--margin", metavar="METRIC=SIZE", help="The smallest change that matters: 1%, 0.02; repeatable."),
     ] = None,
     across: Annotated[
         bool, typer.Option("--across", help="Environments may differ: they are what is compared.")
@@ -37,7 +37,7 @@ def compare(
 
     A is the reference, B the candidate; a change is B's beside A's, with its 95% interval and the smallest one that
     would be seen. Each is a suite with results (by name, or its file), conditions on its axes, method or seed
-    (recipe=dpo,lora=r8), globs of cells or trials, both after a suite and a colon, or all of these after another
+    (recipe=dpo,weights=lora), globs of cells or trials, both after a suite and a colon, or all of these after another
     store or folder of results. A saved baseline is baseline:NAME.
 
     Cells are paired by id, else by the levels they share, else by name. What cannot be compared is refused, with the

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", "-m", metavar="NAME", help="Only this metric, e.g. activation_memory; repeatable."),
+    typer.Option("--metric", "-m", metavar="METRIC", help="Only this metric, e.g. activation_memory; repeatable."),
 ]
 
 
@@ -50,30 +50,45 @@ def effects(
 
 
 def _print(told: AxisEffects) -> None:
-    from harness.cli.output import say, table, wrapped
-    from harness.records.changes import effect_said
+    from harness.cli.output import say, wrapped
     from harness.records.figures import title
 
     if not told.effects:
         say("nothing to tell yet: an effect takes two levels of an axis with finished trials")
         return
+    for sentence in told.made_up:
+        print(wrapped(f"- {sentence}", indent=2))
+    if told.made_up:
+        print()
     for sentence in told.sentences:
         print(wrapped(sentence, indent=2))
-    rows = [
-        [
-            f"{one.axis}: {one.reference} → {one.level}",
-            ", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any",
-            title(one.metric),
-            effect_said(one.metric, one.verdict.effect),
-            one.verdict.ruling,
-        ]
-        for one in _by_change(told)
-        if one.verdict.effect is not None
-    ]
     print()
-    table(["change", "at", "metric", "effect (95%)", "verdict"], rows)
-    for line in (*(f"{title(name)}: {words}" for name, words in told.behind.items()), *told.left_out):
+    _table([one for one in _by_change(told) if one.verdict.effect is not None])
+    for line in (
+        *(f"{title(name)}: {words}" for name, words in told.behind.items()),
+        *(f"left out: {one}" for one in told.left_out),
+    ):
         say(wrapped(line, indent=2))
+
+
+def _table(shown: Sequence[AxisEffect]) -> None:
+    """In the words and forms of all comparisons; `at` only where some effect holds at one level of another axis."""
+    from harness.cli.output import room, shortened, table
+    from harness.records.changes import change_said
+    from harness.records.figures import title
+
+    columns = {
+        "level": [f"{one.axis}: {one.reference} → {one.level}" for one in shown],
+        "at": [", ".join(f"{axis} {level}" for axis, level in one.at.items()) or "any" for one in shown],
+        "metric": [title(one.metric) for one in shown],
+        "change": [change_said(one.verdict) for one in shown],
+        "verdict": [one.verdict.ruling for one in shown],
+    }
+    if not any(one.at for one in shown):
+        del columns["at"]
+    heads, rows = list(columns), list(zip(*columns.values(), strict=True))
+    most = max(20, room(heads, rows))
+    table(heads, [[shortened(row[0], most), *row[1:]] for row in rows])
 
 
 def _by_change(told: AxisEffects) -> Sequence[AxisEffect]:

@@ -115,7 +115,7 @@ def show(name: Name, file: File = None, as_json: options.Json = False) -> None:
 @app.command("remove")
 def remove(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Environments, or NAME-HASH for one of several.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Environments, or NAME-HASH for one of several.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     stale: Annotated[

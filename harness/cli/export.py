@@ -29,7 +29,9 @@ def export(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="METRIC", help="This metric; repeatable. Without it the format's usual ones."),
+        typer.Option(
+            "--metric", "-m", metavar="METRIC", help="This metric; repeatable. Without it the format's usual ones."
+        ),
     ] = None,
     check: Annotated[
         Path | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def history(
     metric: Annotated[str, typer.Argument(metavar="METRIC", help="A metric or score, e.g. tokens_per_second.")],
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites by name or file; without one all.")
+        list[str] | None, typer.Argument(metavar="SUITE", help="Suites by name or file; without one all.")
     ] = None,
     only: options.Only = None,
     skip: options.Skip = None,
@@ -85,6 +85,8 @@ def since_when(said: str, now: datetime) -> datetime:
     except ValueError:
         pass
     try:
+        if said.strip().isdecimal():  # seconds elsewhere; of nights nobody means seconds
+            raise ValueError(said)
         return now - timedelta(seconds=parse_duration(said))
     except (ValueError, OverflowError):
         hint = "write a date, 2026-11-01, or how long ago: 30d, 12h"

@@ -10,7 +10,7 @@ import typer
 
 def init(
     where: Annotated[
-        Path, typer.Argument(metavar="[FILE|DIR]", help="The suite file to write, or the folder to write it in.")
+        Path, typer.Argument(metavar="FILE|DIR", help="The suite file to write, or the folder to write it in.")
     ] = Path("suite.yaml"),
     template: Annotated[
         str, typer.Option(metavar="NAME", help="minimal, or alignment: SFT, DPO and ORPO.")

@@ -20,7 +20,7 @@ _DISTURBED = "disturbed"
 
 
 def list_(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Name of a suite: list its trials.")] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Name of a suite: list its trials.")] = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Scoring tasks that ship.")] = False,
     methods: Annotated[bool, typer.Option("--methods", help="Training methods.")] = False,
     shapes: Annotated[bool, typer.Option("--shapes", help="Published architectures by name.")] = False,

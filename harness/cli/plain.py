@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.cli import words
-from harness.cli.output import say
+from harness.cli.output import many, say
 from harness.cli.tally import Tally
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
@@ -22,7 +22,7 @@ class PlainLines:
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         self._tally.planned(trials, finished)
-        say(self._tally.resumed() or f"{self._tally.total} trials to run")
+        say(self._tally.resumed() or f"{many(self._tally.total, 'trial')} to run")
 
     def message(self, text: str) -> None:
         say(text)

@@ -24,7 +24,7 @@ _NAMES = ("suite", "kind", "method", "seed", "levels", "start")
 def show(
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Its name, its id, or a glob that matches one.")],
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="Another trial: tells what differs between the two.")
+        str | None, typer.Argument(metavar="OTHER", help="Another trial: tells what differs between the two.")
     ] = None,
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Look in this suite only.")] = None,
     results: options.Results = options.RESULTS,

@@ -16,7 +16,7 @@ _WATCH_S = 1.0
 
 
 def status(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Name of one suite; all without.")] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Name of one suite; all without.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Again every second, until Ctrl-C.")] = False,
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,

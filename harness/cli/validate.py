@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def validate(
-    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="Suites to check.")],
+    suites: Annotated[list[Path], typer.Argument(metavar="SUITE", help="Suites to check.")],
     as_json: options.Json = False,
 ) -> None:
     """Check suites against the installed TRL; nothing runs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.compare.alike import comparable, members_of, scores_of, unlike_columns, unlike_goal
 from harness.compare.axes import effects_of
@@ -98,7 +99,8 @@ def effects(results: SuiteResults, plan: Plan, *, metrics: Sequence[str] = ()) -
     """What the axes of the plan do to these metrics, or to those that are usually asked about; see `axes`."""
     trials = measured(results, plan)
     asked = tuple(metrics) or usual_metrics([trial for trial in trials if trial.kind == "cell"])
-    return effects_of(plan, trials, metrics=asked, unlike=unlike_columns(asked, trials, scores_of(results)))
+    told = effects_of(plan, trials, metrics=asked, unlike=unlike_columns(asked, trials, scores_of(results)))
+    return replace(told, made_up=(*made_up(results, trials), *made_up_devices(trials)))
 
 
 def _of_the_answer(trials: Sequence[TrialResult], columns: Sequence[str]) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ def _series(
     )
     counted = [place for place, night in enumerate(found) if night.state == "counted"]
     if len(counted) < LEAST:
-        return replace(series, not_searched=f"{len(counted)} nights count; it takes {LEAST} to look for changes")
+        said = "1 night counts" if len(counted) == 1 else f"{len(counted)} nights count"
+        return replace(series, not_searched=f"{said}; it takes {LEAST} to look for changes")
     line = _line(metric, [found[place] for place in counted])
     at, noise = changes(line.values, floor=line.floor)
     bounds = [0, *at, len(counted)]

@@ -13,6 +13,8 @@ from harness.environments.declaration import Declaration, name_of, normalised
 from harness.errors import InputError, did_you_mean
 
 _AVAILABLE = re.compile(r"^Available versions: (.*)$", re.MULTILINE)
+_NUMBERED = re.compile(r"\d+(\.\d+)*")
+"""Versions of which numbers alone tell which is the later."""
 _VERSION = re.compile(r"\d[A-Za-z0-9.!+_-]*")
 _SECONDS = 120.0
 _BY_HAND = "or name the releases yourself: --versions 1.14.0,1.15.0"
@@ -49,9 +51,7 @@ def between(known: Sequence[str], good: str, bad: str) -> tuple[str, ...]:
                 f"--{end} {version} is no release that the index has", hint=did_you_mean(version, known)
             )
     if known.index(good) >= known.index(bad):
-        raise InputError.of(
-            f"--good {good} is not before --bad {bad}", hint="the good release is the older one, the bad one the newer"
-        )
+        raise _turned_round(good, bad)
     return tuple(known[known.index(good) : known.index(bad) + 1])
 
 
@@ -59,7 +59,7 @@ def listed(good: str, bad: str, versions: Sequence[str]) -> tuple[str, ...]:
     """The same of releases that somebody lists, oldest first; the ends may be among them.
 
     Raises:
-        InputError: one is no version, or is there twice.
+        InputError: one is no version, or is there twice, or the good end is a later one than the bad end.
     """
     inner = [version for version in versions if version not in (good, bad)]
     every = (good, *inner, bad)
@@ -68,7 +68,18 @@ def listed(good: str, bad: str, versions: Sequence[str]) -> tuple[str, ...]:
             raise InputError.of(f"{version!r} is no version", hint="write versions as 1.15.0")
         if every.count(version) > 1:
             raise InputError.of(f"{version} is named twice", hint="each release once, the oldest first")
+    if _NUMBERED.fullmatch(good) and _NUMBERED.fullmatch(bad) and _numbers(good) > _numbers(bad):
+        raise _turned_round(good, bad)
     return every
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def _turned_round(good: str, bad: str) -> InputError:
+    what = f"--good {good} is not before --bad {bad}"
+    return InputError.of(what, hint="the good release is the older one, the bad one the newer")
 
 
 def with_release(package: str, version: str, like: Declaration | None = None) -> Declaration:

@@ -36,7 +36,7 @@ def read(file: Path) -> dict[str, Any]:
     if found is None or not isinstance(found.get("verdicts"), list):
         why = "there is no such file" if not file.exists() else "it has no verdicts"
         raise InputError.of(
-            f"{file} is no document of a check",
+            "no document of a check",
             why=why,
             where=Location(file=file),
             hint="make one: harness check --baseline NAME SUITE --json > check.json",

@@ -6,12 +6,12 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.export.checked import Line, lines
 from harness.export.given import Figures, Files, Given, figures, labels, left_out, usual
 from harness.records.figures import said, title
-from harness.records.metrics import Metric
+from harness.records.metrics import Metric, metric
 from harness.records.results import TrialResult
 
 _MOST = 200
@@ -21,12 +21,19 @@ _MARKS = {"fails": "❌", "undecided": "❔", "fine": "✅"}
 
 def files(given: Given) -> Files:
     """What failed first, then the figures of each cell."""
-    parts = [f"## {_plain(given.suite)}", _counts(given.trials)]
+    parts = [f"## {_plain(given.suite)}", *_invented(given), _counts(given.trials)]
     if given.check is not None:
         parts.append(_checked(list(lines(given.check)), str(given.check.get("baseline") or "a baseline")))
     parts += [_failures(given.trials), _table(given)]
     parts += [f"- {_plain(sentence)}." for sentence in left_out(given)]
     return {"": "\n\n".join(part for part in parts if part) + "\n"}
+
+
+def _invented(given: Given) -> Iterator[str]:
+    debug = {key for key, content in given.environments.items() if content.get("engine") == "debug"}
+    count = sum(trial.environment in debug for trial in given.trials)
+    if count:
+        yield f"**MADE UP, not measured:** the debug engine trained nothing in {count} of {len(given.trials)} trials."
 
 
 def _counts(trials: Sequence[TrialResult]) -> str:
@@ -42,8 +49,12 @@ def _checked(checked: Sequence[Line], baseline: str) -> str:
     shown = sorted(
         (line for line in checked if line.told != "fine" or line.ruling == "improved"), key=lambda one: order[one.told]
     )
-    rows = [(_MARKS[line.told], line.cell, line.what, line.ruling, line.text) for line in shown]
+    rows = [(_MARKS[line.told], line.cell, _what(line.what), line.ruling, line.text) for line in shown]
     return heading + "\n\n" + _rows(("", "cell", "metric", "verdict", "change"), rows) if rows else heading
+
+
+def _what(name: str) -> str:
+    return title(name) if metric(name) else name
 
 
 def _failures(trials: Sequence[TrialResult]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.records.figures import Scale, decimals, number, scale
-from harness.records.metrics import metric
+from harness.records.metrics import metric, middle
 from harness.records.verdict import Effect, Verdict
 
 IN_TIMES = 1.995
@@ -90,12 +90,13 @@ def figures_of(verdict: Verdict) -> tuple[float | None, float | None]:
     if effect is not None:
         after = effect.reference * effect.value if effect.kind == "ratio" else effect.reference + effect.value
         return effect.reference, after
-    before, after_ = (_mean(side) for side in verdict.values)
+    before, after_ = (_middle(verdict.metric, side) for side in verdict.values)
     return before, after_
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _middle(name: str, values: Sequence[float]) -> float | None:
+    known = metric(name)
+    return middle(values, known.judged if known else "difference") if values else None
 
 
 def _amount(name: str, effect: Effect, amount: float) -> str:

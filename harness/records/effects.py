@@ -54,7 +54,8 @@ class AxisEffects:
     """The effects of a whole matrix.
 
     `axes`: the levels of each axis that were measured, the reference first. `sentences`: what each change does, for
-    readers. `behind`: by metric, in words, what its intervals are made from. `left_out`: sentences.
+    readers. `behind`: by metric, in words, what its intervals are made from. `left_out`: sentences. `made_up`:
+    sentences on what was not measured but invented.
     """
 
     axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class AxisEffects:
     sentences: Sequence[str] = ()
     behind: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
+    made_up: Sequence[str] = ()
 
     def of(self, axis: str, level: str, metric: str) -> AxisEffect | None:
         """The effect of a level over all that was tried; None where there is no such entry."""

@@ -62,7 +62,7 @@ class Gate:
     otherwise, which says nothing of speed or quality. `undecided`: more runs would tell. `insufficient`: there are too
     few for any verdict, of a cell of the matrix (stages and floors are run once). `refused`: (cell, metric, why) that
     cannot be compared. `extra`: cells that the baseline lacks. `findings`: sentences that a reader must know. `added`:
-    replicates that were run to be sure, seeds by cell name.
+    replicates that were run to be sure, seeds by cell name. `suite_file`: where the suite's file was looked at.
     """
 
     baseline: str
@@ -81,6 +81,7 @@ class Gate:
     refused: Sequence[tuple[str, str, str]] = ()
     findings: Sequence[str] = ()
     added: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    suite_file: str | None = None
 
     @property
     def regression(self) -> bool:

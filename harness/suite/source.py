@@ -55,8 +55,22 @@ def _not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> SuiteError:
     return SuiteError(problems=(Problem(what=what, where=where, hint="save the file as UTF-8"),))
 
 
+def _called(path: Path) -> list[Path]:
+    """Where the file of the suite may lie whose name was given in place of a path."""
+    if path.suffix in (".yaml", ".yml"):
+        return []
+    return [
+        folder / f"{path.name}{suffix}"
+        for folder in (path.parent, path.parent / "suites")
+        for suffix in (".yaml", ".yml")
+    ]
+
+
 def _neighbours(path: Path) -> str | None:
-    """Suite files that may have been meant: those in the same folder."""
+    """Suite files that may have been meant: the one of a suite that was named, else those in the same folder."""
+    named = next((file for file in _called(path) if file.is_file()), None)
+    if named is not None:
+        return f"this takes a suite's file: {named}"
     try:
         found = sorted(f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml"))
     except OSError:

@@ -44,6 +44,8 @@ def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, suit
     suite.write_text(text, encoding="utf-8")
     assert harness("run", suite, *DEBUG).returncode == 0
     assert harness("baseline", "save", "before", suite, "--quiet").returncode == 0
+    idle = harness("check", "--baseline", "before")  # accepted by its file: by its name all that is stored would be
+    assert (idle.returncode, f"save before {suite.name} --replace" in idle.stderr) == (1, True)
     assert harness("run", suite, *DEBUG, "--force").returncode == 0
     asked = ("check", "--baseline", "before", suite, "--metric", "tokens_per_second", "--engine", "debug")
     answer = harness(*asked, "--confirm", "2", "--json")

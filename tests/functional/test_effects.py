@@ -35,6 +35,7 @@ def test_effects_are_told_once_there_are_some(harness: Callable[..., Answer], tm
     assert told.returncode == 0
     assert "train.packing, false → true: +" in told.stdout
     assert "lora: full → r8" in told.stdout
+    assert told.stdout.startswith("- MADE UP: the debug engine trained nothing in all 12 trials;")
     assert "tokens/s: how much runs of one cell vary (8 degrees of freedom)" in told.stderr
 
     asked = harness("effects", "two.yaml", "--metric", "step_seconds_p50", "--json")

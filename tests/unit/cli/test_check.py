@@ -139,6 +139,18 @@ def test_wrong_input_is_told(harness: Harness, arguments: str, code: int, said: 
     assert said in found[2]
 
 
+def test_figures_of_a_baseline_are_those_of_verdicts_below_where_they_do_not_fit_beside(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Baselines(tmp_path / "results" / "baselines")
+    kept = shelf.load("before").results
+    hot = tuple(replace(one, disturbed=("throttled",) if one.seed == 2 else ()) for one in kept.trials)
+    shelf.save("hot", replace(kept, trials=hot))
+    assert "sft   3 ok (1 disturbed)  1,001 tokens/s       0.500" in harness("baseline", "show", "hot")[1]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "\n\ncell  final loss\n" in harness("baseline", "show", "hot")[1]
+
+
 def test_a_damaged_baseline_a_missing_store_and_another_machine(harness: Harness, tmp_path: Path) -> None:
     shelf = Baselines(tmp_path / "results" / "baselines")
     kept = shelf.load("before").results

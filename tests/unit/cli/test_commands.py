@@ -86,3 +86,5 @@ def test_since_is_a_date_or_so_long_ago() -> None:
     assert history.since_when("30d", now) == now - timedelta(days=30)
     with pytest.raises(InputError, match="30d"):
         history.since_when("yesterday", now)
+    with pytest.raises(InputError, match="30d"):
+        history.since_when("30", now)  # seconds, where durations are read; nobody means them here

@@ -56,3 +56,9 @@ def test_pip_s_own_words_are_passed_on(tmp_path: Path) -> None:
 def test_releases_by_hand_keep_their_order_and_may_name_the_ends() -> None:
     assert listed("1", "4", ["1", "3", "2", "4"]) == ("1", "3", "2", "4")
     assert listed("1", "4", []) == ("1", "4")
+    assert listed("1.9.0", "1.10.0", []) == ("1.9.0", "1.10.0")
+
+
+def test_ends_that_are_turned_round_are_no_question() -> None:
+    with pytest.raises(InputError, match=r"--good 1\.16\.0 is not before --bad 1\.14\.2"):
+        listed("1.16.0", "1.14.2", ["1.15.0"])

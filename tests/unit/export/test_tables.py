@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from harness.errors import InputError
 from harness.export import FORMATS, read_check
-from tests.unit.export.made import CHECK, export, figures, given, trial
+from tests.unit.export.made import CHECK, ENVIRONMENT, export, figures, given, trial
 
 
 def test_a_summary_tells_what_failed_and_each_cells_figures() -> None:
@@ -21,12 +21,20 @@ def test_a_summary_tells_what_failed_and_each_cells_figures() -> None:
 
     assert text.startswith("## nightly\n\n5 trials: 4 ok, 1 oom.\n")
     assert "### Against h100: 1 equivalent, 1 improved, 1 insufficient, 1 missing, 1 refused, 2 regressed" in text
-    assert r"| ❌ | sft | tokens\_per\_second | regressed | −10.0% \[−11.0, −9.0\] |" in text
+    assert r"| ❌ | sft | tokens/s | regressed | −10.0% \[−11.0, −9.0\] |" in text
     assert text.index("❌") < text.index("❔") < text.index("✅")
     assert r"| orpo-s0 | oom | 1 GiB \| asked \<b\> |" in text
     assert "| dpo | 100 tokens/s (2 seeds) | 9.95 ms (2 seeds) | 1 GiB (2 seeds) | 0.900 (2 seeds) |" in text
     assert "| orpo | – | – | – | – |" in text
     assert "left out: 1 that did not end well (orpo-s0)." in text
+    assert "MADE UP" not in text
+
+
+def test_a_summary_of_the_debug_engine_says_so_first() -> None:
+    text = export("github-summary", given(environments={"e1": {**ENVIRONMENT, "engine": "debug"}}))
+    assert text.startswith(
+        "## nightly\n\n**MADE UP, not measured:** the debug engine trained nothing in 4 of 4 trials."
+    )
 
 
 def test_csv_and_parquet_hold_the_same_and_every_trial(tmp_path: Path) -> None:

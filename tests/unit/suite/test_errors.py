@@ -158,6 +158,13 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path, catalog: Catalog) -
     assert "real.yaml" in str(problem.hint)
 
 
+def test_a_suites_name_in_place_of_its_file_names_the_file(tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "real.yml").write_text(HEAD)
+    (tmp_path / "other.yaml").write_text(HEAD)
+    assert str(_refused(tmp_path / "real", catalog).hint).endswith("suites/real.yml")
+
+
 def test_a_folder_is_no_suite(tmp_path: Path, catalog: Catalog) -> None:
     assert _refused(tmp_path, catalog).what == "a folder, not a suite file"
 
