@@ -12,7 +12,6 @@ from harness.cli.run import EngineName
 
 if TYPE_CHECKING:
     from harness.bisecting import Bisection, Try
-    from harness.records.verdict import Verdict
 
 _REPLICATES = 3
 _CONFIRM = 5
@@ -98,7 +97,7 @@ def _print(found: Bisection) -> None:
     from harness.cli.output import table, wrapped
 
     rows = [row for one in found.tries for row in _rows(one)]
-    table(("release", "cell", "change", "95% interval", "n", "verdict"), rows, right=("change", "n"))
+    table(("release", "cell", "change", "runs", "verdict"), rows, right=("runs",))
     for one in found.tries:
         if one.why:
             print(wrapped(f"{one.version}: {one.why}", indent=2))
@@ -108,25 +107,14 @@ def _print(found: Bisection) -> None:
 
 
 def _rows(one: Try) -> list[Sequence[Any]]:
+    from harness.records.changes import change_said, n_said
+
     if not one.verdicts:
-        return [(one.version, "", "", "", "", one.found)]
+        return [(one.version, "", "", "", one.found)]
     return [
-        (one.version, cell, *_change(verdict), "/".join(map(str, _counts(verdict))), f"{one.found} ({verdict.ruling})")
+        (one.version, cell, change_said(verdict), n_said(verdict), f"{one.found} ({verdict.ruling})")
         for cell, verdict in one.verdicts.items()
     ]
-
-
-def _change(verdict: Verdict) -> tuple[str, str]:
-    effect = verdict.effect
-    if effect is None:
-        return "", ""
-    if effect.kind == "ratio":
-        return f"{effect.value:.3f}×", f"{effect.low:.3f} to {effect.high:.3f}"
-    return f"{effect.value:+.4g}", f"{effect.low:+.4g} to {effect.high:+.4g}"
-
-
-def _counts(verdict: Verdict) -> tuple[int, int]:
-    return len(verdict.values[0]), len(verdict.values[1])
 
 
 def _alike(tries: Sequence[Try]) -> dict[str, list[str]]:
