@@ -118,7 +118,7 @@ def usual_metrics(*sides: Sequence[TrialResult]) -> tuple[str, ...]:
 def runs_of(trials: Sequence[TrialResult], name: str) -> list[Run]:
     """One run per trial that ended `ok` and has the metric."""
     return [
-        Run(seed=trial.seed, value=trial.metrics[name], disturbed=bool(trial.disturbed) and not _unmoved(name))
+        Run(seed=trial.seed, value=trial.metrics[name], disturbed=bool(trial.disturbed) and not _unmoved(name, trial))
         for trial in trials
         if trial.outcome == "ok" and name in trial.metrics
     ]
@@ -134,9 +134,12 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
     ]
 
 
-def _unmoved(name: str) -> bool:
-    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are, tensors as large."""
-    return name.startswith("score.") or name in OF_A_METHOD or name in _OF_TENSORS
+def _unmoved(name: str, trial: TrialResult) -> bool:
+    """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are, tensors as large.
+
+    A loss of an earlier attempt is not that of a later one, which was disturbed; a score is of the weights there are.
+    """
+    return name.startswith("score.") or ((name in OF_A_METHOD or name in _OF_TENSORS) and not trial.stale)
 
 
 def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:

@@ -1,10 +1,9 @@
-"""Baselines and checks through the real command line: exit codes, what is printed, and real slowdowns."""
+"""Checks through the real command line that train: more replicates, and trainings that are slow for real."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,52 +39,13 @@ replicates: {seeds: [0, 1, 2, 3, 4, 5]}
 """
 
 
-@pytest.fixture
-def saved(ran: Path, harness: Harness) -> Path:
-    """The made-up suite, run, and kept as the baseline `before`."""
-    answer = harness("baseline", "save", "before", ran)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith("saved baseline before: 2 cells, 3 trials")
-    return ran
-
-
-def test_a_check_goes_by_what_ran_since_and_its_exit_codes_are_the_designs(harness: Harness, saved: Path) -> None:
-    idle = harness("check", "--baseline", "before", saved)
-    assert idle.returncode == 1  # a gate that passes when nothing was measured is none
-    assert "nothing was\n  measured since the baseline was saved" in idle.stdout
-    assert "3 of what baseline before has cannot be found" in idle.stderr
-    assert harness("check", "--baseline", "before", saved, "--allow-missing").returncode == 0
-
-    assert harness("run", saved, *DEBUG, "--force").returncode == 0
-    for suite in (saved, None):
-        fine = harness("check", "--baseline", "before", *([suite] if suite else []))
-        assert fine.returncode == 0, fine.stderr
-        assert "tiny beside baseline before, 3 cells" in fine.stdout
-        assert max(map(len, fine.stdout.splitlines())) <= 80
-    strict = harness("check", "--baseline", "before", saved, "--strict")
-    assert strict.returncode == 3
-    assert "an interval takes 2 runs a side" in " ".join(strict.stdout.split())
-
-
-def test_new_bad_ends_are_told_apart(harness: Harness, saved: Path, tmp_path: Path) -> None:
-    for end, code in (("oom", 1), ("crash", 5)):
-        here = ("--results", tmp_path / end)
-        harness("run", saved, *DEBUG, "--pretend", f"*0.002*={end}", *here)
-        shutil.copytree(tmp_path / "results" / "baselines", tmp_path / end / "baselines")
-        answer = harness("check", "--baseline", "before", saved, *here, "--allow-missing", "--json")
-        assert answer.returncode == code, answer.stderr
-        found = json.loads(answer.stdout)
-        (one,) = found["ended"] if end == "oom" else found["failed"]
-        assert (one["cell"], one["now"], found["exit_code"]) == ("sft-learning_rate0.002", [1, 1], code)
-
-
-def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, saved: Path) -> None:
-    text = saved.read_text(encoding="utf-8").replace("seeds: [0]", "seeds: [0, 1]")
-    saved.write_text(text, encoding="utf-8")
-    assert harness("run", saved, *DEBUG).returncode == 0
-    assert harness("baseline", "save", "before", saved, "--replace", "--quiet").returncode == 0
-    assert harness("run", saved, *DEBUG, "--force").returncode == 0
-    asked = ("check", "--baseline", "before", saved, "--metric", "tokens_per_second", "--engine", "debug")
+def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, suite: Path) -> None:
+    text = suite.read_text(encoding="utf-8").replace("seeds: [0]", "seeds: [0, 1]")
+    suite.write_text(text, encoding="utf-8")
+    assert harness("run", suite, *DEBUG).returncode == 0
+    assert harness("baseline", "save", "before", suite, "--quiet").returncode == 0
+    assert harness("run", suite, *DEBUG, "--force").returncode == 0
+    asked = ("check", "--baseline", "before", suite, "--metric", "tokens_per_second", "--engine", "debug")
     answer = harness(*asked, "--confirm", "2", "--json")
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)

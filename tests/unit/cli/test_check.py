@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.__main__ import run
-from harness.records.outcome import Outcome
+from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import RunFolder
 from harness.store import Baselines
 from tests.unit.compare.made import ENVIRONMENT
@@ -94,6 +94,27 @@ def test_trials_that_are_chosen_are_checked_alone(harness: Harness, tmp_path: Pa
     assert harness("check", "--baseline", "before", "--skip", "sft")[0] == 0
     code, printed, _ = harness("check", "--baseline", "before", "--only", "sft-s[01]")
     assert (code, "2" in printed.splitlines()[1]) == (1, True)
+
+
+def test_what_cannot_be_told_fails_where_the_check_is_strict(harness: Harness, tmp_path: Path) -> None:
+    _night(tmp_path / "results", 1.0001)
+    asked = ("check", "--baseline", "before", "--metric", "tokens_per_second")
+    assert harness(*asked, "--strict")[0] == 0
+    assert harness(*asked, "--only", "*-s0")[0] == 0
+    code, printed, said = harness(*asked, "--only", "*-s0", "--strict")
+    assert (code, "2 figures could not be told" in said) == (3, True)
+    assert "insufficient 2 figures of dpo, sft: an interval takes 2 runs a side" in " ".join(printed.split())
+
+
+def test_new_bad_ends_are_told_before_all_else(harness: Harness, tmp_path: Path) -> None:
+    _night(tmp_path / "results", 1.0001)
+    ends: tuple[tuple[OutcomeName, str, int], ...] = (("crashed", "failed", 5), ("oom", "regressed", 1))
+    for outcome, said, code in ends:
+        folder = RunFolder(tmp_path / "results" / "quick" / "sft-id-2")
+        add_attempt(folder, events=[], outcome=replace(OUTCOME, outcome=outcome, summary={}))
+        found = harness("check", "--baseline", "before")
+        assert found[0] == code, found
+        assert found[1].startswith(f"{said}  sft: 1 of 3 {outcome} (seed 2), 0 of 3 in the baseline\n")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,10 @@ import pytest
 from harness.measure import environment, host
 from harness.measure.fakes.pynvml import FakePynvml
 from harness.measure.gpu import gpu
+from harness.records.fingerprint import of_value
+
+DECIDED_BEFORE = [(part, names) for part, names in environment.DECIDES.items() if part != "environment"]
+"""What the hash of the harness's own environment is made of: results of all earlier versions have it."""
 
 
 def test_packages_python_and_machine_are_recorded() -> None:
@@ -63,6 +67,16 @@ def test_the_hash_covers_what_decides(part: str, name: str, moves: bool, monkeyp
     before = environment.capture()["hash"]
     monkeypatch.setitem(environment._fixed()[part], name, "other")
     assert (environment.capture()["hash"] != before) is moves
+
+
+def test_an_environment_that_was_built_for_trials_counts_by_what_it_is_declared_to_be() -> None:
+    told = {"name": "old", "spec_hash": "1", "lock_hash": "2", "declaration": {"requirements": ["trl==1.15.0"]}}
+    own, old = environment.capture(), environment.capture(environment=told)
+    assert "environment" not in own
+    assert old["environment"] == told
+    assert own["hash"] == of_value({part: environment._only(own[part], names) for part, names in DECIDED_BEFORE})
+    assert environment.capture(environment={**told, "name": "renamed"})["hash"] == old["hash"] != own["hash"]
+    assert environment.capture(environment={**told, "spec_hash": "3"})["hash"] != old["hash"]
 
 
 def test_a_warm_capture_is_quick() -> None:
