@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.compare.alike import comparable, members_of, scores_of, unlike_columns, unlike_goal
 from harness.compare.axes import effects_of
 from harness.compare.baseline import against, baseline_of
 from harness.compare.claims import claims_of
-from harness.compare.columns import OF_THE_DEVICE, best_of, columns_of, directions_of, goal_of
+from harness.compare.columns import OF_THE_DEVICE, Goal, best_of, columns_of, directions_of, goal_of
 from harness.compare.comparison import usual_metrics
 from harness.compare.decision import decide
 from harness.compare.differences import alongside
@@ -39,9 +40,8 @@ def answer(
     """The answer to the suite's question, from the trials of the plan.
 
     Results of trials that the plan does not have (an older state of the suite, or not chosen) are left out, and a
-    finding says so. Cells come as the plan has them: floors first, then stages, then the matrix. `folder` is where the
-    run folders lie, for the commands a reader may copy; `devices` the GPUs of this machine, where they are known;
-    `documents` is what is known of single documents, without which scores are compared by seeds alone.
+    finding says so. Cells come as the plan has them. `folder` is where the run folders lie, for the commands a reader
+    may copy; `devices` the GPUs of this machine, where known; without `documents` scores are compared by seeds alone.
     """
     trials = measured(results, plan)
     cells = summarise(trials, plan)
@@ -51,15 +51,14 @@ def answer(
     directions = directions_of(columns, cells, goal)
     scores = scores_of(results)
     unlike = unlike_columns(columns, trials, scores)
-    judged_by = (goal.metric, *(plan.suite.decide.keep if plan.suite.decide else ()))
-    decision = decide(plan.suite, cells, goal, unlike=unlike_goal(judged_by, trials, scores))
+    decision = decide(plan.suite, cells, goal, unlike=unlike_goal(_judged_by(plan, goal), trials, scores))
     beside = against(plan, results, trials, cells, directions, goal, documents)
     quality = quality_of(columns, cells, trials, results.curves)
     unlike_on_the_way = unlike_steps(quality, trials, results.scores)
     invented = (*made_up(results, trials), *(made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()))
     health = health_of(trials, cells)
+    told = (*(one.text for one in unlike), *unlike_on_the_way)
     known = {trial.trial_id for trial in trials}
-    shown = {environment for trial in trials if (environment := trial.environment)}
     return Answer(
         suite=plan.suite.name,
         question=plan.suite.question,
@@ -73,10 +72,8 @@ def answer(
         trials=trials,
         curves=tuple(curve for curve in results.curves if curve.trial_id in known),
         excluded=plan.excluded,
-        environments={key: value for key, value in results.environments.items() if key in shown},
-        findings=findings_of(
-            plan, results, trials, cells, columns, decision, health, (*(one.text for one in unlike), *unlike_on_the_way)
-        ),
+        environments=_environments(results, trials),
+        findings=findings_of(plan, results, trials, cells, columns, decision, health, told),
         score_backends=results.score_backends,
         baseline=tuple(cell.name for cell in baseline_of(plan, cells)),
         against=beside,
@@ -93,6 +90,16 @@ def answer(
         claims=claims_of(plan, trials, results.environments, devices=devices),
         results=folder,
     )
+
+
+def _judged_by(plan: Plan, goal: Goal) -> tuple[str, ...]:
+    """The metrics that the decision goes by."""
+    return (goal.metric, *(plan.suite.decide.keep if plan.suite.decide else ()))
+
+
+def _environments(results: SuiteResults, trials: Sequence[TrialResult]) -> dict[str, Mapping[str, Any]]:
+    shown = {trial.environment for trial in trials}
+    return {key: value for key, value in results.environments.items() if key in shown}
 
 
 def effects(results: SuiteResults, plan: Plan, *, metrics: Sequence[str] = ()) -> AxisEffects:

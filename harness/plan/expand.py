@@ -103,31 +103,31 @@ def attempt(suite: Suite, catalog: Catalog | None = None, doubts: Doubts = NONE,
     if findings.count:
         equals.report()
     if findings.found or doubts:
-        findings.only_perhaps = _only_perhaps(drafts, doubts)
-        looked_into = _with_data([*drafts, *stages.made.values()], identities, findings.only_perhaps > 0)
-        return Attempt(plan=None, problems=findings.problems(), cells=looked_into)
+        return _refused([*drafts, *stages.made.values()], identities, findings, _only_perhaps(drafts, doubts))
 
     floors = floors_of(suite, base, drafts, checks.parts, identities)
     needed = first_stages(drafts)
     give_names([*needed, *floors, *drafts])
     kept = _keep_shared(suite, needed, drafts)
+    told = cells.surroundings.doubts([*needed, *drafts])
     planned, trials = in_order_of_running(needed, floors, drafts, suite.replicates.seeds)
     plan = Plan(
         suite=suite,
         cells=planned,
         trials=trials,
         excluded=tuple(cells.excluded),
-        warnings=(
-            *cells.warnings,
-            *cells.surroundings.doubts([*needed, *drafts]),
-            *_said_otherwise(suite),
-            *kept,
-            *saves_none(suite, drafts, catalog),
-        ),
+        warnings=(*cells.warnings, *told, *_said_otherwise(suite), *kept, *saves_none(suite, drafts, catalog)),
         baseline=ids_of_baseline(suite, drafts, checks),
         claims=claims.planned(),
     )
     return Attempt(plan=plan, cells=planned)
+
+
+def _refused(drafts: Sequence[Draft], identities: Identities, findings: Findings, only_perhaps: int) -> Attempt:
+    """No plan, but all problems, and the cells as far as they can be looked into."""
+    findings.only_perhaps = only_perhaps
+    cells = _with_data(drafts, identities, only_perhaps > 0)
+    return Attempt(plan=None, problems=findings.problems(), cells=cells)
 
 
 def _in_doubt_too(doubts: Doubts, shared: Sequence[str]) -> Doubts:

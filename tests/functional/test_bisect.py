@@ -46,7 +46,7 @@ def test_the_answer_is_printed_and_the_exit_code_says_whether_there_is_one(tmp_p
         "MADE UP, not measured: trl 1.2 is the first release in which tokens_per_second regressed (1.1 was good)"
         in said
     )
-    assert "1.3 sft 0." in said
+    assert "1.3 sft −" in said
     assert "bad (regressed)" in said
     assert all(len(line) <= 80 for line in found.stdout.splitlines())
     assert "trl 1.3: bad" in found.stderr
