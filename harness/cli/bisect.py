@@ -12,6 +12,7 @@ from harness.cli.run import EngineName
 
 if TYPE_CHECKING:
     from harness.bisecting import Bisection, Try
+    from harness.records.verdict import Verdict
 
 _REPLICATES = 3
 _CONFIRM = 5
