@@ -27,6 +27,7 @@ def difference(value: float, low: float, high: float, reference: float) -> Effec
         ("tokens_per_second", RATIO, "−10.2% [−11.0, −9.4]"),
         ("tokens_per_second", replace(RATIO, value=1.0, low=0.9995, high=1.0005), "0.00% [−0.05, 0.05]"),
         ("tokens_per_second", replace(RATIO, value=2.31, low=2.28, high=2.34), "2.31× [2.28, 2.34]"),
+        ("tokens_per_second", replace(RATIO, value=0.3, low=0.28, high=0.32), "−70.0% [−72.0, −68.0]"),
         ("peak_host_memory", replace(RATIO, value=1.05, low=1.05, high=1.05), "+5.0%"),
         ("score.x.acc", difference(0.027, 0.012, 0.042, 0.9), "+2.7 pt [1.2, 4.2]"),
         ("score.x.word_perplexity", difference(-1.5, -2.25, -0.75, 20), "−1.5 [−2.2, −0.8]"),
