@@ -61,7 +61,8 @@ def test_the_two_figures_are_those_the_change_is_between() -> None:
 def test_too_few_runs_show_the_change_of_means_without_an_interval() -> None:
     found = judge("tokens_per_second", [Run(seed=0, value=100.0)], [Run(seed=0, value=110.0), Run(seed=1, value=120.0)])
 
-    assert (found.ruling, change_said(found), detectable_said(found)) == ("insufficient", "+14.9%", "–")  # of geometric means
+    # of geometric means, as where there are enough
+    assert (found.ruling, change_said(found), detectable_said(found)) == ("insufficient", "+14.9%", "–")
 
 
 def test_a_side_without_a_figure_has_none() -> None:
