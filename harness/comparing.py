@@ -127,7 +127,7 @@ def _side(text: str, wanted: Wanted, look: _Look) -> tuple[Selected, Mapping[str
         suite=source.results.suite,
         only=wanted.only,
         skip=wanted.skip,
-        suites=look.suites,
+        suites=() if ":" in text else look.suites,
     )
     return Selected(label=text, results=source.results, trials=trials, documents=source.documents), source.margins
 
@@ -158,6 +158,8 @@ def margins_of(said: Sequence[str]) -> dict[str, Margin]:
 
 def _source(text: str, look: _Look) -> tuple[Source, list[str]]:
     """Where a selection's trials are from, and the terms that choose among them."""
+    if not text.strip():
+        raise SelectionError.of("a side of the comparison is empty", hint="write a suite's name, or axis=level")
     head, colon, rest = text.partition(":")
     if colon and head in SOURCES:
         name, _, terms = rest.partition(":")

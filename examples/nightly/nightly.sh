@@ -11,6 +11,7 @@ baseline=${2:-nightly}
 night=${HARNESS_NIGHT:-night}
 harness=${HARNESS:-harness}
 mkdir -p "$night"
+rm -f "$night/check.json" "$night/junit.xml" "$night/summary.md"  # a night that ends early must not show the last one's
 
 # Trials that fail (5) are judged too; wrong input or an interrupt ends the night here.
 code=0
@@ -21,7 +22,7 @@ code=0
 "$harness" check "$suite" --baseline "$baseline" --confirm "${HARNESS_CONFIRM:-3}" --json >"$night/check.json" || code=$?
 
 checked=()
-if [ -s "$night/check.json" ]; then checked=(--check "$night/check.json"); fi
+if [ -s "$night/check.json" ]; then checked=(--check "$night/check.json"); else rm -f "$night/check.json"; fi
 "$harness" export "$suite" --format junit "${checked[@]}" --out "$night/junit.xml"
 "$harness" export "$suite" --format github-summary "${checked[@]}" --out "$night/summary.md"
 exit "$code"

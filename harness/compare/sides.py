@@ -147,10 +147,14 @@ def _no_cell(baseline: Baseline, trials: Sequence[TrialResult]) -> NoBaseline:
     why = "a cell is matched by all that decides its result: model, data, method, train, lora"
     if not trials:
         return NoBaseline.of("there is no trial to check", why="none was chosen that has run", hint="harness run SUITE")
-    here = named(list(dict.fromkeys(trial.cell_name for trial in trials)), 0)
-    there = named(list(dict.fromkeys(trial.cell_name for trial in baseline.results.trials)), 0)
+    here = dict.fromkeys(trial.cell_name for trial in trials)
+    there = dict.fromkeys(trial.cell_name for trial in baseline.results.trials)
     what = f"baseline {baseline.name!r} has no cell in common with these trials"
-    return NoBaseline.of(what, why=f"{why}; it has {there}, these are {here}", hint="save one of this suite")
+    if edited := [name for name in there if name in here]:
+        why += f"; of {named(edited, 0)} the configuration is another now"
+        return NoBaseline.of(what, why=why, hint="harness compare sets both side by side; else save one of this suite")
+    why += f"; it has {named(list(there), 0)}, these are {named(list(here), 0)}"
+    return NoBaseline.of(what, why=why, hint="save one of this suite")
 
 
 def _missing(

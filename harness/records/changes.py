@@ -103,6 +103,8 @@ def _amount(name: str, effect: Effect, amount: float) -> str:
     if effect.kind == "ratio":
         return f"{_plain(100 * amount)}%"
     form = _form(name, effect)
+    if _in_points(name, effect) and amount > 1:
+        return ">100 pt"  # no score can change by so much: no change would be seen
     return f"{_plain(form.factor * amount)}{form.unit}"
 
 

@@ -48,6 +48,7 @@ def test_a_night_is_trained_judged_and_told(tmp_path: Path) -> None:
     assert first.returncode == 4, first.stderr  # there is no baseline yet
     assert "no baseline" in first.stderr
     assert (tmp_path / "night" / "summary.md").read_text(encoding="utf-8").strip()
+    assert not (tmp_path / "night" / "check.json").exists()
 
     assert call(tmp_path, "baseline", "save", "nightly", "suite.yaml").returncode == 0
     second = _night(tmp_path)
@@ -55,6 +56,10 @@ def test_a_night_is_trained_judged_and_told(tmp_path: Path) -> None:
     checked = json.loads((tmp_path / "night" / "check.json").read_text(encoding="utf-8"))
     assert checked["exit_code"] == 0
     assert list(ET.parse(tmp_path / "night" / "junit.xml").getroot().iter("testcase"))
+
+    (tmp_path / "suite.yaml").write_text("name: broken", encoding="utf-8")
+    assert _night(tmp_path).returncode == 2
+    assert list((tmp_path / "night").iterdir()) == []  # nothing of the night before is taken for this one's
 
 
 def test_whoever_starts_it_starts_what_is_there() -> None:

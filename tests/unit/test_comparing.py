@@ -109,6 +109,8 @@ def test_a_folder_without_a_store_is_read_and_left_as_it_is(compare: Compare) ->
         (["tow", "method=dpo"], ["matches no cell or trial", "'two'"]),
         (["tow:sft", "method=dpo"], ["no results of a suite 'tow'", "'two'"]),
         (["sft", "sft"], ["choose the same measurements"]),
+        (["", "sft"], ["a side of the comparison is empty"]),
+        (["results:two:none", "sft"], ["matches no cell or trial of suite 'two'", "known: dpo"]),
         (["sft", "dpo", "--metric", "tokens_per_secnd"], ["unknown metric", "'tokens_per_second'"]),
         (["sft", "dpo", "--metric", "score.x.acc"], ["no trial has score.x.acc"]),
         (["sft", "dpo", "--metric", "final_loss"], ["cannot be compared", "different quantities"]),

@@ -212,6 +212,8 @@ def test_nothing_in_common_is_no_baseline() -> None:
     with pytest.raises(NoBaseline, match="no cell in common") as caught:
         _sides(_trials("sft"), _trials("dpo"))
     assert "it has sft, these are dpo" in str(caught.value)
+    with pytest.raises(NoBaseline, match="of sft the configuration is another now"):
+        _sides(_trials("sft"), replace_all(_trials("sft"), cell_id="edited"))
 
 
 def test_new_out_of_memory_and_divergence_are_regressions() -> None:

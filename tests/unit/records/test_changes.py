@@ -45,6 +45,7 @@ def test_what_could_be_seen_is_in_the_form_of_the_change() -> None:
     assert detectable_said(verdict("tokens_per_second", RATIO, 0.0213)) == "2.1%"
     assert detectable_said(verdict("tokens_per_second", RATIO, 0.0056)) == "0.56%"
     assert detectable_said(verdict("score.x.acc", difference(0.01, 0, 0.02, 0.5), 0.034)) == "3.4 pt"
+    assert detectable_said(verdict("score.x.acc", difference(0.01, 0, 0.02, 0.5), 1.56)) == ">100 pt"
     assert detectable_said(verdict("peak_host_memory", RATIO)) == "–"
 
 
@@ -61,7 +62,8 @@ def test_the_two_figures_are_those_the_change_is_between() -> None:
 def test_too_few_runs_show_the_change_of_means_without_an_interval() -> None:
     found = judge("tokens_per_second", [Run(seed=0, value=100.0)], [Run(seed=0, value=110.0), Run(seed=1, value=120.0)])
 
-    assert (found.ruling, change_said(found), detectable_said(found)) == ("insufficient", "+15.0%", "–")
+    # of geometric means, as where there are enough
+    assert (found.ruling, change_said(found), detectable_said(found)) == ("insufficient", "+14.9%", "–")
 
 
 def test_a_side_without_a_figure_has_none() -> None:
