@@ -53,7 +53,7 @@ def bisect(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find the release of a package that made a metric regress, by trials judged beside the good release.
+    """Find the release of a package that made a metric regress.
 
     Each release is trained side by side with the good one, in environments that differ in the package alone. The bad
     end first, then the middle of what is left. A release that cannot be built or trained, or of which the trials do not
@@ -61,7 +61,7 @@ def bisect(
 
     \b
     Example:
-      harness bisect suites/nightly-cpu.yaml --package trl --good 1.14.0 --bad 1.16.0 --only 'sft'
+      harness bisect suite.yaml --package trl --good 1.14.0 --bad 1.16.0
     """
     from harness import bisecting
     from harness.cli.fit import Lines

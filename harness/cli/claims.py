@@ -24,7 +24,9 @@ def claims(
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
-    """Tell which claims of a suite are confirmed or refuted by what has run so far, each with its source.
+    """Tell which claims of a suite are confirmed or refuted.
+
+    By what has run so far; each with its source.
 
     \b
     Examples:

@@ -26,14 +26,14 @@ def effects(
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
 ) -> None:
-    """Tell what each axis of a suite does to each metric, and where axes change each other's effects.
+    """Tell what each axis of a suite does to each metric.
 
-    A linear model over all cells of the matrix, with 95% intervals; docs/effects-and-claims.md says how.
+    And where axes change each other's effects: a linear model over all cells of the matrix, with 95% intervals; docs/effects-and-claims.md says how.
 
     \b
     Examples:
       harness effects suites/memory.yaml
-      harness effects suites/memory.yaml --metric activation_memory --metric step_seconds_p50
+      harness effects suites/memory.yaml -m activation_memory -m step_seconds_p50
     """
     from harness import publishing
     from harness.cli.output import print_json
