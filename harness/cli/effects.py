@@ -28,7 +28,8 @@ def effects(
 ) -> None:
     """Tell what each axis of a suite does to each metric.
 
-    And where axes change each other's effects: a linear model over all cells of the matrix, with 95% intervals; docs/effects-and-claims.md says how.
+    And where axes change each other's effects: a linear model over all cells of the matrix, with 95% intervals;
+    docs/effects-and-claims.md says how.
 
     \b
     Examples:
