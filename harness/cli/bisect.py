@@ -62,7 +62,7 @@ def bisect(
 
     \b
     Example:
-      harness bisect suites/nightly-cpu.yaml --package trl --good 1.14.0 --bad 1.16.0 --only 'sft'
+      harness bisect suite.yaml --package trl --good 1.14.0 --bad 1.16.0
     """
     from harness import bisecting
     from harness.cli.fit import Lines

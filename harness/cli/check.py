@@ -59,7 +59,7 @@ def check(
     \b
     Examples:
       harness check --baseline h100-trl-1.16 suites/nightly.yaml
-      harness check --baseline h100-trl-1.16 suites/nightly.yaml --confirm 5 --strict
+      harness check --baseline h100-trl-1.16 suites/nightly.yaml --confirm 5
     """
     from harness import gating
     from harness.cli import watch

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.records.results import Answer
 
 _SHIPPED = Path("suites")
+_MADE_UP = "MADE UP"
 
 
 def claims(
@@ -68,7 +69,8 @@ def _fields(answer: Answer, one: ClaimVerdict) -> dict[str, object]:
 
     claim = one.claim
     told = {field.name: getattr(one, field.name) for field in dataclasses.fields(one) if field.name != "claim"}
-    where = {"suite": answer.suite, "file": answer.suite_file}
+    made_up = [finding for finding in answer.findings if finding.startswith(_MADE_UP)]
+    where = {"suite": answer.suite, "file": answer.suite_file, "made_up": made_up}
     return {**where, "says": claim.says, "source": claim.source, "metric": claim.metric, **told}
 
 
@@ -86,7 +88,7 @@ def _print(answer: Answer) -> None:
             print(line)
     print()
     for finding in answer.findings:
-        if finding.startswith("MADE UP"):
+        if finding.startswith(_MADE_UP):
             say(finding)
 
 

@@ -34,7 +34,7 @@ def effects(
     \b
     Examples:
       harness effects suites/memory.yaml
-      harness effects suites/memory.yaml --metric activation_memory --metric step_seconds_p50
+      harness effects suites/memory.yaml -m activation_memory -m step_seconds_p50
     """
     from harness import publishing
     from harness.cli.output import print_json
