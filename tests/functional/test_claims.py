@@ -61,6 +61,7 @@ def test_claims_are_told_with_their_sources(harness: Callable[..., Answer], tmp_
     assert [one["ruling"] for one in every] == ["confirmed", "refuted", "untested"]
     assert {one["suite"] for one in every} == {"two"}
     assert every[0]["measured"]["n"] == [3, 3]
+    assert every[0]["made_up"][0].startswith("MADE UP")
 
     report = (tmp_path / "reports" / "two" / "report.md").read_text(encoding="utf-8")
     assert "## Claims\n\n" in report
