@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from harness.compare.judging.components import Components, components
 from harness.compare.judging.corrections import LEVEL
-from harness.compare.judging.judge import ruled
+from harness.compare.judging.judge import judged_by, ruled
 from harness.compare.judging.pairing import Paired
 from harness.compare.judging.resampling import FEWEST, MOST, correlation, interval, mcnemar, p_beyond, resampled
 from harness.records.document_scores import OverDocuments
-from harness.records.metrics import Direction, Margin, metric
+from harness.records.metrics import Direction, Margin
 from harness.records.verdict import Effect, Verdict
 
 LEAST = 2
@@ -39,12 +39,7 @@ def judge_documents(
         KeyError: there is no metric of this name.
         ValueError: neither more nor less of it is better, and `better` does not say either.
     """
-    known = metric(name)
-    if known is None:
-        raise KeyError(name)
-    direction = known.better if better is None else better
-    if direction == "none":
-        raise ValueError(f"neither more nor less {name} is better")
+    known, direction = judged_by(name, better)
     values = tuple([float(mean) for mean in side.mean(axis=1)] for side in (pair.reference, pair.candidate))
     if pair.n_clusters < LEAST:
         why = f"an interval takes {LEAST} documents that vary by themselves: there {_are(pair.n_clusters)}"

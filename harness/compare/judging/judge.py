@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.compare.judging.effects import CONFIDENCE, below, effect, quantile, seeds_alone
-from harness.records.metrics import Direction, Margin, metric
+from harness.records.metrics import Direction, Margin, Metric, metric
 from harness.records.verdict import Effect, Ruling, Run, Verdict
 
 POWER = 0.80
@@ -31,12 +31,7 @@ def judge(
         KeyError: there is no metric of this name.
         ValueError: neither more nor less of it is better, and `better` does not say either.
     """
-    known = metric(name)
-    if known is None:
-        raise KeyError(name)
-    direction = known.better if better is None else better
-    if direction == "none":
-        raise ValueError(f"neither more nor less {name} is better")
+    known, direction = judged_by(name, better)
     sides = (_counted(reference), _counted(candidate))
     left_out = (*_left_out("reference", reference), *_left_out("candidate", candidate))
     values = ([run.value for run in sides[0]], [run.value for run in sides[1]])
@@ -55,6 +50,22 @@ def judge(
     if found.pairs is not None:
         left_out = (*left_out, *seeds_alone(*({run.seed for run in side} for side in sides)))
     return ruled(name, found, margin or known.margin, direction, left_out=left_out, values=values)
+
+
+def judged_by(name: str, better: Direction | None) -> tuple[Metric, Direction]:
+    """The metric of this name, and which way it is judged: its own unless given.
+
+    Raises:
+        KeyError: there is no metric of this name.
+        ValueError: neither more nor less of it is better, and `better` does not say either.
+    """
+    known = metric(name)
+    if known is None:
+        raise KeyError(name)
+    direction = known.better if better is None else better
+    if direction == "none":
+        raise ValueError(f"neither more nor less {name} is better")
+    return known, direction
 
 
 def _counted(runs: Sequence[Run]) -> list[Run]:

@@ -129,7 +129,10 @@ def test_why_a_score_is_not_there_is_kept_until_it_is(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_costs_only_the_record(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("a file")
-    write_failure(failure_file(RunFolder(tmp_path), "t", "hf"), task="t", backend="hf", step=None, cause="", log=None)
+    file = failure_file(RunFolder(tmp_path), "t", "hf")
+    write_failure(file, task="t", backend="hf", step=None, cause="", log=None)  # raises nothing
+    assert not file.exists()
+    assert (tmp_path / "scores").read_text() == "a file"
 
 
 def test_flags_are_those_of_the_suite() -> None:
