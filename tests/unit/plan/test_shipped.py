@@ -1,0 +1,39 @@
+"""The suites that ship, cell by cell, held against the installed TRL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.methods import METHODS, catalog
+from harness.methods.build import load_class
+from harness.plan import expand
+from harness.suite import read
+from tests.unit.plan.made import suite
+
+SUITES = Path(__file__).parents[3] / "suites"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpu_smoke", "memory", "memory-cpu", "throughput", "throughput-cpu"])
+def test_no_two_cells_of_a_suite_are_one_to_trl(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # a config that compiles sets it for good
+    known = catalog.load()
+    plan = expand(read(SUITES / f"{name}.yaml", catalog=known).suite or suite(), known)
+    names: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        names.setdefault(_resolved(cell.config, tmp_path), []).append(cell.name)
+    assert [alike for alike in names.values() if len(alike) > 1] == []
+
+
+def _resolved(config: Mapping[str, Any], folder: Path) -> str:
+    """A cell as TRL's config class resolves it: values by other names of theirs are one. On a CPU, so without bf16."""
+    method = METHODS[config["method"]]
+    here = {"output_dir": str(folder), "use_cpu": True, "bf16": False}
+    made = load_class(method.config_class)(**method.accepted({**config["train"], **here}))
+    rest = {name: value for name, value in config.items() if name != "train"}
+    return json.dumps([rest, made.to_dict()], sort_keys=True, default=str)
