@@ -12,6 +12,7 @@ import pytest
 from harness.methods import METHODS, catalog
 from harness.methods.build import load_class
 from harness.plan import expand
+from harness.records.plan import Plan
 from harness.suite import read
 from tests.unit.plan.made import suite
 
@@ -22,12 +23,22 @@ SUITES = Path(__file__).parents[3] / "suites"
 @pytest.mark.parametrize("name", ["gpu_smoke", "memory", "memory-cpu", "throughput", "throughput-cpu"])
 def test_no_two_cells_of_a_suite_are_one_to_trl(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # a config that compiles sets it for good
-    known = catalog.load()
-    plan = expand(read(SUITES / f"{name}.yaml", catalog=known).suite or suite(), known)
     names: dict[str, list[str]] = {}
-    for cell in plan.cells:
+    for cell in _plan(name).cells:
         names.setdefault(_resolved(cell.config, tmp_path), []).append(cell.name)
     assert [alike for alike in names.values() if len(alike) > 1] == []
+
+
+@pytest.mark.parametrize("name", ["gpu_smoke", "throughput"])
+def test_compiling_is_all_that_a_compiled_cell_changes(name: str) -> None:
+    cells = [cell for cell in _plan(name).cells if cell.config["train"].get("torch_compile")]
+    assert cells
+    assert [cell.name for cell in cells if cell.config["train"].get("tf32") is not False] == []
+
+
+def _plan(name: str) -> Plan:
+    known = catalog.load()
+    return expand(read(SUITES / f"{name}.yaml", catalog=known).suite or suite(), known)
 
 
 def _resolved(config: Mapping[str, Any], folder: Path) -> str:
