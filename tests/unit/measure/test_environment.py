@@ -234,6 +234,11 @@ def test_a_device_that_supports_little_leaves_figures_out() -> None:
     assert (found, why) == ({"driver": "1.2", "max_sm_mhz": 1980, "max_memory_mhz": 3201}, None)
 
 
+def test_every_link_is_counted_that_a_device_may_have() -> None:
+    most = pynvml.NVML_NVLINK_MAX_LINKS
+    assert gpu(FakePynvml(links=(1,) * most), FakePynvml.uuid)[0]["nvlinks"] == most
+
+
 @pytest.mark.parametrize(
     ("library", "uuid", "why"),
     [
