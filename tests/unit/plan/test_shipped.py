@@ -11,7 +11,7 @@ import pytest
 
 from harness.methods import METHODS, catalog
 from harness.methods.build import load_class
-from harness.plan import expand
+from harness.plan import estimate, expand
 from harness.records.plan import Plan
 from harness.suite import read
 from tests.unit.plan.made import suite
@@ -34,6 +34,17 @@ def test_compiling_is_all_that_a_compiled_cell_changes(name: str) -> None:
     cells = [cell for cell in _plan(name).cells if cell.config["train"].get("torch_compile")]
     assert cells
     assert [cell.name for cell in cells if cell.config["train"].get("tf32") is not False] == []
+
+
+def test_the_claim_about_8_bits_is_tried_beside_a_state_of_32() -> None:
+    file, known = SUITES / "claims.yaml", catalog.load()
+    found = read(file, catalog=known).suite or suite()
+    (claim,) = [claim for claim in found.claims if "8-bit optimizers" in claim.says]
+    (cell,) = [cell for cell in expand(found, known).cells if cell.levels["setup"] == claim.levels[0]]
+    predicted = estimate(cell, file.parent, known)
+    assert predicted.optimizer is not None
+    assert predicted.weights is not None
+    assert predicted.optimizer / (predicted.weights / 2) == pytest.approx(2 * 32 / 8, rel=0.01)  # two of 32 bits
 
 
 def _plan(name: str) -> Plan:
