@@ -34,6 +34,7 @@ _HOST_ASKED = re.compile(rf"(?:tried to allocate|Unable to allocate) {_SIZE}")
 _DEVICE_WORDS = (
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",  # torch's own calls of the driver, as for expandable segments
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "Triton Error [CUDA]: out of memory",

@@ -116,6 +116,7 @@ IN_2_0 = (
             },
         ),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"), {"device": "device"}),
+        (RuntimeError("CUDA driver error: out of memory"), {"device": "device"}),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
             {"device": "device"},
