@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -72,6 +73,8 @@ def examine(
         problems.append(f"torch does not work: {torch['error']}")
     if not writable:
         problems.append(f"{results} cannot be written: choose another folder with --results")
+    if torch.get("devices"):
+        problems += kernels_cannot_be_compiled()
     ceilings, why_not = _ceilings(torch, measure)
     problems += why_not
     return Machine(
@@ -109,6 +112,21 @@ def _ceilings(torch: Mapping[str, Any], measure: bool) -> tuple[tuple[Mapping[st
         return measured_ceilings(devices=len(torch.get("devices", []))), []
     except RuntimeError as error:
         return (), [f"the ceiling could not be measured: {error}"]
+
+
+def kernels_cannot_be_compiled(
+    environ: Mapping[str, str] = os.environ, include: Path = Path(sysconfig.get_paths()["include"])
+) -> list[str]:
+    """What Triton lacks here: it builds a C extension before its first kernel (its runtime/build.py).
+
+    TRL's SFT and DPO run kernels of Triton in every step on a GPU. `include` is where Python's headers belong.
+    """
+    need = "TRL's SFT and DPO need Triton on a GPU, which needs"
+    if not environ.get("CC") and not any(shutil.which(name, path=environ.get("PATH")) for name in ("gcc", "clang")):
+        return [f"{need} a C compiler: install gcc, or name another by CC"]
+    if not (include / "Python.h").is_file():
+        return [f"{need} {include / 'Python.h'}: install Python's development headers (python3-dev)"]
+    return []
 
 
 def _version(package: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.measure.active import Active
@@ -44,9 +44,27 @@ def start_probes(recorder: Recorder) -> list[Probe]:
     return probes
 
 
-def attach(trainer: Any, recorder: Recorder, method: Any, warmup_steps: int, probes: list[Probe] | None = None) -> Loop:
-    """Attaches the probes (those given, or new ones) to a built trainer and records what is really active."""
-    loop = Loop(recorder, start_probes(recorder) if probes is None else probes, warmup_steps)
+def synchronise() -> None:
+    """Waits for the device, where there is one in use."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def attach(
+    trainer: Any,
+    recorder: Recorder,
+    method: Any,
+    warmup_steps: int,
+    probes: list[Probe] | None = None,
+    wait: Callable[[], None] = synchronise,
+) -> Loop:
+    """Attaches the probes (those given, or new ones) to a built trainer and records what is really active.
+
+    `wait` waits for the device.
+    """
+    loop = Loop(recorder, start_probes(recorder) if probes is None else probes, warmup_steps, wait)
     for probe in loop.probes:
         probe.attached(trainer, method)
     loop.wrap(trainer)
@@ -56,11 +74,15 @@ def attach(trainer: Any, recorder: Recorder, method: Any, warmup_steps: int, pro
 class Loop:
     """One training loop under observation. Steps after `warmup_steps` are the measured window."""
 
-    def __init__(self, recorder: Recorder, probes: list[Probe], warmup_steps: int) -> None:
+    def __init__(
+        self, recorder: Recorder, probes: list[Probe], warmup_steps: int, wait: Callable[[], None] = synchronise
+    ) -> None:
         self.recorder = recorder
         self.probes = probes
         self.warmup_steps = warmup_steps
         self.steps = 0
+        self._wait = wait
+        self._copies_wait = False
         self._paused_in: str | None = None
 
     def wrap(self, trainer: Any) -> None:
@@ -73,12 +95,17 @@ class Loop:
         trainer.evaluate = self._pausing("eval", trainer.evaluate)
         trainer._save_checkpoint = self._pausing("save", trainer._save_checkpoint)
         accelerator = getattr(trainer, "accelerator", None)
+        # accelerate's loader copies a batch to the device before it loads the next, and that waits for all that the
+        # device has still to do, unless `accelerator_config.non_blocking` says otherwise.
+        self._copies_wait = not getattr(accelerator, "non_blocking", True)
         if accelerator is not None:
             self._run_backward = accelerator.backward
             accelerator.backward = self._backward
         trainer.add_callback(LoopCallback(self))
 
     def _get_batch_samples(self, iterator: Iterator[Any], *args: Any, **kwargs: Any) -> Any:
+        if self._copies_wait:
+            self._wait()  # a moment before the copy would: what the device works is no waiting for data
         return self._fetch(TimedIterator(iterator, self._waited, self.recorder.clock), *args, **kwargs)
 
     def _waited(self, seconds: float) -> None:
@@ -105,7 +132,7 @@ class Loop:
             if self._paused_in is not None:
                 return call(*args, **kwargs)
             self._paused_in = name
-            synchronise()  # what the steps before left running on the device is theirs
+            self._wait()  # what the steps before left running on the device is theirs
             began = self.recorder.clock()
             try:
                 with self.recorder.phase(name):
@@ -136,7 +163,7 @@ class Loop:
     def step_end(self, step: int, last: bool) -> None:
         """An optimizer step is done. The device is waited for at the window's edges only."""
         if last or step == self.warmup_steps:
-            synchronise()
+            self._wait()
         event: Event = {"kind": "step", "step": step, "measured": step > self.warmup_steps}
         for probe in self.probes:
             probe.step_end(event)
@@ -152,11 +179,3 @@ class Loop:
         """Training is done."""
         for probe in self.probes:
             probe.train_end()
-
-
-def synchronise() -> None:
-    """Waits for the device, where there is one in use."""
-    import torch
-
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()

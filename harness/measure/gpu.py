@@ -14,7 +14,7 @@ Ask = Callable[..., Any]
 """Calls a function of the library by name; None where it has no answer."""
 
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")  # nvml.h, nvmlComputeMode_t
-_MOST_LINKS = 18  # nvml.h, NVML_NVLINK_MAX_LINKS
+_MOST_LINKS = 36  # nvml.h, NVML_NVLINK_MAX_LINKS of CUDA 13; 18 before
 _SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvml.h, nvmlClockType_t
 
 

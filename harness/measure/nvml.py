@@ -274,9 +274,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """The values that each reading always has."""
 
-_UNSUPPORTED = frozenset({2, 3, 4, 13, 25})
+_UNSUPPORTED = frozenset({2, 3, 4, 13, 25, 26})
 """nvml.h's nvmlReturn_t: invalid argument (how parts answer what only whole devices know), not supported, no
-permission, function not found, argument version mismatch."""
+permission, function not found, argument version mismatch, deprecated."""
 
 _LOST = frozenset({1, 9, 12, 15, 16, 18, 28})
 """Uninitialized, driver not loaded, no library, GPU is lost, reset required, library and driver differ, no such GPU."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _UNITS = {"bytes": 1, "byte": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -34,6 +34,7 @@ _HOST_ASKED = re.compile(rf"(?:tried to allocate|Unable to allocate) {_SIZE}")
 _DEVICE_WORDS = (
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",  # torch's own calls of the driver, as for expandable segments
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "Triton Error [CUDA]: out of memory",
@@ -77,17 +78,30 @@ def _of_device(text: str) -> dict[str, Any]:
         if match:
             number, unit = [part for part in match.groups() if part is not None]
             found[name] = size(number, unit)
-    others = [size(*match.groups()) for match in _OTHERS.finditer(text)]
-    if others:
-        found["in_use_by_others"] = sum(others)
+    unused = found.pop("reserved_unused", None)
+    if unused is not None and "allocated" in found:
+        found["reserved"] = found["allocated"] + unused
+    found |= _holders([size(*match.groups()) for match in _OTHERS.finditer(text)], found)
     # In containers the driver tells "not known" as 2^64 bytes.
     for name in ("in_use", "in_use_by_others"):
         if found.get(name, 0) > found.get("total", math.inf):
             del found[name]
-    unused = found.pop("reserved_unused", None)
-    if unused is not None and "allocated" in found:
-        found["reserved"] = found["allocated"] + unused
     return found
+
+
+def _holders(listed: Sequence[int], found: Mapping[str, int]) -> dict[str, int]:
+    """Who holds what, by the processes that the message lists under numbers.
+
+    torch knows itself among them by its own number. In a container it may be listed under the host's, as if it were
+    another: then it is the one that holds what torch has reserved, and where that is not one alone, nothing is told.
+    """
+    if not listed or "in_use" in found or "reserved" not in found:
+        return {"in_use_by_others": sum(listed)} if listed else {}
+    own = [held for held in listed if held >= found["reserved"]]
+    if len(own) != 1:
+        return {}
+    others = sum(listed) - own[0]
+    return {"in_use": own[0], **({"in_use_by_others": others} if others else {})}
 
 
 def size(number: str, unit: str) -> int:

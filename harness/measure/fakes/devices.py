@@ -73,6 +73,8 @@ class FakeMark:
         return self.queue.clock() >= self.at
 
     def elapsed_time(self, end: FakeMark) -> float:
+        if not (self.query() and end.query()):
+            raise RuntimeError("Both events must be completed before calculating elapsed time.")
         return (end.at - self.at) * 1000
 
 

@@ -46,6 +46,7 @@ class FakeTrainer:
 
     `accumulation` micro-batches make an optimizer step, the last one may have fewer. Evaluation sleeps `eval_s` after
     every `eval_every`th step, forwards a batch that must not be counted, takes `eval_b` bytes, and logs its loss.
+    `copy_waits`: a batch is copied to the device once that has done all before, as accelerate's loader copies it.
     `sleep`, `allocator` and `queue` are what its time, its device's memory and its device's work are told to. It says
     that it is one of `world_size` processes.
     """
@@ -62,6 +63,7 @@ class FakeTrainer:
     allocator: FakeAllocator = field(default_factory=lambda: FakeAllocator(device="none", up=False))
     queue: FakeQueue = field(default_factory=lambda: FakeQueue(FakeClock(), up=False))
     world_size: int = 1
+    copy_waits: bool = False
 
     def __post_init__(self) -> None:
         self.model = fake_model()
@@ -76,7 +78,7 @@ class FakeTrainer:
         self.state = SimpleNamespace(global_step=0)
         self.control = SimpleNamespace(should_training_stop=False)
         self.optimizer = SimpleNamespace()
-        self.accelerator = SimpleNamespace(backward=self._backward)
+        self.accelerator = SimpleNamespace(backward=self._backward, non_blocking=not self.copy_waits)
         self.train_dataset, self.eval_dataset = list(self.steps), None
         self.callbacks: list[Any] = []
 
@@ -151,6 +153,8 @@ class FakeTrainer:
 
     def _load(self) -> Iterator[Mapping[str, Any]]:
         for step in self.steps:
+            if self.copy_waits:
+                self.queue.wait()
             self.sleep(step.load_s)
             yield _batch(step)
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.cli.ceiling import ceiling_lines, kept_ceilings, measured_ceilings
 from harness.cli.doctor import lines
-from harness.cli.machine import examine, nvml_devices, torch_devices
+from harness.cli.machine import examine, kernels_cannot_be_compiled, nvml_devices, torch_devices
 from harness.cli.output import jsonable
 
 _GPU = {
@@ -82,6 +82,25 @@ def test_a_gpu_is_named_with_its_memory(tmp_path: Path) -> None:
     said = "\n".join(lines(examine(tmp_path, lambda: _GPU)))
     assert "cuda:0 NVIDIA H100, 80 GiB, capability 9.0, bf16" in said
     assert "trains on NVIDIA H100" in said
+
+
+def test_what_kernels_cannot_be_compiled_without_is_named(tmp_path: Path) -> None:
+    (said,) = kernels_cannot_be_compiled({"PATH": str(tmp_path)}, tmp_path)
+    assert "a C compiler" in said
+    gcc = tmp_path / "gcc"
+    gcc.touch(mode=0o755)
+    for environ in ({"PATH": str(tmp_path)}, {"PATH": "", "CC": "cc"}):
+        (said,) = kernels_cannot_be_compiled(environ, tmp_path)
+        assert f"{tmp_path}/Python.h" in said
+    (tmp_path / "Python.h").touch()
+    assert kernels_cannot_be_compiled({"PATH": str(tmp_path)}, tmp_path) == []
+
+
+def test_a_compiler_is_asked_for_where_there_is_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert "a C compiler" in " ".join(examine(tmp_path, lambda: _GPU).problems)
+    assert examine(tmp_path, lambda: {"devices": []}).problems == ()
 
 
 def test_a_results_folder_that_cannot_be_is_a_problem(tmp_path: Path) -> None:

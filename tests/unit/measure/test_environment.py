@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pynvml
 import pytest
 
 from harness.measure import environment, host
@@ -229,14 +230,19 @@ def test_nvml_tells_limits_links_and_modes_of_the_device_that_torch_uses() -> No
 
 
 def test_a_device_that_supports_little_leaves_figures_out() -> None:
-    found, why = gpu(FakePynvml(answers={"nvmlSystemGetDriverVersion": b"1.2"}, links=()), FakePynvml.uuid)
+    found, why = gpu(FakePynvml(answers={"nvmlSystemGetDriverVersion": "1.2"}, links=()), FakePynvml.uuid)
     assert (found, why) == ({"driver": "1.2", "max_sm_mhz": 1980, "max_memory_mhz": 3201}, None)
+
+
+def test_every_link_is_counted_that_a_device_may_have() -> None:
+    most = pynvml.NVML_NVLINK_MAX_LINKS
+    assert gpu(FakePynvml(links=(1,) * most), FakePynvml.uuid)[0]["nvlinks"] == most
 
 
 @pytest.mark.parametrize(
     ("library", "uuid", "why"),
     [
-        (FakePynvml(broken="Driver Not Loaded"), FakePynvml.uuid, "Driver Not Loaded"),
+        (FakePynvml(broken=pynvml.NVML_ERROR_DRIVER_NOT_LOADED), FakePynvml.uuid, "Driver Not Loaded"),
         (FakePynvml(), "GPU-somebody-else", "NVML does not list the device that torch uses"),
     ],
 )
@@ -249,7 +255,7 @@ def test_a_part_of_a_device_is_told_by_the_whole() -> None:
     answers = {
         "nvmlDeviceGetHandleByUUID": 7,
         "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": 1,
-        "nvmlDeviceGetMigMode": (1, 1),
+        "nvmlDeviceGetMigMode": [1, 1],
     }
     found, why = gpu(FakePynvml(answers=answers), "MIG-1234")
     assert (found["mig"], why) == (True, None)
@@ -304,7 +310,7 @@ def test_a_device_is_recorded_without_its_uuid(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_device_without_nvml_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     _with_cuda(monkeypatch)
-    found = environment.capture(FakePynvml(broken="Driver Not Loaded"))
+    found = environment.capture(FakePynvml(broken=pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
     assert found["device"]["name"] == "H200"
     assert "power_limit_w" not in found["device"]
     assert found["not_read"] == {"nvml": "Driver Not Loaded"}

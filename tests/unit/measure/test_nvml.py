@@ -146,7 +146,8 @@ def test_a_lost_device_does_not_hide_the_others_and_alone_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "unsupported", "lost"), [(3, True, False), (13, True, False), (15, False, True), (999, False, False)]
+    ("code", "unsupported", "lost"),
+    [(3, True, False), (13, True, False), (26, True, False), (15, False, True), (999, False, False)],
 )
 def test_errors_are_told_by_what_they_mean(code: int, unsupported: bool, lost: bool) -> None:
     error = told(Error(code))

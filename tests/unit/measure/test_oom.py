@@ -34,6 +34,13 @@ POOLS = (
     "Of the allocated memory 60.00 GiB is allocated by PyTorch, with 1.00 GiB allocated in private pools (e.g., CUDA "
     "Graphs), and 2.00 GiB is reserved by PyTorch but unallocated."
 )
+# In a container that does not share the host's process ids: the worker itself is listed as any other process.
+IN_A_CONTAINER = (
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 40.00 GiB of which 8.00 MiB is "
+    "free. Process 25454 has 3.75 GiB memory in use. Process 104554 has 4.25 GiB memory in use. "
+    "Process 30427 has 31.25 GiB memory in use. Of the allocated memory 30.25 GiB is allocated by PyTorch, with "
+    "32.00 MiB allocated in private pools (e.g., CUDA Graphs), and 256.00 MiB is reserved by PyTorch but unallocated."
+)
 IN_2_1 = (
     "CUDA out of memory. Tried to allocate 512 bytes. GPU 0 has a total capacty of 12.00 GiB of which 0 bytes is free. "
     "Of the allocated memory 984.50 MiB is allocated by PyTorch, and 463.50 MiB is reserved by PyTorch but unallocated."
@@ -74,6 +81,19 @@ IN_2_0 = (
             },
         ),
         (
+            OutOfMemoryError(IN_A_CONTAINER),
+            {
+                "device": "device 0",
+                "requested_bytes": 20 * MIB,
+                "total": 40 * GIB,
+                "free": 8 * MIB,
+                "in_use": 31.25 * GIB,
+                "in_use_by_others": 8 * GIB,
+                "allocated": 30.25 * GIB,
+                "reserved": 30.5 * GIB,
+            },
+        ),
+        (
             OutOfMemoryError(IN_2_1),
             {
                 "device": "device 0",
@@ -96,6 +116,7 @@ IN_2_0 = (
             },
         ),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"), {"device": "device"}),
+        (RuntimeError("CUDA driver error: out of memory"), {"device": "device"}),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
             {"device": "device"},
@@ -132,6 +153,18 @@ def test_the_error_behind_an_error_counts() -> None:
     error = ValueError("the batch could not be made")
     error.__cause__ = OutOfMemoryError(SINCE_2_2)
     assert (details(error) or {})["requested_bytes"] == 3.75 * GIB
+
+
+def test_alone_in_a_container_nobody_else_held_anything() -> None:
+    others = "Process 25454 has 3.75 GiB memory in use. Process 104554 has 4.25 GiB memory in use. "
+    alone = details(OutOfMemoryError(IN_A_CONTAINER.replace(others, ""))) or {}
+    assert alone["in_use"] == 31.25 * GIB
+    assert "other processes" not in in_words(alone, "forward")
+
+
+def test_where_any_of_two_may_be_this_process_nothing_is_said_of_others() -> None:
+    text = IN_A_CONTAINER.replace("3.75 GiB", "31.00 GiB")
+    assert not (details(OutOfMemoryError(text)) or {}).keys() & {"in_use", "in_use_by_others"}
 
 
 def test_in_words() -> None:

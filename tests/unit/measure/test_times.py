@@ -40,9 +40,9 @@ def _observe(trainer: FakeTrainer, clock: FakeClock, *, warmup: int = 0, queue: 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.jsonl"
         with Recorder(path, clock=clock) as recorder:
-            marks = queue or FakeQueue(clock, up=False)
+            marks, wait = (queue, queue.wait) if queue else (FakeQueue(clock, up=False), lambda: None)
             probes: list[Probe] = [StepClock(recorder), DeviceTime(recorder, marks), TokenCounter(recorder)]
-            attach(trainer, recorder, FakeMethod(), warmup, [*probes, Sanity(recorder)])
+            attach(trainer, recorder, FakeMethod(), warmup, [*probes, Sanity(recorder)], wait)
             with recorder.phase("train"):
                 trainer.train()
         return list(read_events(path))
@@ -124,6 +124,23 @@ def test_device_time_is_what_the_device_worked(batches: list[FakeStep], accumula
         assert len(worked) in found  # the last one is waited for, as the real loop does
     if not eval_every and sum(worked) < 9:  # held back no longer than ten seconds: then every step has its time
         assert len(found) == len(worked)
+
+
+def test_what_the_device_has_still_to_do_is_no_waiting_for_data() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    batches = [FakeStep(real=1, padded=1, loss=1, load_s=0.25, device_s=4.0)] * 4
+    events = _observe(FakeTrainer(steps=batches, queue=queue, copy_waits=True), clock, queue=queue)
+    assert [step["data_s"] for step in _steps(events)] == pytest.approx([0.25] * 4)
+    assert sum(step["wall_s"] for step in _steps(events)) == pytest.approx(4 * 4.25)  # and nothing takes longer for it
+    assert summarise(events)["data_share"] == pytest.approx(0.25 / 4.25)
+
+
+def test_accelerate_says_whether_its_copies_wait() -> None:
+    from accelerate import Accelerator, DataLoaderConfiguration
+
+    assert Accelerator(cpu=True).non_blocking is False
+    assert Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(non_blocking=True)).non_blocking is True
 
 
 def test_a_step_waits_for_its_device_time_and_is_written_after_ten_seconds(tmp_path: Path) -> None:
