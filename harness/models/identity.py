@@ -11,7 +11,7 @@ from harness.errors import ModelError, did_you_mean
 from harness.models.shapes import SHAPES, Shape
 from harness.records.fingerprint import of_file, of_value
 
-INIT_VERSION = 2
+INIT_VERSION = 3
 """Moves when random weights or the built-in tokenizer come out differently for the same seed."""
 
 BASE_FILE = "base.json"

@@ -188,10 +188,12 @@ def _from_shape(model: Mapping[str, Any], device: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from harness.models.filling import OnEveryCore
+
     tokenizer = build()
     config = shape_config(model, tokenizer)
     kernel = _kernel(model.get("attn_implementation"))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), OnEveryCore():
         # The CPU's generator alone: `torch.manual_seed` would reseed the devices too, which nobody puts back.
         torch.default_generator.manual_seed(int(model.get("seed", 0)))
         try:
