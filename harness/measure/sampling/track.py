@@ -107,7 +107,7 @@ class Track:
             else:
                 self._told.add("processes")
                 if found is None:
-                    text = f"NVML lists no processes on {self.gpu.name}: others that use it would not be seen"
+                    text = f"NVML lists no processes on {self.gpu.name}: others that use it may not be seen"
                     self._note(t, "blind", text, "info")
             self._found = found or {}
         return self._found

@@ -175,6 +175,19 @@ def test_a_list_without_the_worker_is_blind(tmp_path: Path) -> None:
     assert others.of({}, in_use=True) is None
 
 
+def test_whoever_comes_after_a_list_without_the_worker_is_somebody_else(tmp_path: Path) -> None:
+    others = Others(worker=50, proc=tmp_path)
+    assert others.of({}, in_use=True) is None
+    assert others.of({901: 3}, in_use=True) == {"others": 1, "others_memory": 3}
+
+
+def test_a_list_that_is_empty_for_once_takes_nothing_from_the_worker(tmp_path: Path) -> None:
+    others = Others(worker=50, proc=tmp_path)
+    assert others.of({901: 3}, in_use=True) == {"others": 0, "others_memory": 0}
+    assert others.of({}, in_use=True) is None
+    assert others.of({901: 3}, in_use=True) == {"others": 0, "others_memory": 0}
+
+
 def test_a_blind_list_is_said_and_others_are_absent(tmp_path: Path) -> None:
     events = sampled(tmp_path, {}, 2, use_at=1)
     assert "others" not in list(_values(events))[-1][1]
