@@ -107,6 +107,27 @@ def test_secret_values_are_replaced_wherever_they_stand(tmp_path: Path) -> None:
     redact_file(tmp_path / "missing.log", redact)
 
 
+@pytest.mark.parametrize("name", ["PROXY_PASSWD", "DB_CREDENTIALS", "AWS_ACCESS_KEY_ID", "STORAGE_KEY", "SMTP_PASS"])
+def test_names_of_secret_variables(name: str) -> None:
+    assert redactor({name: "planted-secret"})("a planted-secret") == f"a [{name} redacted]"
+
+
+def test_what_looks_like_a_secret_goes_without_a_variable_and_leaves_json_whole() -> None:
+    event = {
+        "text": "no http://me:planted@host/a?token=planted",
+        "cause": "to me@host",
+        "key": "hf_plantedplantedplanted",
+    }
+    cleaned = redactor({})(json.dumps(event))
+    assert "planted" not in cleaned
+    assert json.loads(cleaned) == {
+        "text": "no http://host/a?token=[redacted]",
+        "cause": "to me@host",
+        "key": "[redacted]",
+    }
+    assert json.loads(redactor({})(json.dumps(["http://host", "a@b"]))) == ["http://host", "a@b"]
+
+
 def test_settings_that_look_like_secrets_by_name_stay() -> None:
     redact = redactor({"TOKENIZERS_PARALLELISM": "false", "TOKEN_FILE": "/home/me/token", "X_SECRET": "1"})
     assert redact("false /home/me/token 1") == "false /home/me/token 1"
