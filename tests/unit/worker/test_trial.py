@@ -12,13 +12,13 @@ import pytest
 
 from harness.errors import FolderError, SuiteError
 from harness.measure import Diverged
+from harness.measure.redact import redact_file, redactor
 from harness.methods import METHODS
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
 from harness.records.spec import Spec
 from harness.worker.config import HARNESS_DEFAULTS, resolve
-from harness.worker.redact import redact_file, redactor
 from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what a worker leaves behind."""
+"""Keeps secrets out of what a worker leaves behind, for itself and for the parent of one that was killed."""
 
 from __future__ import annotations
 
