@@ -347,9 +347,10 @@ def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> No
 def test_a_made_up_device_says_so(tmp_path: Path) -> None:
     log = tmp_path / "device.jsonl"
     sampler = Sampler(log=log, hz=10, worker=1, made_up="gpu.json")
-    sampler.begin(ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}).gpus(), {}, origin=0.0)
+    sampler.begin(ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}, {"uuid": "GPU-2"}]}).gpus(), {}, origin=0.0)
     sampler.use(["GPU-1"])
+    sampler.use(["GPU-2"])
     sampler.end(1.0)
     events = device_events([log])
     assert facts(events)["sampling"]["made_up"] == "gpu.json"
-    assert any("made up by gpu.json" in event.get("text", "") for event in events)
+    assert sum("made up by gpu.json" in event.get("text", "") for event in events) == 1
