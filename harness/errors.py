@@ -23,6 +23,7 @@ the command ends with. Nothing but the CLI turns it into one.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,9 +73,11 @@ class Problem:
             lines.append(f"  why: {self.why}")
         if self.hint:
             lines.append(f"  try: {self.hint}")
-        return "\n".join(lines)
+        return _USER_IN_URL.sub(lambda found: found[1] + "*" * len(found[2]), "\n".join(lines))
 
 
+_USER_IN_URL = re.compile(r"([A-Za-z]{2,20}:/{1,2})([^/\s@]+)(?=@)")
+"""Users and passwords of addresses, masked letter by letter so that a caret below stays where it is."""
 _WIDEST = 100  # characters of an offending line
 
 

@@ -5,7 +5,6 @@ It stands beside `pipeline`, which it takes the plan from; everything it runs li
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from pathlib import Path
 from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
 from harness.errors import InputError
-from harness.measure.division import cpu_build
-from harness.measure.nvml import NvmlError, open_nvml, visible
+from harness.measure.present import models_here
 from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
@@ -27,7 +25,6 @@ from harness.records.progress import Observer
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
 
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
 _NO_DEVICE = ("cpu", "made up")
 
 
@@ -113,20 +110,7 @@ def fit(
 
 def machine() -> str:
     """What trials run on here, without waking it: the models of the NVIDIA devices that may be used, or `cpu`."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or cpu_build():
-        return "cpu"
-    try:
-        nvml = open_nvml()
-        models = [] if nvml.made_up else [gpu.name for gpu in visible(nvml.gpus())]
-    except NvmlError:
-        models = _told_by_driver()
-    return ", ".join(dict.fromkeys(models)) or "cpu"
-
-
-def _told_by_driver() -> list[str]:
-    """The models where NVML is missing: some containers carry devices without it."""
-    found = [(one / "information").read_text("utf-8", "replace") for one in sorted(_NVIDIA.glob("*"))]
-    return [line.partition(":")[2].strip() for text in found for line in text.splitlines() if line.startswith("Model")]
+    return ", ".join(models_here()) or "cpu"
 
 
 def _span(wanted: Wanted) -> Span:

@@ -96,7 +96,17 @@ def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
     if places is not None:
         here = suite_folder(places.results, plan.suite.name)
         plan = planning.grown(plan, lambda trial: RunFolder(here / trial).spec_file.exists())
-    return planning.select(plan, choice.only, choice.skip)
+    return _warned(planning.select(plan, choice.only, choice.skip))
+
+
+def _warned(plan: Plan) -> Plan:
+    """The plan, with a warning where it has cells that are made for a GPU and this machine has none."""
+    from harness.measure.present import models_here
+
+    cells = planning.halved(plan.cells)
+    if not cells or models_here():
+        return plan
+    return replace(plan, warnings=(*plan.warnings, planning.without_gpu(plan.suite, cells)))
 
 
 def prepared(

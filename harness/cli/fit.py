@@ -191,6 +191,7 @@ def _tell_failures(found: Fit) -> None:
         Problem(what=frontier.sentence, hint=f"harness show {frontier.probes[-1].trial} tells more")
         for frontier in undecided
     ]
-    problems += [Problem(what=frontier.sentence, hint="raise --limit, or lower --from") for frontier in none]
+    lower = ", or lower --from" if found.question.low > found.question.step else ""
+    problems += [Problem(what=frontier.sentence, hint=f"raise --limit{lower}") for frontier in none]
     if problems:
         raise TrialsFailed(problems=problems)

@@ -15,6 +15,7 @@ from harness.execute.interrupts import Interrupts
 from harness.execute.live import Tail
 from harness.execute.memory import OomKills, unique_memory
 from harness.execute.record import ended, log_end
+from harness.measure.redact import redact_file, redactor
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.plan import Trial
 from harness.records.progress import Observer
@@ -133,6 +134,10 @@ class Watch:
         written = self.attempt.outcome()
         if written is not None and (self._verdict is None or written.outcome != "interrupted"):
             return self._full_disk(written)  # it ended by itself, perhaps just before it was to be stopped
+        if written is None:
+            redact_file(
+                self.attempt.log, redactor()
+            )  # its worker did not get there, and its last words are in the cause
         if self._verdict is not None:
             outcome = self._ended_by_us(written, self._verdict)
         else:

@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from harness.measure import host
@@ -20,22 +21,36 @@ from harness.records.fingerprint import of_value
 # Variables that change what is measured and hold no secrets; every other one stays out of the record.
 VARIABLES = (
     "ACCELERATE_MIXED_PRECISION",
+    "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_DEVICE_MAX_CONNECTIONS",
     "CUDA_DEVICE_ORDER",
     "CUDA_LAUNCH_BLOCKING",
     "CUDA_MODULE_LOADING",
     "CUDA_VISIBLE_DEVICES",
+    "GLIBC_TUNABLES",
+    "GOMP_CPU_AFFINITY",
     "GOMP_SPINCOUNT",
     "HF_HUB_OFFLINE",
     "KMP_AFFINITY",
     "KMP_BLOCKTIME",
+    "LD_PRELOAD",
     "MALLOC_ARENA_MAX",
+    "MALLOC_CONF",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
     "MKL_NUM_THREADS",
+    "NCCL_ALGO",
     "NCCL_P2P_DISABLE",
+    "NCCL_PROTO",
     "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
     "OMP_NUM_THREADS",
+    "OMP_PLACES",
     "OMP_PROC_BIND",
+    "OMP_SCHEDULE",
     "OMP_WAIT_POLICY",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
     "OPENBLAS_NUM_THREADS",
     "PYTHONHASHSEED",
     "PYTORCH_ALLOC_CONF",
@@ -77,7 +92,7 @@ def capture(library: Any = None, *, environment: Mapping[str, Any] | None = None
         "limits": _read("limits", host.limits, unread),
         "torch": _read("torch", _torch, unread),
         "device": _read("device", lambda: _device(library, unread), unread),
-        "variables": {name: _anonymous(os.environ[name]) for name in VARIABLES if name in os.environ},
+        "variables": {name: _anonymous(name, os.environ[name]) for name in VARIABLES if name in os.environ},
     }
     if environment is not None:
         found = {"environment": dict(environment), **found}
@@ -185,8 +200,10 @@ def _nvml(library: Any, uuid: str) -> tuple[dict[str, Any], str | None]:
         return {}, str(error)
 
 
-def _anonymous(value: str) -> str:
-    """A variable's value, devices in it by a hash of their UUID."""
+def _anonymous(name: str, value: str) -> str:
+    """A variable's value, devices in it by a hash of their UUID, libraries by their names: folders tell of users."""
+    if name == "LD_PRELOAD":
+        return ":".join(PurePath(one).name for one in re.split(r"[\s:]+", value) if one)
     return _UUID.sub(lambda found: f"{found.group(1)}#{_hashed(found.group())}", value)
 
 

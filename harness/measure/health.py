@@ -27,6 +27,8 @@ GRADIENTS = (0.1, 10.0)
 GRADIENT_ALARM = 100.0
 FLAT = 0.01
 """A loss has to fall, and a reward margin to grow, by this share of itself."""
+BLOWN = 2.0
+"""A loss that ends at so many times its first logged value has risen, however early it did."""
 RISE = 0.05
 """An evaluation loss has to rise by this share above its lowest."""
 CHANCE = 0.55
@@ -196,8 +198,14 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
     first, last, noise, began = compared
     share = FLAT * abs(first)
     said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
+    begun = points[0].value
     if last > first + max(noise, share):
         yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
+    elif 0 < BLOWN * begun < last:
+        # One that blew up within the first steps stands as high in the first fifth as in the last, or higher.
+        step = next(point.step for point in points if point.value > BLOWN * begun)
+        text = f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
+        yield _finding("loss_rose", step, "warning", text)
     elif last > first - share:
         yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
 

@@ -70,14 +70,15 @@ class Sampler:
             }
             if self.made_up:
                 opening["made_up"] = self.made_up
-                text = f"NVML is made up by {self.made_up}: no figure of the device means anything"
-                held.append({"t": 0.0, "kind": "note", "level": "warning", "text": text})
             held.append({**opening, "values": {key: then[key] for key in ("memory_before",) if key in then}})
 
     def use(self, uuids: Sequence[str]) -> None:
         """These are what the worker trains on: from here on, and from the beginning, they are written."""
         for uuid in uuids:
             if uuid in self.tracks:
+                if self.made_up and not self._used:
+                    text = f"NVML is made up by {self.made_up}: no figure of the device means anything"
+                    self._buffer.append(encode({"t": 0.0, "kind": "note", "level": "warning", "text": text}))
                 self.tracks[uuid].in_use = True
                 self._used.add(uuid)
                 self._buffer += [encode(event) for event in self._held.pop(uuid, [])]

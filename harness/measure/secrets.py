@@ -13,9 +13,10 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _WORDS_OF_A_TOKENIZER = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio|begin|end)_token$")
-_USER_IN_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s@]+@")
+# Neither goes beyond a quote or a backslash: what stands around a URL, in a line of JSON say, is no part of it.
+_USER_IN_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,31}://)([^/\s@\"\\]*@)+")
 _IN_QUERY = re.compile(
-    r"([?&;](?:[\w.\-]*(?:token|key|secret|passw(?:or)?d|signature|credential)[\w.\-]*|sig|auth)=)[^&\s#;]+",
+    r"([?&;](?:[\w.\-]*(?:token|key|secret|passw(?:or)?d|signature|credential)[\w.\-]*|sig|auth)=)[^&\s#;\"\\]+",
     re.IGNORECASE,
 )
 _KEYS = re.compile(

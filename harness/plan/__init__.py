@@ -2,6 +2,7 @@
 
 from harness.plan.estimates import estimate, estimates
 from harness.plan.expand import Attempt, attempt, expand
+from harness.plan.halved import halved, without_gpu
 from harness.plan.identity import trial_id
 from harness.plan.more import grown, next_seed, seeds_of, with_more, with_next
 from harness.plan.places import place_of
@@ -19,6 +20,7 @@ __all__ = [
     "estimates",
     "expand",
     "grown",
+    "halved",
     "next_seed",
     "place_of",
     "rows",
@@ -31,4 +33,5 @@ __all__ = [
     "unready",
     "with_more",
     "with_next",
+    "without_gpu",
 ]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import FolderError
+from harness.measure.redact import redact_file, redactor
 from harness.records.units import format_duration
 from harness.score.backends import Backend, Place
 from harness.score.jobs import Job
@@ -84,6 +85,7 @@ class Child:
             self._process.wait()
         os.close(self._pipe)
         self._folder.cleanup()
+        redact_file(self._log, redactor())
 
     @property
     def pid(self) -> int | None:

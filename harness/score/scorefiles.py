@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.measure.redact import redacted, redactor
 from harness.records.events import encode
 from harness.records.run_folder import RunFolder, read_json, write_atomic, write_json
 from harness.records.score import EARLIER, Document, Score, file_name
@@ -68,11 +69,11 @@ def failure_file(folder: RunFolder, task: str, backend: str, step: int | None = 
 def write_failure(file: Path, *, task: str, backend: str, step: int | None, cause: str, log: Path | None) -> None:
     """Keeps why a score could not be made, with the end of the child's log: the next child's takes its place.
 
-    A folder that cannot be written costs the record alone; the cause was told.
+    Secrets are taken out. A folder that cannot be written costs the record alone; the cause was told.
     """
     told = {"task": task, "backend": backend, "step": step, "cause": cause, "log": _end_of(log)}
     with suppress(OSError):
-        write_json(file, {**told, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+        write_json(file, {**redacted(told, redactor()), "at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def _end_of(log: Path | None) -> list[str]:

@@ -17,6 +17,7 @@ from harness.measure import Diverged, Recorder, attach, environment, health, oom
 from harness.measure.divergence import Tolerance, tolerate
 from harness.measure.facts import disturbed, facts
 from harness.measure.probe import Probe
+from harness.measure.redact import redact_file, redacted, redactor
 from harness.measure.sampling.beside import DeviceSampling
 from harness.methods import METHODS, Method
 from harness.records.events import last_phase, read_events
@@ -28,7 +29,6 @@ from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
-from harness.worker.redact import redact_file, redacted, redactor
 from harness.worker.saving import Saving
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.

@@ -161,7 +161,7 @@ def test_a_limit_below_the_smallest_is_said_to_be_too_small(room: Path, harness:
     answer = _fit(harness, "--cell", "*full*", limit="1MiB")
     assert answer.returncode == 5
     assert "sft-full: 1, the smallest that may be tried, does not fit in 1 MiB" in answer.stderr
-    assert "raise --limit" in answer.stderr
+    assert "raise --limit\n" in answer.stderr  # and no lower --from: there is no smaller value
 
 
 def test_cells_without_the_axis_are_left_out_and_named(room: Path, harness: Harness) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +12,7 @@ from harness import fitting, pipeline
 from harness.environments import Declaration
 from harness.execute import DebugEngine, Engine, Handle
 from harness.fitting import Wanted, fit, machine
+from harness.measure import present
 from harness.measure.nvml import NvmlError
 from harness.records.progress import Silent
 from harness.records.run_folder import Attempt, RunFolder
@@ -89,28 +90,30 @@ def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkey
 
 def test_the_machine_is_told_by_its_devices_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(fitting, "cpu_build", lambda: False)
+    monkeypatch.setattr(present, "cpu_build", lambda: False)
     devices = [SimpleNamespace(uuid=f"GPU-{number}", name="NVIDIA H200") for number in (1, 2)]
     other = SimpleNamespace(uuid="GPU-3", name="NVIDIA L4")
-    monkeypatch.setattr(fitting, "open_nvml", lambda: SimpleNamespace(made_up=None, gpus=lambda: [*devices, other]))
+    monkeypatch.setattr(
+        present, "open_nvml", lambda environ: SimpleNamespace(made_up=None, gpus=lambda: [*devices, other])
+    )
     assert machine() == "NVIDIA H200, NVIDIA L4"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2")
     assert machine() == "NVIDIA H200"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert machine() == "cpu"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(fitting, "cpu_build", lambda: True)
+    monkeypatch.setattr(present, "cpu_build", lambda: True)
     assert machine() == "cpu"
 
 
 def test_without_nvml_the_driver_tells_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+    def missing(environ: Mapping[str, str]) -> None:
         raise NvmlError("NVML Shared Library Not Found")
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(fitting, "cpu_build", lambda: False)
-    monkeypatch.setattr(fitting, "open_nvml", missing)
-    monkeypatch.setattr(fitting, "_NVIDIA", tmp_path / "gpus")
+    monkeypatch.setattr(present, "cpu_build", lambda: False)
+    monkeypatch.setattr(present, "open_nvml", missing)
+    monkeypatch.setattr(present, "_NVIDIA", tmp_path / "gpus")
     assert machine() == "cpu"
     device = tmp_path / "gpus" / "0000:01:00.0"
     device.mkdir(parents=True)

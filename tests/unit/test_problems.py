@@ -19,6 +19,15 @@ def test_a_line_is_shown_with_a_caret_under_its_column() -> None:
     assert rendered("  a: 1", 3) == ["suite.yaml:3:3: error: wrong", "    3 |   a: 1", "      |   ^"]
 
 
+def test_a_password_in_an_address_is_masked_and_the_caret_stays() -> None:
+    text = "  needs: [trl @ git+https://bob:planted@host/trl.git]  # me@host"
+    _, shown, caret = rendered(text, text.index("#") + 1)
+    assert "planted" not in shown
+    assert "https://***********@host/trl.git]  # me@host" in shown
+    assert shown.index("#") == caret.index("^")
+    assert "planted" not in Problem(what="no file https:/bob:planted@host/rows").render()
+
+
 def test_tabs_are_widened_for_line_and_caret_alike() -> None:
     _, shown, caret = rendered("\ta\tb", 4)
     assert shown.index("b") == caret.index("^")

@@ -12,20 +12,22 @@ A script is JSON, times in seconds since the script was opened:
         "errors": [[from, to, "energy" or "all", "GPU is lost"], …]
     }]}
 
-The energy counter is the exact integral of the power. What an entry does not name has a quiet default.
+The energy counter is the exact integral of the power. What an entry does not name has a quiet default; a name, a reason
+or a reading that there is not is refused, so that no script means less than it says.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness.measure.nvml import NAMES, NvmlError
+from harness.errors import did_you_mean
+from harness.measure.nvml import NAMES, READINGS, THROTTLES, NvmlError
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -38,6 +40,9 @@ _QUIET: dict[str, float] = {
     "memory_clock": 2000.0,
     "temperature": 40.0,
 }
+_NAMED = ("uuid", "name", "memory_total", "memory", "throttle", "processes", "errors")
+_KEYS = (*_NAMED, *(name for name in _QUIET if name != "memory_used"))
+_FAILING = (*READINGS, "processes", "all")
 _START_ENERGY = 1000.0
 """J on the counter when the script is opened: no driver has counted from zero."""
 
@@ -110,37 +115,74 @@ class ScriptedNvml:
         """
         try:
             return cls.of(json.loads(Path(path).read_text(encoding="utf-8")), made_up=str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NvmlError(f"the script {path} cannot be used: {error!r}") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise NvmlError(f"the script {path} cannot be used: {error}") from error
 
     @classmethod
     def of(
         cls, script: Mapping[str, Any], *, clock: Callable[[], float] | None = None, made_up: str = "a script"
     ) -> ScriptedNvml:
-        """The devices of a parsed script; `clock` replaces the one that starts now."""
+        """The devices of a parsed script; `clock` replaces the one that starts now.
+
+        Raises:
+            ValueError, TypeError: it is no script.
+        """
         began = time.monotonic()
         now = clock or (lambda: time.monotonic() - began)
-        return cls(devices=[_gpu(device, now) for device in script["devices"]], made_up=made_up)
+        if not isinstance(script, Mapping) or not isinstance(script.get("devices"), Sequence):
+            raise ValueError('it is no mapping with a list of "devices"')
+        devices = [_gpu(device, now) for device in script["devices"]]
+        if len({device.uuid for device in devices}) < len(devices):
+            raise ValueError("two of its devices have the same uuid")
+        return cls(devices=devices, made_up=made_up)
 
 
 def _gpu(device: Mapping[str, Any], clock: Callable[[], float]) -> ScriptedGpu:
+    if not isinstance(device, Mapping) or not isinstance(device.get("uuid"), str):
+        raise ValueError('each of its devices needs a "uuid"')
+    _known(device, _KEYS, "of a device")
     given = {**device, "memory_used": device.get("memory", 0.0)}
+    throttle = _entries(device, "throttle", (float, float, str))
+    errors = _entries(device, "errors", (float, float, str, str))
+    _known([entry[2] for entry in throttle], THROTTLES.values(), "as a reason to throttle")
+    _known([entry[2] for entry in errors], _FAILING, "as a reading that fails")
     return ScriptedGpu(
         uuid=device["uuid"],
         name=device.get("name", "Scripted device"),
         clock=clock,
-        curves={name: _curve(given.get(name, quiet)) for name, quiet in _QUIET.items()},
-        throttle=[(float(begin), float(end), str(reason)) for begin, end, reason in device.get("throttle", ())],
-        listed=[(float(a), float(b), int(pid), int(size)) for a, b, pid, size in device.get("processes", ())],
-        errors=[(float(a), float(b), str(of), str(text)) for a, b, of, text in device.get("errors", ())],
+        curves={name: _curve(name, given.get(name, quiet)) for name, quiet in _QUIET.items()},
+        throttle=throttle,
+        listed=_entries(device, "processes", (float, float, int, int)),
+        errors=errors,
         capacity=float(device.get("memory_total", 80 * 2**30)),
     )
 
 
-def _curve(given: Any) -> Curve:
-    if isinstance(given, int | float):
-        return ((0.0, float(given)),)
-    return tuple((float(t), float(value)) for t, value in given)
+def _known(names: Iterable[Any], known: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"it knows no {name!r} {where}; {did_you_mean(str(name), known)}")
+
+
+def _entries(device: Mapping[str, Any], name: str, kinds: Sequence[Callable[[Any], Any]]) -> list[Any]:
+    """The entries of a list of the script, each with its parts of these kinds."""
+    try:
+        return [tuple(kind(part) for kind, part in zip(kinds, entry, strict=True)) for entry in device.get(name, ())]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no list of entries of {len(kinds)} parts: {device[name]!r}") from error
+
+
+def _curve(name: str, given: Any) -> Curve:
+    """A level, or points in order of time."""
+    try:
+        points = [(0, given)] if isinstance(given, int | float) else given
+        curve = tuple((float(t), float(value)) for t, value in points)
+    except (TypeError, ValueError):
+        curve = ()
+    times = [t for t, _ in curve]
+    if not curve or times != sorted(times):
+        raise ValueError(f"{name.removesuffix('_used')} is neither a number nor points [t, value] in time: {given!r}")
+    return curve
 
 
 def at(curve: Curve, t: float) -> float:

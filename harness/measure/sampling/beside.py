@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.device import Allocator, TorchAllocator
-from harness.measure.nvml import Gpu, Nvml, NvmlError, bare, open_nvml, visible
+from harness.measure.nvml import SCRIPT_VARIABLE, Gpu, Nvml, NvmlError, bare, open_nvml, visible
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
@@ -31,7 +31,8 @@ class DeviceSampling(Probe):
     """Has the devices of one attempt sampled by a process of its own, into `log`, from entering to leaving its context.
 
     Nothing is started where NVML does not answer or CUDA is shown no device; that is said once CUDA turns out to be in
-    use all the same, and not where there is none.
+    use all the same, and not where there is none. A script in NVML's place that cannot be used is said at once: who
+    names one wants its devices.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class DeviceSampling(Probe):
             self._gpus = visible(nvml.gpus(), self._environ)
         except NvmlError as error:
             self._why = str(error)
+            if self._environ.get(SCRIPT_VARIABLE):
+                self._missing()
             return self
         if not self._gpus:
             self._why = "NVML lists no device that CUDA may see"

@@ -7,7 +7,8 @@ all. So the worker's own are told in one of two ways:
 - by appearance, where none of the numbers is known although the worker uses the device: the one process that came after
   the trial began is the worker's, every other one is not.
 
-Where the list stays empty although the worker uses the device, it is blind, and nothing is said of others.
+Where the list is empty although the worker uses the device, it is blind for the worker: whoever it names later is
+somebody else, and as long as it names nobody nothing is said of others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Others:
     before: Collection[int] = ()
     proc: Path = Path("/proc")
     _ours: int | None = None
+    _hidden: bool = False
     _seen: list[int] = field(default_factory=list)
 
     def of(self, listed: Mapping[int, int | None], *, in_use: bool) -> dict[str, float] | None:
@@ -39,6 +41,7 @@ class Others:
         own = {pid for pid in listed if self._is_own(pid)}
         if not own:
             if in_use and not listed:
+                self._hidden = self._ours is None
                 return None
             own = self._by_appearance(listed, in_use)
         found = {pid: size for pid, size in listed.items() if pid not in own}
@@ -48,7 +51,7 @@ class Others:
         if not in_use:
             # The worker may just be coming up: only who was there before is somebody else for sure.
             return {pid for pid in listed if pid not in self.before}
-        if self._ours is None:
+        if self._ours is None and not self._hidden:
             came = [pid for pid in self._seen if pid in listed]
             self._ours = came[0] if came else None
         return {self._ours} if self._ours is not None else set()

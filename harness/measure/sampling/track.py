@@ -35,6 +35,7 @@ class Track:
     _never: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
+    _unsaid: dict[tuple[bool, str], list[str]] = field(default_factory=dict)
     _energy: _Energy = field(default_factory=lambda: _Energy())
     _processes_at: float = float("-inf")
     _found: dict[str, float] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Track:
         else:
             self._add_energy(t, values)
             values |= self._others(t)
+        self._say_unread(t)
         for line in self._thinned.add(t, values):
             self._write(line)
 
@@ -75,12 +77,21 @@ class Track:
                 t, "lost", f"the device {self.gpu.name} is lost ({error}): nothing of it is measured from here on"
             )
             return {}
-        if error.unsupported and what not in self._told:
+        never = error.unsupported and what not in self._told
+        if never:
             self._never.add(what)
-            self._note(t, what, f"{self.gpu.name} does not tell its {what} ({error})", level="info")
-            return {}
-        self._note(t, what, f"{self.gpu.name} did not tell its {what} for a time ({error})")
-        return dict.fromkeys(names, None)
+        if what not in self._said:
+            self._said.add(what)
+            self._unsaid.setdefault((never, str(error)), []).append(what)
+        return {} if never else dict.fromkeys(names, None)
+
+    def _say_unread(self, t: float) -> None:
+        """One note for all that failed in the same way in this sample: a driver that falls silent is one event."""
+        for (never, why), failed in self._unsaid.items():
+            its = f"{', '.join(failed[:-1])} and {failed[-1]}" if len(failed) > 1 else failed[0]
+            text = f"does not tell its {its} ({why})" if never else f"did not tell its {its} for a time ({why})"
+            self._write_note(t, f"{self.gpu.name} {text}", "info" if never else "warning")
+        self._unsaid.clear()
 
     def _add_energy(self, t: float, values: dict[str, float | None]) -> None:
         counter, power = values.get("energy"), values.get("power")
@@ -107,7 +118,7 @@ class Track:
             else:
                 self._told.add("processes")
                 if found is None:
-                    text = f"NVML lists no processes on {self.gpu.name}: others that use it would not be seen"
+                    text = f"NVML lists no processes on {self.gpu.name}: others that use it may not be seen"
                     self._note(t, "blind", text, "info")
             self._found = found or {}
         return self._found
@@ -115,7 +126,10 @@ class Track:
     def _note(self, t: float, key: str, text: str, level: str = "warning") -> None:
         if key not in self._said:
             self._said.add(key)
-            self.write({"t": round(t, 6), "kind": "note", "level": level, "text": text})
+            self._write_note(t, text, level)
+
+    def _write_note(self, t: float, text: str, level: str) -> None:
+        self.write({"t": round(t, 6), "kind": "note", "level": level, "text": text})
 
     def _write(self, line: dict[str, Any]) -> None:
         self.write({"t": line.pop("t"), "kind": "device", "device": identity(self.gpu.uuid), **line})

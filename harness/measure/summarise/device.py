@@ -127,19 +127,22 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
 def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[str, float]:
     """The samples' highest less what was used before, or the worker's own highest where that is higher.
 
-    Not a number, and so left out, where a device fell silent: its peak may lie in the silence.
+    Not a number, and so left out, where a device or its sampler fell silent before the attempt was over: its peak may
+    lie in the silence.
     """
     seen = [
         number(event["values"]["device_used"])
         for event in events
         if event.get("kind") == "memory" and "device_used" in event.get("values", {})
     ]
+    over = max((number(event.get("t")) for event in events if event.get("kind") in ("step", "phase")), default=0.0)
     for device in devices:
         known = [(t, line["values"]["memory_used"]) for t, line in _having(device, "memory_used")]
         if not known or device.before is None:
             continue
-        answered = [t for t, value in known if value is not None]
-        if known[-1][1] is None or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
+        answered = [known[0][0], *(t for t, value in known if value is not None)]
+        silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
+        if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
             return {"peak_device_memory": math.nan}
         seen.append(max(0.0, max(value for _, value in known if value is not None) - device.before))
     return {"peak_device_memory": max(seen)} if seen else {}

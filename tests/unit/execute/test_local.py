@@ -94,6 +94,13 @@ def test_every_end_of_a_worker_is_an_outcome(bench: Bench, behaviour: str, outco
     assert outcomes["next"].outcome == "ok"
 
 
+def test_the_last_words_of_a_killed_worker_hold_no_secret(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "rehearsed death")
+    bench.trial("bad", train=rehearse("die"), retries=0)
+    assert str(bench.run(local())["bad"].cause).endswith("its last words: [SOME_TOKEN redacted]")
+    assert "rehearsed death" not in bench.folder("bad").attempts()[0].log.read_text()
+
+
 def test_a_fault_is_told_with_its_signal_and_its_trace_is_in_the_log(bench: Bench) -> None:
     bench.trial("bad", train=rehearse("fault"), retries=0)
     assert "killed by signal 11 (SIGSEGV)" in str(bench.run(local())["bad"].cause)

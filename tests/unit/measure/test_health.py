@@ -122,6 +122,13 @@ def test_a_rising_and_a_flat_loss_are_told_apart() -> None:
     assert flat["loss_not_falling"].level == "info"
 
 
+def test_a_loss_that_blew_up_at_once_has_risen_though_it_falls_since() -> None:
+    (found,) = findings(_logs(loss=[6.9, 2000, *(6000 - 80 * step for step in range(58))]))
+    assert (found.name, found.level, found.step) == ("loss_rose", "warning", 2)
+    assert "6.9 in the first log" in found.text
+    assert findings(_logs(loss=[6.9, 2000, *(6 - step / 20 for step in range(58))])) == []
+
+
 def test_a_loss_that_never_moves_was_not_trained() -> None:
     found = _named(_logs(loss=[0.7] * 20, learning_rate=[1e-3] * 20))
     assert list(found) == ["loss_constant"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -202,3 +203,25 @@ def test_records_call_a_device_as_the_environment_does_and_never_by_its_uuid() -
 def test_a_script_that_cannot_be_read_is_an_error_and_not_the_real_device() -> None:
     with pytest.raises(NvmlError, match=r"nothing\.json cannot be used"):
         open_nvml({"HARNESS_FAKE_NVML": "nothing.json"})
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("garbage{", "Expecting value"),
+        ("[]", 'no mapping with a list of "devices"'),
+        ('{"devices": [{}]}', 'needs a "uuid"'),
+        ('{"devices": [{"uuid": "1"}, {"uuid": "1"}]}', "the same uuid"),
+        ('{"devices": [{"uuid": "1", "temprature": 9}]}', "did you mean 'temperature'"),
+        ('{"devices": [{"uuid": "1", "power": []}]}', "power is neither"),
+        ('{"devices": [{"uuid": "1", "memory": [[2, 1], [1, 1]]}]}', "memory is neither"),
+        ('{"devices": [{"uuid": "1", "power": null}]}', "power is neither"),
+        ('{"devices": [{"uuid": "1", "processes": [[0, 1]]}]}', "processes is no list of entries of 4 parts"),
+        ('{"devices": [{"uuid": "1", "throttle": [[0, 1, "heat"]]}]}', "as a reason to throttle"),
+        ('{"devices": [{"uuid": "1", "errors": [[0, 1, "memry", "x"]]}]}', "did you mean 'memory'"),
+    ],
+)
+def test_a_script_that_says_what_there_is_not_is_refused(script: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "gpu.json").write_text(script)
+    with pytest.raises(NvmlError, match=why):
+        open_nvml({"HARNESS_FAKE_NVML": str(tmp_path / "gpu.json")})

@@ -49,6 +49,7 @@ def test_secrets_deep_in_a_config_are_masked() -> None:
     [
         "https://user:planted-secret@host/x.git",
         "git+https://planted-secret@host/x.git@main",
+        "http://user:an@planted-secret@proxy:8080",
         "https://host/x?token=planted-secret#a",
         "https://host/x?X-Amz-Signature=planted-secret&y=1",
         "hf_plantedsecretplanted",

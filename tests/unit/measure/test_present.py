@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.measure.present import gpus_here
+import pytest
+
+from harness.measure import present
+from harness.measure.present import gpus_here, models_here
 from harness.records.claims import Device
 
 GIB = 2**30
@@ -28,3 +31,10 @@ def test_the_devices_that_cuda_would_show(tmp_path: Path) -> None:
 
 def test_a_machine_whose_nvml_does_not_answer_has_none(tmp_path: Path) -> None:
     assert gpus_here({"HARNESS_FAKE_NVML": str(tmp_path / "none.json")}) == ()
+
+
+def test_models_of_a_script_are_no_device_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(present, "cpu_build", lambda: False)
+    script = tmp_path / "gpus.json"
+    script.write_text(json.dumps({"devices": [{"uuid": "GPU-1"}]}), encoding="utf-8")
+    assert models_here({"HARNESS_FAKE_NVML": str(script)}) == ()

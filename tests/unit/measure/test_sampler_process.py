@@ -209,14 +209,16 @@ def test_the_only_device_is_meant_whatever_torch_calls_it(
     assert (tmp_path / "device.jsonl").exists()
 
 
-def test_no_nvml_means_no_process_and_no_word_on_a_machine_without_cuda(tmp_path: Path) -> None:
-    environ = {**os.environ, "HARNESS_FAKE_NVML": str(tmp_path / "none.json")}
-    assert _beside(tmp_path, environ, up=False) == ([], False)
+def test_no_device_means_no_process_and_no_word_on_a_machine_without_cuda(
+    script: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    assert _beside(tmp_path, script(), up=False) == ([], False)
 
 
-def test_no_nvml_is_said_once_where_cuda_is_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize("up", [True, False])
+def test_a_script_that_cannot_be_used_is_said_once_with_cuda_in_use_or_not(up: bool, tmp_path: Path) -> None:
     environ = {**os.environ, "HARNESS_FAKE_NVML": str(tmp_path / "none.json")}
-    events, started = _beside(tmp_path, environ, up=True)
+    events, started = _beside(tmp_path, environ, up=up)
     assert not started
     (note,) = events
     assert "are not measured: the script" in note["text"]

@@ -102,7 +102,7 @@ def test_devices_that_are_never_used_leave_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["energy", "power", "utilization", "clocks", "temperature", "throttle", "memory"])
 def test_what_a_device_never_tells_is_said_once_and_in_no_sample(what: str, tmp_path: Path) -> None:
     events = sampled(tmp_path, {"errors": [[0, 100, what, "Not Supported"]]}, 3)
-    assert [note for note in _notes(events) if f"does not tell its {what}" in note] == [_notes(events)[0]]
+    assert _notes(events).count(f"Scripted does not tell its {what} (Not Supported)") == 1
     from harness.measure.nvml import NAMES
 
     missing = set(NAMES[what]) - ({"energy"} if what == "energy" else set())
@@ -124,7 +124,8 @@ def test_an_error_in_the_middle_is_null_and_said_once(tmp_path: Path) -> None:
     assert found[2.9]["power"] == 100
     assert all(found[t][name] is None for t in (3.0, 3.5, 3.9) for name in ("power", "energy", "memory_used"))
     assert found[4.5]["power"] == 100
-    assert sum("did not tell its power" in note for note in _notes(events)) == 1
+    readings = "memory, energy, power, utilization, clocks, temperature, throttle and processes"
+    assert _notes(events) == [f"Scripted did not tell its {readings} for a time (Unknown Error)"]
 
 
 def test_a_device_that_is_lost_ends_with_nulls_and_a_note(tmp_path: Path) -> None:
@@ -173,6 +174,19 @@ def test_a_list_without_the_worker_is_blind(tmp_path: Path) -> None:
     others = Others(worker=50, proc=tmp_path)
     assert others.of({}, in_use=False) == {"others": 0, "others_memory": 0}
     assert others.of({}, in_use=True) is None
+
+
+def test_whoever_comes_after_a_list_without_the_worker_is_somebody_else(tmp_path: Path) -> None:
+    others = Others(worker=50, proc=tmp_path)
+    assert others.of({}, in_use=True) is None
+    assert others.of({901: 3}, in_use=True) == {"others": 1, "others_memory": 3}
+
+
+def test_a_list_that_is_empty_for_once_takes_nothing_from_the_worker(tmp_path: Path) -> None:
+    others = Others(worker=50, proc=tmp_path)
+    assert others.of({901: 3}, in_use=True) == {"others": 0, "others_memory": 0}
+    assert others.of({}, in_use=True) is None
+    assert others.of({901: 3}, in_use=True) == {"others": 0, "others_memory": 0}
 
 
 def test_a_blind_list_is_said_and_others_are_absent(tmp_path: Path) -> None:

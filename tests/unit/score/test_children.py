@@ -117,6 +117,16 @@ def test_the_one_that_broke_the_engine_is_crashed_and_another_goes_on(run_folder
     assert heard.order() == ["a", "a", "b", "b", "c", "c"], "its other task is asked of the next child"
 
 
+def test_the_log_of_a_child_holds_no_secret(run_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "it was too much")
+    folder = run_folder("b", weights=f"breaks the engine on {MC}".encode())
+    _score([folder])
+    log = (folder.path.parent / "score.log").read_text()
+    assert "[SOME_TOKEN redacted]" in log
+    assert "it was too much" not in log
+    assert "it was too much" not in failure_file(folder, MC, "vllm").read_text()
+
+
 def test_a_child_that_was_killed_costs_what_it_was_on(run_folder: MakeFolder) -> None:
     folders = [run_folder("a", weights=f"dies on {MC}".encode()), run_folder("b", weights=b"fine")]
     report, _ = _score(folders)

@@ -127,6 +127,16 @@ def test_why_a_score_is_not_there_is_kept_until_it_is(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+def test_why_a_score_is_not_there_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "planted-secret")
+    log = tmp_path / "score.log"
+    log.write_text("proxy http://me:planted@host\n")
+    file = failure_file(RunFolder(tmp_path), "t", "hf")
+    write_failure(file, task="t", backend="hf", step=None, cause="no planted-secret", log=log)
+    assert "planted" not in file.read_text()
+    assert json.loads(file.read_bytes())["cause"] == "no [SOME_TOKEN redacted]"
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_record(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("a file")
     file = failure_file(RunFolder(tmp_path), "t", "hf")

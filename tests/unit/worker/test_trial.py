@@ -12,13 +12,13 @@ import pytest
 
 from harness.errors import FolderError, SuiteError
 from harness.measure import Diverged
+from harness.measure.redact import redact_file, redactor
 from harness.methods import METHODS
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
 from harness.records.spec import Spec
 from harness.worker.config import HARNESS_DEFAULTS, resolve
-from harness.worker.redact import redact_file, redactor
 from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}
@@ -105,6 +105,27 @@ def test_secret_values_are_replaced_wherever_they_stand(tmp_path: Path) -> None:
         open_elsewhere.write(b"later\n")
     assert log.read_bytes() == b"key [HF_TOKEN redacted]\xff\nlater\n"
     redact_file(tmp_path / "missing.log", redact)
+
+
+@pytest.mark.parametrize("name", ["PROXY_PASSWD", "DB_CREDENTIALS", "AWS_ACCESS_KEY_ID", "STORAGE_KEY", "SMTP_PASS"])
+def test_names_of_secret_variables(name: str) -> None:
+    assert redactor({name: "planted-secret"})("a planted-secret") == f"a [{name} redacted]"
+
+
+def test_what_looks_like_a_secret_goes_without_a_variable_and_leaves_json_whole() -> None:
+    event = {
+        "text": "no http://me:planted@host/a?token=planted",
+        "cause": "to me@host",
+        "key": "hf_plantedplantedplanted",
+    }
+    cleaned = redactor({})(json.dumps(event))
+    assert "planted" not in cleaned
+    assert json.loads(cleaned) == {
+        "text": "no http://host/a?token=[redacted]",
+        "cause": "to me@host",
+        "key": "[redacted]",
+    }
+    assert json.loads(redactor({})(json.dumps(["http://host", "a@b"]))) == ["http://host", "a@b"]
 
 
 def test_settings_that_look_like_secrets_by_name_stay() -> None:

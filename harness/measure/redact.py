@@ -1,4 +1,4 @@
-"""Keeps secrets out of what a worker leaves behind."""
+"""Keeps secrets out of what a worker leaves behind, for itself and for the parent of one that was killed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_MARKS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
+from harness.measure.secrets import clean
+
+_MARKS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+_ENDS = ("_KEY", "_PASS", "_PWD")
 _SHORTEST = 8  # shorter values ("1", "true", a user's name) are words of ordinary text
 
 
 def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
     """A function that replaces the values of secret environment variables in a text by `[NAME redacted]`.
 
-    Secret is a variable whose name contains TOKEN, SECRET, PASSWORD or API_KEY.
+    Secret is a variable whose name contains one of `_MARKS` or ends in one of `_ENDS`. Passwords in URLs and what looks
+    like a key go too, wherever they come from: an error of a library may hold one that no variable does.
     """
     known = os.environ if environ is None else environ
     secrets = {
         written: f"[{name} redacted]"
         for name, value in known.items()
-        if any(mark in name.upper() for mark in _MARKS) and len(value) >= _SHORTEST and not _is_setting(value)
+        if _names_a_secret(name.upper()) and len(value) >= _SHORTEST and not _is_setting(value)
         for written in (value, json.dumps(value)[1:-1])  # in JSON quotes and accents are written otherwise
     }
     longest_first = sorted(secrets, key=len, reverse=True)  # one secret may hold another
@@ -30,7 +34,7 @@ def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
     def redact(text: str) -> str:
         for secret in longest_first:
             text = text.replace(secret, secrets[secret])
-        return text
+        return clean(text)
 
     return redact
 
@@ -50,11 +54,15 @@ def redact_file(path: Path, redact: Callable[[str], str]) -> None:
     """Redacts a log in place, keeping the file itself: its writers may still hold it open for appending."""
     with contextlib.suppress(FileNotFoundError), path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
-        clean = redact(text)
-        if clean != text:
+        without = redact(text)
+        if without != text:
             file.seek(0)
             file.truncate()
-            file.write(clean)
+            file.write(without)
+
+
+def _names_a_secret(name: str) -> bool:
+    return name.endswith(_ENDS) or any(mark in name for mark in _MARKS)
 
 
 def _is_setting(value: str) -> bool:
