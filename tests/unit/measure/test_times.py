@@ -270,6 +270,15 @@ def test_steps_whose_tokens_were_never_read_are_no_part_of_the_speed() -> None:
     assert summary["samples_per_second"] == pytest.approx(0.5)
 
 
+def test_steps_whose_samples_were_never_read_are_no_part_of_their_speed() -> None:
+    """Padding-free samples are counted on the device, and may be lost with it: no samples in its seconds is too slow."""
+    events: list[Event] = [
+        {"t": 1.0, "kind": "step", "step": 1, "measured": True, "wall_s": 1.0, "data_s": 0.0, "samples": 4},
+        {"t": 4.0, "kind": "step", "step": 2, "measured": True, "wall_s": 3.0, "data_s": 0.0},
+    ]
+    assert summarise(events)["samples_per_second"] == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize("said", [{"world_size": 4}, {}])
 def test_throughput_per_device_is_shared_by_all_that_trained(said: dict[str, int]) -> None:
     step = {"real_tokens": 80, "padded_tokens": 80, "samples": 1, "wall_s": 2.0, "data_s": 0.0}
