@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,16 +58,18 @@ def ended(
     *,
     started: datetime,
     duration_s: float,
-    at_least: Mapping[str, float] | None = None,
+    host_memory: int = 0,
 ) -> Outcome:
     """The outcome of an attempt whose worker could not write one, with what its events tell.
 
-    `at_least` are maxima that the parent saw itself; the larger of both counts.
+    `host_memory`: the most bytes that the parent saw it hold. The worker's own samples lose no peak, so more than they
+    tell came after the last of them, in the phase that was open then.
     """
     events = attempt.readable_events()
+    if host_memory:
+        last = events[-1].get("t", duration_s) if events else duration_s
+        events.append({"kind": "memory", "t": last, "values": {"host_uss_peak": host_memory}})
     summary = dict(summarise(events)) if events else {}
-    for metric, value in (at_least or {}).items():
-        summary[metric] = max(summary.get(metric, 0.0), value)
     return attempt.ended(
         name,
         cause,

@@ -171,14 +171,13 @@ class Watch:
         return "crashed", f"it ended with exit code {end.code} and no outcome{said}"
 
     def _made(self, name: OutcomeName, cause: str) -> Outcome:
-        peak = {"peak_host_memory": float(self._peak_memory)} if self._peak_memory else {}
         return ended(
             self.attempt,
             name,
             cause,
             started=self._at,
             duration_s=time.monotonic() - (self._begun or self._began),
-            at_least=peak,
+            host_memory=self._peak_memory,
         )
 
     def _full_disk(self, outcome: Outcome, *, unwritten: bool = False) -> Outcome:

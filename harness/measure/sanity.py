@@ -1,4 +1,4 @@
-"""Looks for steps that trained on nothing, so that a speed is never made of them unsaid."""
+"""Looks for steps that trained on nothing, and for a window without steps, so that neither goes unsaid."""
 
 from __future__ import annotations
 
@@ -15,17 +15,27 @@ _EMPTY = {
 class Sanity(Probe):
     """Says once, with the step, that a step forwarded no real tokens, or that none of a step's tokens carried loss.
 
-    Comes after the counting of tokens.
+    Says too that every step was warm-up: then nothing was measured. Comes after the counting of tokens.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._unread: list[Event] = []
+        self._last: Event | None = None
         self._unsaid = dict(_EMPTY)
         recorder.before_flush.append(self._look)
 
+    def train_begin(self) -> None:
+        self._last = None
+
     def step_end(self, event: Event) -> None:
         self._unread.append(event)
+        self._last = event
+
+    def train_end(self) -> None:
+        if self._last is not None and not self._last["measured"]:
+            text = f"no step was measured: training ended with step {self._last['step']}, within its warm-up"
+            self.recorder.note("info", text)
 
     def _look(self) -> None:
         """Counts are in the events only when these are written: until then they may lie on the device."""

@@ -19,9 +19,10 @@ class FakeStep:
     """One micro-batch: `real` of `padded` positions, `loss` carrying loss; seconds to load and to train; bytes to hold.
 
     `reference`: the batch goes through the reference too, without gradients; `left`: its padding is on the left;
-    `seen`: the model is called, not its inside. `value` is its loss. On a device it takes `device_s` of work,
-    `forward_b` bytes from its forward to its backward's end, `backward_b` more during the backward, and its optimizer
-    step `optimizer_b` (that of the step's last micro-batch counts).
+    `seen`: the model is called, not its inside. `value` is its loss, `margin` its reward margin, where it has one. On a
+    device it takes `device_s` of work, `forward_b` bytes from its forward to its backward's end, `backward_b` more
+    during the backward. An optimizer step takes `optimizer_b` bytes, and the gradients' norm is `norm`: those of its
+    last micro-batch.
     """
 
     real: int
@@ -34,6 +35,8 @@ class FakeStep:
     left: bool = False
     seen: bool = True
     value: float = 1.0
+    margin: float | None = None
+    norm: float = 1.0
     device_s: float = 0.0
     forward_b: int = 0
     backward_b: int = 0
@@ -100,8 +103,9 @@ class FakeTrainer:
                 self.queue.wait()  # as the real loop does, which is synchronised after its last step
             self._tell("on_step_end")
             if step % self.log_every == 0:
-                self._tell("on_log", logs={"loss": sum(losses) / len(losses), "grad_norm": 1.0})
+                self._tell("on_log", logs=_logged([batch["step"] for batch in fetched], losses))
             if self.eval_every and step % self.eval_every == 0:
+                self.queue.wait()  # and before an evaluation
                 self.evaluate()
         self._tell("on_train_end")
 
@@ -211,6 +215,12 @@ def _batch(step: FakeStep) -> dict[str, Any]:
         "labels": labels,
         "step": step,
     }
+
+
+def _logged(steps: Sequence[FakeStep], losses: Sequence[float]) -> dict[str, float]:
+    logs = {"loss": sum(losses) / len(losses), "grad_norm": steps[-1].norm}
+    margins = [step.margin for step in steps if step.margin is not None]
+    return {**logs, "rewards/margins": sum(margins) / len(margins)} if margins else logs
 
 
 def _forwarded(batch: Mapping[str, Any]) -> dict[str, Any]:

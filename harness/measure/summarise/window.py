@@ -61,19 +61,23 @@ def _totals(steps: Sequence[Event]) -> dict[str, float]:
 
 
 def _speeds(steps: Sequence[Event]) -> dict[str, float]:
-    """Sums over the steps whose time (and tokens) are known, over the seconds of the same steps."""
-    found: dict[str, float] = {}
+    """Sums over the steps whose time and what is summed are known, over the seconds of the same steps."""
     known = timed(steps)
-    seconds = math.fsum(number(step["wall_s"]) for step in known)
-    if seconds > 0:
+    found: dict[str, float] = {}
+    if (seconds := _seconds(known)) > 0:
         found["data_share"] = math.fsum(number(step.get("data_s", 0)) for step in known) / seconds
-        samples = sum(number(step.get("samples", 0)) for step in known)
-        if samples:
-            found["samples_per_second"] = samples / seconds
-    both = counted(known)
-    seconds = math.fsum(number(step["wall_s"]) for step in both)
-    for name, public in (("real_tokens", "tokens_per_second"), ("padded_tokens", "padded_tokens_per_second")):
-        tokens = sum(number(step[name]) for step in both)
-        if seconds > 0 and tokens:
-            found[public] = tokens / seconds
+    rates = (
+        ("samples", "samples_per_second", [step for step in known if number(step.get("samples")) >= 0]),
+        ("real_tokens", "tokens_per_second", counted(known)),
+        ("padded_tokens", "padded_tokens_per_second", counted(known)),
+    )
+    for name, public, both in rates:
+        seconds, total = _seconds(both), sum(number(step[name]) for step in both)
+        if seconds > 0 and total:
+            found[public] = total / seconds
     return found
+
+
+def _seconds(steps: Sequence[Event]) -> float:
+    """Wall time of steps whose time is known."""
+    return math.fsum(number(step["wall_s"]) for step in steps)

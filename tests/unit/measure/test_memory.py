@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.measure.device import DeviceMemory, bare_uuid
 from harness.measure.fakes import FakeAllocator, FakeNvml
@@ -30,6 +34,37 @@ def test_without_a_resettable_peak_samples_alone_count(tmp_path: Path) -> None:
     proc = _proc(tmp_path / "proc", private=100, rss=5000, peak=9000)
     (proc / "clear_refs").mkdir()  # cannot be written
     assert HostMemory(proc).sample() == (104 * 1024, 104 * 1024)
+
+
+class _Process:
+    """A process as the kernel tells of it: pages of its own come and go, what it shares stands still."""
+
+    def __init__(self, folder: Path, shared: int) -> None:
+        self.folder, self.shared, self.own, self.highest = folder, shared, 0, shared
+        self.take(4)
+
+    def take(self, kilobytes: int) -> None:
+        reset = self.folder / "clear_refs"
+        if reset.exists():  # somebody asked for the peak to begin anew
+            reset.unlink()
+            self.highest = self.shared + self.own
+        self.own += kilobytes
+        self.highest = max(self.highest, self.shared + self.own)
+        _proc(self.folder, private=self.own - 4, rss=self.shared + self.own, peak=self.highest)
+
+
+@given(st.integers(0, 10**6), st.lists(st.lists(st.integers(0, 10**5), max_size=6), min_size=1, max_size=8))
+def test_any_schedule_of_allocations_has_its_peak_between_any_two_samples(shared: int, levels: list[list[int]]) -> None:
+    """`levels`: what the process holds in turn, between one sample and the next."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = _Process(Path(folder), shared)
+        host, held = HostMemory(process.folder), process.own
+        for between in levels:
+            reached = [held, *(level + 4 for level in between)]
+            for level in reached:
+                process.take(level - process.own)
+            held = process.own
+            assert host.sample() == (held * 1024, max(reached) * 1024)
 
 
 def _memory(folder: Path, device: DeviceMemory, proc: Path) -> list[dict[str, object]]:

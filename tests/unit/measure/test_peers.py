@@ -1,7 +1,7 @@
 """Mistakes that published tools have made, each in a test that would catch it here.
 
 A damaged store that is read as empty and overwritten: tests/unit/store/test_trouble.py. An adapter that is silently
-ignored: tests of scoring. No verdict at zero variance: tests of comparing.
+ignored: tests of scoring. No verdict at zero variance, a seed of resampling that is ignored: tests of comparing.
 """
 
 from __future__ import annotations

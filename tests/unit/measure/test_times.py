@@ -122,7 +122,7 @@ def test_device_time_is_what_the_device_worked(batches: list[FakeStep], accumula
         assert seconds == pytest.approx(worked[number - 1], abs=1e-5)
     if worked:
         assert len(worked) in found  # the last one is waited for, as the real loop does
-    if not eval_every and sum(worked) < 9:  # held back no longer than ten seconds: then every step has its time
+    if sum(worked) < 9:  # held back no longer than ten seconds: then every step has its time
         assert len(found) == len(worked)
 
 
@@ -285,6 +285,25 @@ def test_steps_whose_tokens_were_never_read_are_no_part_of_the_speed() -> None:
     assert summary["tokens_per_second"] == pytest.approx(10.0)
     assert "real_tokens" not in summary  # the sum would lack a step
     assert summary["samples_per_second"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("warmup", "said"), [(2, []), (3, [3]), (7, [3]), (0, [])])
+def test_a_training_that_ends_within_its_warm_up_says_that_nothing_was_measured(warmup: int, said: list[int]) -> None:
+    some = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
+    events = _observe(FakeTrainer(steps=[some] * 3), FakeClock(), warmup=warmup)
+    assert [event["text"] for event in events if event["kind"] == "note"] == [
+        f"no step was measured: training ended with step {step}, within its warm-up" for step in said
+    ]
+    assert ("tokens_per_second" in summarise(events)) == (not said)
+
+
+def test_steps_whose_samples_were_never_read_are_no_part_of_their_speed() -> None:
+    """Padding-free samples are counted on the device, and may be lost with it."""
+    events: list[Event] = [
+        {"t": 1.0, "kind": "step", "step": 1, "measured": True, "wall_s": 1.0, "data_s": 0.0, "samples": 4},
+        {"t": 4.0, "kind": "step", "step": 2, "measured": True, "wall_s": 3.0, "data_s": 0.0},
+    ]
+    assert summarise(events)["samples_per_second"] == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("said", [{"world_size": 4}, {}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from harness.measure.fakes import FakeMethod, FakeStep, FakeTrainer, fake_model
 from harness.records.events import Event, read_events
 
 pytestmark = pytest.mark.slow  # torch
+
+MIB = 2**20
 
 
 def _observe(folder: Path, trainer: FakeTrainer, method: FakeMethod | None = None, warmup: int = 0) -> list[Event]:
@@ -75,33 +78,37 @@ def test_steps_of_a_window_add_up_to_its_wall_time(tmp_path: Path) -> None:
     assert sum(step["wall_s"] for step in steps[1:]) == pytest.approx(steps[-1]["t"] - steps[0]["t"], abs=0.03)
 
 
-def test_held_memory_is_found(tmp_path: Path) -> None:
-    with Recorder(tmp_path / "events.jsonl") as recorder:
+def _ended(folder: Path, hold: int, spike: int) -> dict[str, dict[str, int]]:
+    """What was sampled where phases ended: an idle one, one with a spike, a training that keeps what it takes."""
+    gc.collect()
+    path = folder / "events.jsonl"
+    path.unlink(missing_ok=True)
+    with Recorder(path) as recorder:
         probes = start_probes(recorder)
-        with recorder.phase("model"):
-            pass
-        trainer = FakeTrainer(steps=[FakeStep(real=1, padded=1, loss=1, hold=64 * 2**20)])
+        trainer = FakeTrainer(steps=[FakeStep(real=1, padded=1, loss=1, hold=hold)])
         attach(trainer, recorder, FakeMethod(), 0, probes)
-        with recorder.phase("train"):
-            trainer.train()
-    events = list(read_events(tmp_path / "events.jsonl"))
-    uss = {event["phase"]: event["values"] for event in events if event["kind"] == "memory" and "phase" in event}
-    assert 60 * 2**20 < uss["train"]["host_uss"] - uss["model"]["host_uss"] < 120 * 2**20
-
-
-def test_a_peak_between_samples_is_found(tmp_path: Path) -> None:
-    with Recorder(tmp_path / "events.jsonl") as recorder:
-        start_probes(recorder)
         with recorder.phase("model"):
             pass
         with recorder.phase("data"):
-            spike = bytearray(b"\1") * (96 * 2**20)
-            del spike
-    events = list(read_events(tmp_path / "events.jsonl"))
-    uss = {event["phase"]: event["values"] for event in events if event["kind"] == "memory"}
-    assert uss["data"]["host_uss"] - uss["model"]["host_uss"] < 32 * 2**20
-    assert 80 * 2**20 < uss["data"]["host_uss_peak"] - uss["model"]["host_uss"] < 140 * 2**20
-    assert summarise(events)["peak_host_memory"] == uss["data"]["host_uss_peak"]
+            taken = bytearray(b"\1") * spike
+            del taken
+        with recorder.phase("train"):
+            trainer.train()
+    events = list(read_events(path))
+    found = {event["phase"]: event["values"] for event in events if event["kind"] == "memory" and "phase" in event}
+    assert summarise(events)["peak_host_memory"] == max(values["host_uss_peak"] for values in found.values())
+    return found
+
+
+def test_memory_that_is_held_and_peaks_between_samples_are_found(tmp_path: Path) -> None:
+    hold, spike = 256 * MIB, 384 * MIB
+    _ended(tmp_path, MIB, MIB)  # what the first training imports is not what a training takes
+    found = _ended(tmp_path, hold, spike)
+    before = found["model"]["host_uss"]
+    assert found["data"]["host_uss_peak"] - before == pytest.approx(spike, rel=0.01)
+    assert found["data"]["host_uss"] - before < 0.01 * spike
+    assert found["train"]["host_uss"] - before == pytest.approx(hold, rel=0.01)
+    assert found["train"]["host_uss_peak"] - before == pytest.approx(hold, rel=0.01)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
