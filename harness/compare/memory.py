@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.models.memory import predict_forwarded
 from harness.records.results import CellSummary, OutOfMemory, Prediction, TrialResult
 
 PARTS = {
@@ -64,19 +65,41 @@ def _largest(values: Iterable[Any]) -> float | None:
 
 def predictions(trials: Sequence[TrialResult], cells: Sequence[CellSummary]) -> tuple[Prediction, ...]:
     """Cells whose plan predicted memory, beside what was measured; those that ended neither ok nor oom are left out."""
-    planned: dict[tuple[str, str], Mapping[str, Any]] = {}
+    planned: dict[tuple[str, str], list[TrialResult]] = {}
     for trial in trials:
-        found = trial.config.get("predicted_memory")
-        if trial.outcome in ("ok", "oom") and isinstance(found, Mapping):
-            planned.setdefault((trial.kind, trial.cell_id), found)
-    made = []
-    for cell in cells:
-        parts = _numbers(planned.get((cell.kind, cell.cell_id), {}))
-        measured = {part: cell.metrics[name].mean for part, name in PARTS.items() if name in cell.metrics}
-        if parts and (cell.outcomes.get("oom") or set(parts) & set(measured)):
-            loose = bool(planned[cell.kind, cell.cell_id].get("loose"))
-            made.append(Prediction(cell=cell.name, kind=cell.kind, predicted=parts, measured=measured, loose=loose))
-    return tuple(made)
+        if trial.outcome in ("ok", "oom") and isinstance(trial.config.get("predicted_memory"), Mapping):
+            planned.setdefault((trial.kind, trial.cell_id), []).append(trial)
+    found = (_prediction(cell, planned.get((cell.kind, cell.cell_id), [])) for cell in cells)
+    return tuple(prediction for prediction in found if prediction is not None)
+
+
+def _prediction(cell: CellSummary, trials: Sequence[TrialResult]) -> Prediction | None:
+    """What was predicted for a cell, by its first trial's plan and for the largest batch of all that finished."""
+    carried = trials[0].config["predicted_memory"] if trials else {}
+    parts = _numbers(carried)
+    measured = {part: cell.metrics[name].mean for part, name in PARTS.items() if name in cell.metrics}
+    if not parts or not (cell.outcomes.get("oom") or set(parts) & set(measured)):
+        return None
+    batch = max(filter(None, map(_largest_batch, trials)), key=math.prod, default=None)
+    again = predict_forwarded(trials[0].config, *batch).to_json() if batch and "peak" in measured else {}
+    return Prediction(
+        cell=cell.name,
+        kind=cell.kind,
+        predicted=parts,
+        measured=measured,
+        loose=bool(carried.get("loose")),
+        batch=batch,
+        forwarded=_numbers(again),
+    )
+
+
+def _largest_batch(trial: TrialResult) -> tuple[int, int] | None:
+    """Rows and length of the largest batch that an attempt which ended well forwarded."""
+    found = trial.facts.get("largest_batch")
+    if trial.outcome != "ok" or not isinstance(found, Mapping):
+        return None
+    rows, length = found.get("rows"), found.get("length")
+    return (rows, length) if isinstance(rows, int) and isinstance(length, int) else None
 
 
 def _numbers(parts: Mapping[str, Any]) -> dict[str, float]:

@@ -45,6 +45,7 @@ class TokenCounter(Probe):
         self._grad_enabled: Any = None
         self._owed = Owed(recorder)
         self._said: set[str] = set()
+        self._largest = (0, 0, 0)  # positions, rows, length
         self._reset()
 
     def _reset(self) -> None:
@@ -74,6 +75,12 @@ class TokenCounter(Probe):
 
     def train_begin(self) -> None:
         self._reset()  # of a training that broke off inside a step
+
+    def train_end(self) -> None:
+        """The largest batch tells how much of a prediction's error is that of the batches it assumed."""
+        positions, rows, length = self._largest
+        if positions:
+            self.recorder.add("batch", rows=rows, length=length)
 
     def batch_begin(self, batch: Mapping[str, Any]) -> None:
         self._inside = True
@@ -110,6 +117,7 @@ class TokenCounter(Probe):
             real, padded = positions(args, kwargs, self._padding)
             self._real = self._real + real
             self._padded += padded
+            self._largest = max(self._largest, (padded, *_sides(args, kwargs)))
             self._forwards += 1
         elif self._method.reference:
             self._reference_forward(module, args, kwargs)
@@ -152,6 +160,13 @@ def positions(args: tuple[Any, ...], kwargs: Mapping[str, Any], padding: Padding
     if padding is None or position_ids is None:
         return total, total
     return total - tail(ids, position_ids, padding), total
+
+
+def _sides(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows of a forward call, and positions of each."""
+    ids = kwargs.get("input_ids")
+    rows, length = (args[0] if ids is None else ids).shape
+    return int(rows), int(length)
 
 
 def tail(ids: Any, position_ids: Any, padding: Padding) -> Any:

@@ -11,6 +11,7 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
     memory   step, values, phase?                   bytes by name: host_uss, device_allocated, …; at the end of `phase`
     breakdown values, device                        bytes held for weights, gradients, optimizer, reference, buffers;
                                                     device: cpu or cuda; the last one counts
+    batch    rows, length                           the largest batch that a training step forwarded, in positions
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
     device   device, values                         NVML's figures, sampled by a process beside the worker; no step;

@@ -242,7 +242,8 @@ class Prediction:
 
     Parts: weights, reference, gradients, optimizer, activations, peak (torch's), device. `measured` has the means over
     seeds of the parts that were measured; it is empty for a cell that ran out of memory. `loose`: nothing cuts its
-    rows, and what depends on the batch is a bound far above what real batches take.
+    rows, and what depends on the batch is a bound far above what real batches take. `batch` is the largest that was
+    forwarded (rows, length), and `forwarded` what the same formulas give for it.
     """
 
     cell: str
@@ -250,10 +251,12 @@ class Prediction:
     predicted: Mapping[str, float]
     measured: Mapping[str, float]
     loose: bool = False
+    batch: tuple[int, int] | None = None
+    forwarded: Mapping[str, float] = field(default_factory=dict)
 
-    def error(self, part: str) -> float | None:
+    def error(self, part: str, *, forwarded: bool = False) -> float | None:
         """(predicted − measured) ÷ measured; None where either is missing."""
-        predicted, measured = self.predicted.get(part), self.measured.get(part)
+        predicted, measured = (self.forwarded if forwarded else self.predicted).get(part), self.measured.get(part)
         return (predicted - measured) / measured if predicted is not None and measured else None
 
 

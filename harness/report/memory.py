@@ -140,7 +140,29 @@ def predicted(answer: Answer) -> str:
             "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
             "(`train.max_length: null`), and the longest are taken to have a token for each byte."
         )
-    return f"## Predicted and measured memory\n\n{tables(first, columns)}\n\n{legend}"
+    made = [f"## Predicted and measured memory\n\n{tables(first, columns)}", legend, _forwarded(rows, first, how)]
+    return "\n\n".join(part for part in made if part)
+
+
+def _forwarded(rows: Sequence[Prediction], first: Column, how: Scale) -> str:
+    """The same formulas for the largest batch that came: what is left of the error is theirs."""
+    if not any(row.forwarded for row in rows):
+        return ""
+    batch = [NONE if row.batch is None else f"{row.batch[0]:,} × {row.batch[1]:,}" for row in rows]
+    columns = [Column(heading="largest batch", cells=batch)]
+    for part in _OF_BATCHES:
+        errors = [row.error(part, forwarded=True) for row in rows]
+        if any(error is not None for error in errors):
+            cells = [
+                NONE if error is None else f"{number(row.forwarded[part], how)} ({signed_share(error)})"
+                for row, error in zip(rows, errors, strict=True)
+            ]
+            columns.append(Column(heading=part, cells=cells))
+    legend = (
+        f"{how.unit}: what the same formulas give for the largest batch that was forwarded, in rows × positions. "
+        "The plan has to assume rows of `max_length`; what is left of the error here is the formulas' own."
+    )
+    return f"{tables(first, columns)}\n\n{legend}"
 
 
 def _compared(row: Prediction, part: str) -> bool:

@@ -37,7 +37,7 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
 
 
 def facts(events: Sequence[Event]) -> dict[str, Any]:
-    """`peak_phase`: where the peak fell (the device's, else the host's), `peak_phases` by figure; `oom`."""
+    """`peak_phase`: where the peak fell (of the device, else the host), `peak_phases`; `largest_batch`; `oom`."""
     places = {name: place for name, (_, place) in _peaks(events).items()}
     found: dict[str, Any] = {}
     for name in ("peak_allocated", "peak_host_memory"):
@@ -45,6 +45,9 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
             found = {"peak_phase": places[name], "peak_phases": places}
             break
     oom = next((event for event in events if event.get("kind") == "oom"), None)
+    batch = next((event for event in reversed(events) if event.get("kind") == "batch"), None)
+    if batch is not None:
+        found["largest_batch"] = {name: batch.get(name) for name in ("rows", "length")}
     if oom is not None:
         peaks = {name: int(value) for name, (value, _) in _peaks(events).items()}
         found["oom"] = {"phase": oom.get("phase"), **oom.get("values", {}), "peaks": peaks}

@@ -1,5 +1,5 @@
 """Memory before training: what a configuration will hold on a device, part by part, from its architecture. Light."""
 
-from harness.models.memory.prediction import Prediction, predict, predict_spec
+from harness.models.memory.prediction import Prediction, predict, predict_forwarded
 
-__all__ = ["Prediction", "predict", "predict_spec"]
+__all__ = ["Prediction", "predict", "predict_forwarded"]

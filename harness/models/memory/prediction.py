@@ -119,25 +119,33 @@ class Prediction:
         )
 
 
-def predict_spec(spec: Mapping[str, Any]) -> Prediction:
-    """The prediction for a trial's spec.json (`TrialResult.config`): the one it carries, else made from it."""
-    carried = spec.get("predicted_memory")
-    if carried:
-        return Prediction.from_json(carried)
-    return predict(spec, defaults=spec.get("defaults") or {}, root=Path(str(spec.get("suite_file", ""))).parent)
+def predict_forwarded(spec: Mapping[str, Any], rows: int, length: int) -> Prediction:
+    """The prediction for a trial's spec.json (`TrialResult.config`) had its batches been known: `rows` of `length`.
+
+    Its error is that of the formulas alone, where the plan's is that of the batches it assumed too.
+    """
+    root = Path(str(spec.get("suite_file", ""))).parent
+    return predict(spec, defaults=spec.get("defaults") or {}, root=root, forwarded=(rows, length))
 
 
 def predict(
-    config: Mapping[str, Any], *, defaults: Mapping[str, Any], root: Path, longest: Sequence[int] | None = None
+    config: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any],
+    root: Path,
+    longest: Sequence[int] | None = None,
+    forwarded: tuple[int, int] | None = None,
 ) -> Prediction:
     """The prediction for a configuration (`method`, `model`, `train`, `lora`, `reference`); never raises for one.
 
     `defaults` are TRL's own of the fields that `train` leaves out; the model's path is relative to `root`. `longest`:
     tokens that the longest rows of the data can have at most, as many rows as a batch has; they count where nothing
-    cuts rows, and the model's positions where they are not known either.
+    cuts rows, and the model's positions where they are not known either. `forwarded`: rows and length of a batch, as
+    the model forwards it, in place of the largest that the configuration allows.
     """
     said = {name: config["train"].get(name, defaults.get(name)) for name in USED}
     said["longest"] = None if longest is None or said["max_length"] is not None else sorted(longest, reverse=True)
+    said["forwarded"] = forwarded
     own = [config.get("method"), config["model"], config.get("lora"), config.get("reference")]
     return _predict(json.dumps([own, said]), root)
 
@@ -159,7 +167,8 @@ def _predict(asked: str, root: Path) -> Prediction:
         return replace(found, why=str(unknown))
     above = max(_moments(training, forward, kept, said).values())
     batch = forward.batch.positions * _BATCH_BYTES
-    loose = _said_of(said["longest"], training.arch) if _is_uncut(training.method, said) else None
+    uncut = _is_uncut(training.method, said) and not said["forwarded"]
+    loose = _said_of(said["longest"], training.arch) if uncut else None
     return replace(found, activations=max(0, above - training.gradients) + batch + WORKSPACE, loose=loose)
 
 
@@ -254,6 +263,9 @@ def _batch(training: _Training, said: Mapping[str, Any]) -> Batch:
         raise Unknown("TRL refuses train.padding_free without packing unless train.max_length is null")
     rows = int(said["per_device_train_batch_size"] or 8) * _PAIRS[method]
     in_one_row = method == "sft" and (said["padding_free"] or (packing and said["packing_strategy"] != "wrapped"))
+    if said["forwarded"]:
+        rows, length = said["forwarded"]
+        return Batch(rows=rows, length=length, mask=bool(in_one_row) or (rows > 1 and not packing))
     if length is None:
         if packing:
             raise Unknown("train.max_length is null: nothing says how long a packed row is")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.compare import answer
+from harness.models.memory import predict, predict_forwarded
 from harness.records.results import Answer, OutOfMemory
 from tests.unit.compare.made import GIB, HELD, PARTS, cell, on_a_device, plan, result, results
 
@@ -73,6 +75,31 @@ def test_predictions_stand_beside_means_of_what_was_measured(suite: Answer) -> N
     assert small.error("reference") is None
     full = rows["sft-gc_off-batch16"]
     assert (dict(full.measured), full.error("peak")) == ({}, None)
+
+
+def test_what_is_left_of_the_error_for_the_batch_that_came_is_that_of_the_formulas() -> None:
+    made = plan([cell("sft")], seeds=3)
+    train = {"max_length": 64, "per_device_train_batch_size": 4, "bf16": False}
+    own = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": train}
+    config = {**own, "predicted_memory": predict(own, defaults={}, root=Path()).to_json()}
+    truth = predict_forwarded(config, 4, 48).to_json()
+    batches = [{"rows": 4, "length": 40}, {"rows": 4, "length": 48}, {"rows": 64, "length": 64}]
+    found = [
+        result(
+            trial,
+            {"peak_allocated": float(truth["peak"])},
+            config=config,
+            facts={"largest_batch": batches[trial.seed]},
+            outcome="oom" if trial.seed == 2 else "ok",
+        )
+        for trial in made.trials
+    ]
+
+    (row,) = answer(results(found), made).predictions
+
+    assert row.batch == (4, 48)
+    assert row.error("peak", forwarded=True) == 0
+    assert (row.error("peak") or 0) > 0.05
 
 
 @pytest.mark.parametrize(

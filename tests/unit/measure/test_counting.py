@@ -65,6 +65,9 @@ def _check_sft(name: str, trained: Trained) -> None:
     assert trained.sum("padded_tokens") == sum(size(batch["input_ids"]) for batch in batches)
     assert trained.sum("loss_tokens") == sum(labelled(batch["labels"]) for batch in batches)
     assert trained.sum("reference_tokens") == 0
+    largest = max(size(batch["input_ids"]) for batch in batches)
+    (told,) = [event for event in trained.events if event["kind"] == "batch"]
+    assert told["rows"] * told["length"] == largest
 
 
 @pytest.mark.parametrize("name", SFT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.models import SHAPES
 from harness.models.architecture import Unknown, architecture, of_config
-from harness.models.memory import Prediction, predict, predict_spec
+from harness.models.memory import Prediction, predict, predict_forwarded
 from harness.models.memory.held import adapter, weights
 from harness.models.memory.optimizers import OPTIMIZERS, state
 from harness.models.memory.prediction import CONTEXT, SLACK
@@ -252,12 +252,19 @@ def test_other_architectures_are_not_guessed_at(config: dict[str, Any], why: str
         of_config(config)
 
 
-def test_a_spec_carries_its_prediction_or_is_predicted_anew() -> None:
-    spec = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": {}, "defaults": DEFAULTS}
-    made = predict_spec(spec)
-    assert made.device is not None
-    assert predict_spec({**spec, "predicted_memory": {"weights": 7}}).weights == 7
-    assert predict_spec({**spec, "predicted_memory": made.to_json(), "model": {"shape": "qwen2.5-7b"}}) == made
+def test_a_batch_that_is_known_takes_the_place_of_the_largest_that_could_come() -> None:
+    train = {"max_length": 64, "per_device_train_batch_size": 4}
+    spec = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": train, "defaults": DEFAULTS}
+    planned = predict(spec, defaults=DEFAULTS, root=HERE)
+    assert predict_forwarded(spec, 4, 64) == planned
+    small = predict_forwarded(spec, 4, 16)
+    assert small.weights == planned.weights
+    assert small.activations is not None
+    assert planned.activations is not None
+    assert small.activations < planned.activations
+    free = {**spec, "train": {**train, "padding_free": True, "max_length": None}}
+    assert predict(free, defaults=DEFAULTS, root=HERE).loose
+    assert predict_forwarded(free, 1, 64).loose is None
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,24 @@ def test_a_bound_far_above_what_batches_take_is_marked() -> None:
     assert "≤ marks a bound" in text
 
 
+def test_what_the_formulas_give_for_the_batch_that_came_stands_below() -> None:
+    made = plan([cell("sft")], seeds=1)
+    parts = {"weights": GIB, "peak": 8 * GIB}
+    own = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": {"max_length": 64}}
+    facts = {"largest_batch": {"rows": 8, "length": 21}}
+    found = [
+        result(made.trials[0], {"peak_allocated": 4.0 * GIB}, config={**own, "predicted_memory": parts}, facts=facts)
+    ]
+
+    text = section(markdown(answer(results(found), made), ()), "Predicted and measured memory")
+
+    assert "| sft  | 8,192 (+100%) |" in text
+    assert "largest batch" in text
+    (row,) = [line for line in text.splitlines() if "8 × 21" in line]
+    assert "(−9" in row  # a tiny model does not fill 4 GiB
+    assert "the formulas' own" in text
+
+
 def test_where_everything_ran_out_of_memory_all_that_was_predicted_is_shown() -> None:
     text = predicted_of(({}, "oom"))
 
