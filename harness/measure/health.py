@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import median
 from typing import Any, Literal
 
 from harness.measure.divergence import FINDING as DIVERGED
@@ -290,7 +290,7 @@ def _rewards(training: Training) -> Iterator[Finding]:
         yield _finding("reward_margin", began, "warning", text)
     if len(accuracies) >= FEWEST:
         late = accuracies[-(len(accuracies) // 3) :]
-        share = fmean(point.value for point in late)
+        share = sum(point.value / len(late) for point in late)  # a sum of nonsense may overflow, a mean does not
         if share <= CHANCE:
             text = f"the chosen answer wins in {share:.0%} of the pairs of the last third of the logs; chance is 50%"
             yield _finding("reward_accuracy", late[0].step, "warning", text)
