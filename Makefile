@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: quickstart test lint check bench install dev constraints clean
+.PHONY: quickstart test lint check bench hollow install dev constraints clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -39,6 +39,19 @@ check: lint
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest tests/benchmarks --benchmark-only -o addopts='--import-mode=importlib'
+
+# torch's CUDA build on a device that computes nothing (tests/hollow/README.md): some 6 GB, for work on the GPU's path.
+HOLLOW := .venv-hollow
+$(HOLLOW)/.built: pyproject.toml constraints.txt $(wildcard tests/hollow/*.py tests/hollow/c/*)
+	test -x $(HOLLOW)/bin/pip || $(PYTHON) -m venv $(HOLLOW)
+	sed '/^torch==/d' constraints.txt > $(HOLLOW)/constraints.txt
+	$(HOLLOW)/bin/pip --disable-pip-version-check install --quiet 'torch>=2.13'
+	$(HOLLOW)/bin/pip --disable-pip-version-check install --quiet --constraint $(HOLLOW)/constraints.txt --editable '.[gpu,dev]'
+	$(PYTHON) tests/hollow/build.py $(HOLLOW)
+	@touch $@
+
+hollow: $(HOLLOW)/.built
+	$(HOLLOW)/hollow pytest tests/hollow tests/unit/measure -m 'gpu or not slow' -k 'hollow or on_a_device' --ignore=tests/benchmarks
 
 constraints: $(VENV)/.dev
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.new && mv constraints.new constraints.txt
