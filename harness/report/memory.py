@@ -14,6 +14,8 @@ PARTS = ("weight_memory", "reference_memory", "gradient_memory", "optimizer_memo
 _PEAK, _HOST = "peak_allocated", "peak_host_memory"
 _HEADINGS = {_PEAK: "peak", _HOST: "host's peak"}
 _OF_BATCHES = ("activations", "peak", "device")
+_MANY = 8
+"""Rows above which parts that were predicted exactly are a sentence and no columns."""
 _PREDICTED = ("weights", "reference", "gradients", "optimizer", *_OF_BATCHES)
 
 _Ooms = Mapping[tuple[str, str], Sequence[OutOfMemory]]
@@ -122,6 +124,8 @@ def predicted(answer: Answer) -> str:
         return ""
     measured = [part for part in _PREDICTED if any(part in row.predicted and part in row.measured for row in rows)]
     parts = measured or [part for part in _PREDICTED if any(part in row.predicted for row in rows)]
+    exact = [part for part in measured if len(rows) > _MANY and _is_exact(part, rows)]
+    parts = [part for part in parts if part not in exact] or parts
     largest = max(value for row in rows for values in (row.predicted, row.measured) for value in values.values())
     how = scale(_HOST, largest)
     names = {(cell.kind, cell.name): row_name(answer, cell) for cell in answer.cells}
@@ -140,8 +144,16 @@ def predicted(answer: Answer) -> str:
             "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
             "(`train.max_length: null`), and the longest are taken to have a token for each byte."
         )
+    if exact:
+        legend = f"As predicted, to a tenth of a per cent, in every cell: {', '.join(exact)}.\n{legend}"
     made = [f"## Predicted and measured memory\n\n{tables(first, columns)}", legend, _forwarded(rows, first, how)]
     return "\n\n".join(part for part in made if part)
+
+
+def _is_exact(part: str, rows: Sequence[Prediction]) -> bool:
+    """Whether a part that does not depend on batches came out everywhere as it was predicted."""
+    errors = [row.error(part) for row in rows]
+    return part not in _OF_BATCHES and all(error is None or abs(error) < 0.0005 for error in errors)
 
 
 def _forwarded(rows: Sequence[Prediction], first: Column, how: Scale) -> str:

@@ -126,6 +126,18 @@ def test_a_bound_far_above_what_batches_take_is_marked() -> None:
     assert "≤ marks a bound" in text
 
 
+def test_of_many_cells_what_was_predicted_exactly_is_a_sentence() -> None:
+    exact = {"weight_memory": float(GIB), "reference_memory": 0.0, "peak_allocated": 4.0 * GIB}
+    text = section(predicted_of(*[(exact, "ok")] * 9), "Predicted and measured memory")
+
+    assert "As predicted, to a tenth of a per cent, in every cell: weights, reference." in text
+    assert "1,024" not in text
+    assert text.count("8,192 (+100%)") == 9
+    wrong = {**exact, "weight_memory": 0.99 * GIB}
+    text = section(predicted_of(*[(exact, "ok")] * 8, (wrong, "ok")), "Predicted and measured memory")
+    assert "1,024 (+1.0%)" in text
+
+
 def test_what_the_formulas_give_for_the_batch_that_came_stands_below() -> None:
     made = plan([cell("sft")], seeds=1)
     parts = {"weights": GIB, "peak": 8 * GIB}
