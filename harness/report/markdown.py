@@ -23,16 +23,17 @@ from harness.report.tables import table
 _CAUSE_CHARACTERS = 110
 _MOST_SENTENCES = 12
 _MOST_NAMES = 3
+_MANY_CELLS = 12
 
 
 def markdown(answer: Answer, charts: Sequence[Chart]) -> str:
     """The whole report; `charts` are those drawn, in their order."""
+    by_cell = [results(answer), baseline(answer), claims(answer)]
+    # A few cells are read one by one; of many, what moves them is the answer, and the cells are where to look it up.
+    main = [*by_cell, axes(answer)] if len(answer.cells) <= _MANY_CELLS else [axes(answer), *by_cell]
     sections = [
         _top(answer),
-        results(answer),
-        baseline(answer),
-        claims(answer),
-        axes(answer),
+        *main,
         _findings(answer),
         disturbed(answer),
         _what_else(answer),
@@ -132,7 +133,11 @@ def _environment(answer: Answer) -> str:
 def _reproduce(answer: Answer) -> str:
     if not answer.cells:
         return ""
-    commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in tried(answer)]
+    cells = tried(answer)
+    shown = cells if len(cells) <= _MANY_CELLS else cells[:_MOST_NAMES]
+    commands = [f"{run(answer)} --only {quoted(cell.name)}" for cell in shown]
+    if len(shown) < len(cells):
+        commands.append(f"# and so on: {len(cells)} rows, each by its name in the tables")
     attempted = [trial for trial in answer.trials if trial.attempts] or answer.trials  # others have no folder yet
     one = next((trial for trial in attempted if trial.kind == "cell"), attempted[0] if attempted else None)
     alone = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,3 +282,22 @@ def test_many_cells_excluded_for_one_reason_are_one_line() -> None:
     assert "- 5 cells, dpo-0 the first: TRL packs no pairs" in text
     assert "- orpo-1: another" in text
     assert "dpo-1" not in text
+
+
+@pytest.mark.parametrize(("levels", "first"), [(3, "Results"), (7, "What each axis does")])
+def test_of_many_cells_what_moves_them_comes_before_them(levels: int, first: str) -> None:
+    cells = [
+        cell(f"sft-{lever}-{size}", levels={"lever": lever, "size": size})
+        for lever in ("off", "on")
+        for size in [f"b{number}" for number in range(levels)]
+    ]
+    made = plan(cells, seeds=2)
+    found = [
+        result(trial, {"tokens_per_second": 100.0 * (2 if "-on-" in trial.name else 1) + trial.seed})
+        for trial in made.trials
+    ]
+    text = markdown(answer(results(found), made), ())
+
+    assert next(line for line in text.splitlines() if line.startswith("## ")) == f"## {first}"
+    assert ("# and so on: 14 rows" in text) == (levels == 7)
+    assert text.count("--only 'sft-") + text.count("--only sft-") == (3 if levels == 7 else 6)
