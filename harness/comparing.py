@@ -18,6 +18,7 @@ from harness.compare.selecting import chosen
 from harness.errors import InputError, Problem, SelectionError, did_you_mean
 from harness.records.asked import metrics_asked, no_judged_metric
 from harness.records.document_scores import DocumentProvider
+from harness.records.figures import title
 from harness.records.margins import parse_margin
 from harness.records.metrics import Margin, metric
 from harness.records.progress import Observer
@@ -274,17 +275,27 @@ def _refuse_nothing(found: Comparison) -> None:
             why=f"the reference has {_names(found.only_reference)}; the candidate has {_names(found.only_candidate)}",
             hint="cells belong together by id, by the levels both sides share, or by name; or choose one cell a side",
         )
-    if any(cell.verdicts for cell in found.cells):
+    if any(cell.tells for cell in found.cells):
         return
-    reasons = list(dict.fromkeys(why for cell in found.cells for why in cell.refused.values()))
-    if reasons:
-        problems = [Problem(what=f"this cannot be compared: {why}") for why in reasons[:_MOST_NAMED]]
-        raise InputError(problems=problems)
-    raise InputError.of(
-        "there is nothing to compare",
-        why="no trial of either side that ended well has such a figure",
-        hint="see `harness list SUITE` for how they ended",
-    )
+    reasons = dict.fromkeys(why for cell in found.cells for why in cell.refused.values())
+    problems = [Problem(what=f"this cannot be compared: {why}") for why in list(reasons)[:_MOST_NAMED]]
+    raise InputError(problems=problems + _absent(found))
+
+
+def _absent(found: Comparison) -> list[Problem]:
+    """Figures that one side alone has, by the side that lacks them; all of them where neither has any."""
+    hint = "see `harness list SUITE` for how its trials ended"
+    lacking: dict[str, dict[str, None]] = {}
+    for cell in found.cells:
+        for name, verdict in cell.verdicts.items():
+            lacking.setdefault(verdict.why, {})[title(name)] = None
+    if not lacking and not any(cell.refused for cell in found.cells):
+        why = "no trial of either side that ended well has such a figure"
+        return [Problem(what="there is nothing to compare", why=why, hint=hint)]
+    return [
+        Problem(what=f"nothing can be compared of {_names(list(names))}", why=why, hint=hint)
+        for why, names in lacking.items()
+    ]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -78,12 +78,18 @@ More = Callable[[Plan, "execute.Session"], tuple[Plan, score.ScoreReport | None]
 def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
     """The plan of a suite file: read, checked, expanded, and narrowed to the chosen trials.
 
-    With `places` the replicates that a run added there are part of it, where the suite leaves their number open.
+    With `places` the replicates that a run added there are part of it, where the suite leaves their number open. It
+    warns of what this machine is not made for, too.
 
     Raises:
         SuiteError: everything that is wrong with the file, the combinations it comes to, and the files it names.
         SelectionError: there is no such trial.
     """
+    return _chosen(_whole(file, places), choice)
+
+
+def _whole(file: Path, places: Places | None) -> Plan:
+    """The plan of all trials."""
     reading = suite.read(file, catalog=catalog.load(), scoring=score)
     found = list(reading.problems)
     attempt = planning.Attempt(plan=None)
@@ -96,17 +102,21 @@ def planned(file: Path, choice: Choice, places: Places | None = None) -> Plan:
     if places is not None:
         here = suite_folder(places.results, plan.suite.name)
         plan = planning.grown(plan, lambda trial: RunFolder(here / trial).spec_file.exists())
-    return _warned(planning.select(plan, choice.only, choice.skip))
+    return plan
 
 
-def _warned(plan: Plan) -> Plan:
-    """The plan, with a warning where it has cells that are made for a GPU and this machine has none."""
+def _chosen(whole: Plan, choice: Choice) -> Plan:
+    """The chosen part of a plan, with warnings of its cells that this machine, without a GPU, is not made for."""
+    from harness.measure import host
     from harness.measure.present import models_here
 
-    cells = planning.halved(plan.cells)
-    if not cells or models_here():
+    plan = planning.select(whole, choice.only, choice.skip)
+    if models_here():
         return plan
-    return replace(plan, warnings=(*plan.warnings, planning.without_gpu(plan.suite, cells)))
+    halved, memory = planning.halved(plan.cells), host.usable_memory()
+    found = [planning.without_gpu(plan.suite, halved)] if halved else []
+    large = planning.too_large(plan.suite, plan.cells, catalog.load(), memory) if memory else None
+    return replace(plan, warnings=(*plan.warnings, *found, *([large] if large else [])))
 
 
 def prepared(
@@ -119,13 +129,13 @@ def prepared(
     built is an obstacle to its trials alone, and told.
     """
     grown = None if choice.force else places
-    whole = planned(file, Choice(), grown)
-    plan = planning.select(whole, choice.only, choice.skip)
+    whole = _whole(file, grown)
+    plan = _chosen(whole, choice)
     if not any(trial.cell.config.get("environment") for trial in plan.trials):
         return whole, plan
     _build(plan, choice, places, engine, observer)
-    whole = planned(file, Choice(), grown)
-    return whole, planning.select(whole, choice.only, choice.skip)
+    whole = _whole(file, grown)
+    return whole, _chosen(whole, choice)
 
 
 def _build(plan: Plan, choice: Choice, places: Places | None, engine: execute.Engine, observer: Observer) -> None:
@@ -178,6 +188,8 @@ def run(
     from harness import execute
 
     whole, plan = prepared(file, choice, engine, observer, places)
+    if plan.warnings:
+        observer.warned(plan.warnings)
     with execute.session(places.results, plan.suite.name) as session:
         outcomes, scores = carry_out(
             plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring

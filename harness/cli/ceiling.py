@@ -85,7 +85,28 @@ def _lines(ceiling: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _kept(ceiling: Mapping[str, Any]) -> str:
+    if _reasons(ceiling):
+        return "not kept, see below"
     return f"not kept: {ceiling['not_kept']}" if "not_kept" in ceiling else "kept in the user's cache"
+
+
+def refusals(ceilings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why what was just measured is not kept, and what to do: one line for each device of which it is not."""
+    return [
+        f"the ceiling of {ceiling['device']} is not kept: {'; '.join(reasons)}. {_cure(ceiling)}"
+        for ceiling in ceilings
+        if (reasons := _reasons(ceiling))
+    ]
+
+
+def _reasons(ceiling: Mapping[str, Any]) -> list[str]:
+    return [*ceiling.get("impossible", ()), *ceiling.get("disturbed", ())]
+
+
+def _cure(ceiling: Mapping[str, Any]) -> str:
+    if "impossible" in ceiling:
+        return "Measure it again; if that stays, it is a bug in harness, torch or the driver"
+    return "Measure it again when nothing else runs there: harness doctor --ceiling"
 
 
 def _product(dtype: str, found: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def compare(
     Cells are paired by id, else by the levels they share, else by name. What cannot be compared is refused, with the
     reason: other environments (but see --across), another device, scores of other documents, tasks or backends.
 
-    Ends with 0 whatever the verdicts are: this is no gate.
+    Ends with 0 whatever the verdicts are: this is no gate. With 2 where there is none, since nothing could be compared.
 
     \b
     Examples:

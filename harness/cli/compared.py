@@ -46,8 +46,10 @@ def _counts(found: Comparison) -> str:
     figures = sum(len(cell.verdicts) for cell in found.cells)
     counted = [f"{count} {ruling}" for ruling in _RULINGS if (count := found.count(ruling))]
     refused = sum(len(cell.refused) for cell in found.cells)
-    said = f"{many(len(found.cells), 'cell')}, {many(figures, 'figure')}: {', '.join(counted)}"
-    return f"{said}; {refused} not compared" if refused else said
+    said = f"{many(len(found.cells), 'cell')}, {many(figures, 'figure')}: {', '.join(counted) or 'none judged'}"
+    said = f"{said}; {refused} not compared" if refused else said
+    alone = not any(cell.judged for cell in found.cells)
+    return f"{said}. No figure could be compared: how trials ended is all that is told" if alone else said
 
 
 def _cell(cell: CellComparison) -> None:

@@ -26,7 +26,8 @@ def doctor(
     Versions, devices, disk, and what is missing. Ends with 2 when something needed is broken.
 
     With --ceiling it measures what each device does at most and keeps that in the user's cache: trials on a device that
-    no datasheet of the harness covers take their MFU from it.
+    no datasheet of the harness covers take their MFU from it. What others on the device disturbed, or what cannot be
+    true, is not kept: it ends with 2 then, too.
 
     \b
     Examples:
@@ -38,7 +39,7 @@ def doctor(
     from harness.errors import EXIT_INPUT
 
     if ceiling:
-        say("measuring matrix products and copies; what else runs here lowers the result …")
+        say("measuring matrix products and copies; while anything else runs here the result is not kept …")
     machine = examine(results, measure=ceiling)
     if as_json:
         print_json(machine)

@@ -23,12 +23,18 @@ def of_problems(error: HarnessError) -> int:
 
 
 def print_problems(problems: Sequence[Problem], severity: str = "error") -> None:
-    """Problems on stderr, an empty line between those that take several lines."""
-    rendered = [problem.render(severity) for problem in problems]
+    """Problems on stderr; nothing where there are none."""
+    if problems:
+        _say(rendered(problems, severity))
+
+
+def rendered(problems: Sequence[Problem], severity: str = "error") -> str:
+    """Problems as stderr shows them, an empty line between those that take several lines."""
+    texts = [problem.render(severity) for problem in problems]
     if sys.stderr.isatty():
-        rendered = [laid_out(text) for text in rendered]
-    gap = "\n\n" if any("\n" in text for text in rendered) else "\n"
-    _say(gap.join(rendered))
+        texts = [laid_out(text) for text in texts]
+    gap = "\n\n" if any("\n" in text for text in texts) else "\n"
+    return gap.join(texts)
 
 
 def laid_out(text: str) -> str:

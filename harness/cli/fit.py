@@ -13,6 +13,7 @@ from harness.cli.run import EngineName
 
 if TYPE_CHECKING:
     from harness.compare.frontier import Frontier, Probe
+    from harness.errors import Problem
     from harness.fitting import Fit
     from harness.records.outcome import Outcome
     from harness.records.plan import Trial
@@ -87,6 +88,11 @@ class Lines:
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         """Nothing: nobody knows how many there will be."""
+
+    def warned(self, problems: Sequence[Problem]) -> None:
+        from harness.cli import failure
+
+        failure.print_problems(problems, "warning")
 
     def message(self, text: str) -> None:
         self._say(text)

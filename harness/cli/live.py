@@ -12,9 +12,10 @@ from rich.live import Live as Display
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli import words
+from harness.cli import failure, words
 from harness.cli.output import number
 from harness.cli.tally import Tally
+from harness.errors import Problem
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
 from harness.records.progress import Live
@@ -54,6 +55,9 @@ class LiveTable:
             resumed = self._tally.resumed()
         if resumed:
             self._print(Text(resumed))
+
+    def warned(self, problems: Sequence[Problem]) -> None:
+        self._print(Text(failure.rendered(problems, "warning")))
 
     def message(self, text: str) -> None:
         with self._lock:

@@ -101,17 +101,18 @@ def examine(
 
 
 def _ceilings(torch: Mapping[str, Any], measure: bool) -> tuple[tuple[Mapping[str, Any], ...], list[str]]:
-    """Ceilings, and the problem that kept them from being measured."""
-    from harness.cli.ceiling import kept_ceilings, measured_ceilings
+    """Ceilings, and the problems that kept them from being measured, or kept."""
+    from harness.cli.ceiling import kept_ceilings, measured_ceilings, refusals
 
     if not measure:
         return kept_ceilings(torch), []
     if "error" in torch:
         return (), []
     try:
-        return measured_ceilings(devices=len(torch.get("devices", []))), []
+        measured = measured_ceilings(devices=len(torch.get("devices", [])))
     except RuntimeError as error:
         return (), [f"the ceiling could not be measured: {error}"]
+    return measured, refusals(measured)
 
 
 def kernels_cannot_be_compiled(

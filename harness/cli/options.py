@@ -27,7 +27,7 @@ Skip = Annotated[
     list[str] | None, typer.Option("--skip", metavar="GLOB", help="Leave out trials that match; repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr; errors still show.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no warnings on stderr; errors show.")]
 
 RESULTS = Path("results")
 REPORTS = Path("reports")

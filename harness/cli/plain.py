@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.cli import words
+from harness.cli import failure, words
 from harness.cli.output import many, say
 from harness.cli.tally import Tally
+from harness.errors import Problem
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
 from harness.records.progress import Live
@@ -23,6 +24,9 @@ class PlainLines:
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         self._tally.planned(trials, finished)
         say(self._tally.resumed() or f"{many(self._tally.total, 'trial')} to run")
+
+    def warned(self, problems: Sequence[Problem]) -> None:
+        failure.print_problems(problems, "warning")
 
     def message(self, text: str) -> None:
         say(text)

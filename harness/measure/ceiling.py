@@ -7,6 +7,7 @@ device, and prints them as JSON. It is a process of its own, so that whoever ask
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.measure import peaks
+from harness.measure import alone, peaks
 from harness.measure.nvml import bare
 from harness.records.run_folder import read_json, write_json
 
@@ -31,6 +32,8 @@ CPU_SIZES = (512, 1024, 2048)
 CUDA_COPY = 2**30
 CPU_COPY = 2**28
 """Bytes of one copy."""
+ABOVE_DATASHEET = 1.10
+"""A device does no more than its datasheet says, but for clocks a little above those that it is told for."""
 
 
 def folder() -> Path:
@@ -63,7 +66,7 @@ def flops_per_second(ceiling: Mapping[str, Any] | None, dtype: str) -> float | N
     """The measured ceiling of products in that dtype."""
     found = ((ceiling or {}).get("gemm") or {}).get(dtype) or {}
     value = found.get("flops_per_second")
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None
 
 
 def _file(key: str) -> Path:
@@ -123,9 +126,24 @@ class Clock:
 
         return cls(timed)
 
+    def watched(self, watch: alone.Watch | None) -> Clock:
+        """The same, with a look at who else is there after each time that was taken."""
+        if watch is None:
+            return self
+
+        def timed(work: Callable[[], None]) -> float:
+            seconds = self.timed(work)
+            watch.look()
+            return seconds
+
+        return Clock(timed)
+
 
 def sustained(work: Callable[[], None], clock: Clock, seconds: float) -> float:
-    """Seconds of one call of `work` at its best: the least mean over runs that fill `seconds`, after a warm-up."""
+    """Seconds of one call of `work` at its best: the least mean over runs that fill `seconds`, after a warm-up.
+
+    Not a number where a run took no time at all, or none that can be: then the clock is not to be trusted.
+    """
 
     def many(count: int) -> Callable[[], None]:
         def run() -> None:
@@ -135,23 +153,26 @@ def sustained(work: Callable[[], None], clock: Clock, seconds: float) -> float:
         return run
 
     once = min(clock.timed(work) for _ in range(2))
-    count = max(1, min(10_000, int(seconds / RUNS / max(once, 1e-7))))
-    return min(clock.timed(many(count)) / count for _ in range(RUNS))
+    count = max(1, min(10_000, int(seconds / RUNS / max(1e-7, once))))
+    means = [clock.timed(many(count)) / count for _ in range(RUNS)]
+    return min(means) if all(0 < mean < math.inf for mean in means) else math.nan
 
 
 def measure(device: str, seconds: float = SECONDS) -> dict[str, Any]:
     """The ceiling of `cpu` or `cuda:<n>`: FLOP/s by dtype and bytes/s by kind of copy. Imports torch.
 
-    A dtype that the device has no product for is left out.
+    A dtype that the device has no product for is left out. Where `disturbed` says what made the figures too low, or
+    `impossible` why they cannot be true, they are not to be kept.
     """
     import torch
 
     began = time.perf_counter()
     cuda = device != "cpu"
+    watch = alone.watch(str(torch.cuda.get_device_properties(device).uuid) if cuda else None)
     if cuda:
         torch.cuda.set_device(device)
-    clock = Clock.cuda() if cuda else Clock.wall()
-    return {
+    clock = (Clock.cuda() if cuda else Clock.wall()).watched(watch)
+    found = {
         "schema": SCHEMA,
         **_identity(device),
         "torch": str(torch.__version__),
@@ -160,6 +181,21 @@ def measure(device: str, seconds: float = SECONDS) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 2),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    doubts = {"disturbed": watch.reasons() if watch else [], "impossible": impossible(found)}
+    return {**found, **{name: reasons for name, reasons in doubts.items() if reasons}}
+
+
+def impossible(ceiling: Mapping[str, Any]) -> list[str]:
+    """Why the figures of a ceiling cannot be true, each that cannot; empty where all can."""
+    products = {dtype: each["flops_per_second"] for dtype, each in ceiling["gemm"].items()}
+    timeless = [name for name, rate in [*products.items(), *ceiling["copy"].items()] if not math.isfinite(rate)]
+    found = [f"{name} took no time that can be: the clock is wrong" for name in timeless]
+    for dtype, rate in products.items():
+        peak = peaks.peak(str(ceiling["name"]), dtype)
+        if peak is not None and ABOVE_DATASHEET * peak < rate < math.inf:
+            told = f"{dtype} at {rate / 1e12:,.0f} TFLOP/s, {rate / peak - 1:.0%} above the datasheet's"
+            found.append(f"{told} {peak / 1e12:,.0f}: the clock, or the count, is wrong")
+    return found
 
 
 def _identity(device: str) -> dict[str, Any]:
@@ -207,7 +243,12 @@ def _product(device: str, dtype: Any, size: int, clock: Clock, seconds: float) -
     def work() -> None:
         torch.mm(left, right, out=into)
 
-    return 2 * size**3 / sustained(work, clock, seconds)
+    return _rate(2 * size**3, sustained(work, clock, seconds))
+
+
+def _rate(amount: float, seconds: float) -> float:
+    """Infinite where the time cannot be."""
+    return amount / seconds if seconds > 0 else math.inf
 
 
 def _cannot(error: RuntimeError) -> bool:
@@ -224,7 +265,7 @@ def _copies(device: str, clock: Clock, seconds: float) -> dict[str, float]:
     kinds = list(_copy_kinds(device))
     for name, moved, copy in kinds:
         try:
-            found[name] = moved / sustained(copy(), clock, seconds / len(kinds))
+            found[name] = _rate(moved, sustained(copy(), clock, seconds / len(kinds)))
         except RuntimeError as error:
             if not _cannot(error):
                 raise
@@ -257,7 +298,7 @@ def _copy_kinds(device: str) -> Iterator[tuple[str, int, Callable[[], Callable[[
 
 
 def main(arguments: list[str]) -> int:
-    """Measures, keeps and prints; the parent reads the last line of stdout."""
+    """Measures, keeps what can be, and prints; the parent reads the last line of stdout."""
     import torch
 
     seconds = float(arguments[0]) if arguments else SECONDS
@@ -265,13 +306,19 @@ def main(arguments: list[str]) -> int:
     found = []
     for device in devices:
         ceiling = measure(device, seconds)
-        try:
-            ceiling["kept_in"] = str(keep(ceiling))
-        except OSError as error:
-            ceiling["kept_in"], ceiling["not_kept"] = None, str(error)
-        found.append(ceiling)
+        found.append({**ceiling, **_kept(ceiling)})
     print(json.dumps(found))
     return 0
+
+
+def _kept(ceiling: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps a ceiling unless something speaks against it: where, or why not."""
+    if "disturbed" in ceiling or "impossible" in ceiling:
+        return {"kept_in": None}
+    try:
+        return {"kept_in": str(keep(ceiling))}
+    except OSError as error:
+        return {"kept_in": None, "not_kept": str(error)}
 
 
 if __name__ == "__main__":

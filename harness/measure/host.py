@@ -46,6 +46,11 @@ def memory_bytes() -> int | None:
         return None
 
 
+def usable_memory(root: Path = ROOT) -> int | None:
+    """Memory that this process can have, bytes: the machine's, or the less that control groups leave it."""
+    return min(filter(None, (memory_bytes(), limits(root).get("memory_bytes"))), default=None)
+
+
 def system(root: Path = ROOT) -> dict[str, Any]:
     """Operating system and kernel, and how the kernel hands out large pages, which tensors live in."""
     return _known(

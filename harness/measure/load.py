@@ -89,28 +89,37 @@ class HostLoad(Probe):
     def train_end(self) -> None:
         begin, end = self._begin, self._read(tuple(family(self._proc)))
         self._begin = None
-        if begin is None or end is None or end.at <= begin.at:
-            return
-        values: dict[str, Any] = {
-            "seconds": round(end.at - begin.at, 3),
-            "cores": end.cores,
-            "busy": round(end.busy - begin.busy, 3),
-            "idle": round(end.idle - begin.idle, 3),
-            "stolen": round(end.stolen - begin.stolen, 3),
-            "own": round(end.own - begin.own, 3),
-        }
-        if begin.waits is not None and end.waits is not None:
-            waited = sum(max(0.0, wait - begin.waits.get(thread, 0.0)) for thread, wait in end.waits.items())
-            values["waited"] = round(waited, 3)
-        if quota(self._groups):
-            values["quota"] = True
-        self.recorder.add("host", values=values)
+        if begin is not None and end is not None and end.at > begin.at:
+            self.recorder.add("host", values=between(begin, end, self._groups))
 
     def _read(self, helpers: Iterable[int]) -> Reading | None:
-        try:
-            return reading(self._proc, helpers)
-        except (OSError, ValueError, IndexError):
-            return None  # not Linux, or a /proc that tells less: nothing is said of the host's load
+        return reading_or_none(self._proc, helpers)
+
+
+def between(begin: Reading, end: Reading, groups: Path = _GROUPS) -> dict[str, Any]:
+    """The values of a `host` event: what happened from one reading to a later one."""
+    values: dict[str, Any] = {
+        "seconds": round(end.at - begin.at, 3),
+        "cores": end.cores,
+        "busy": round(end.busy - begin.busy, 3),
+        "idle": round(end.idle - begin.idle, 3),
+        "stolen": round(end.stolen - begin.stolen, 3),
+        "own": round(end.own - begin.own, 3),
+    }
+    if begin.waits is not None and end.waits is not None:
+        waited = sum(max(0.0, wait - begin.waits.get(thread, 0.0)) for thread, wait in end.waits.items())
+        values["waited"] = round(waited, 3)
+    if quota(groups):
+        values["quota"] = True
+    return values
+
+
+def reading_or_none(proc: Path = _PROC, helpers: Iterable[int] = ()) -> Reading | None:
+    """The state now; None on what is not Linux, or where /proc tells less: nothing is said of the host's load then."""
+    try:
+        return reading(proc, helpers)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def reading(proc: Path, helpers: Iterable[int]) -> Reading:

@@ -9,6 +9,7 @@ from harness.plan.places import place_of
 from harness.plan.selection import select
 from harness.plan.spec import spec_of
 from harness.plan.table import Row, counts, rows, state_of, to_json
+from harness.plan.too_large import too_large
 from harness.plan.unready import unready
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "spec_of",
     "state_of",
     "to_json",
+    "too_large",
     "trial_id",
     "unready",
     "with_more",

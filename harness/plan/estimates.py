@@ -18,13 +18,25 @@ Key = tuple[Kind, str]
 
 def estimate(cell: Cell, root: Path, catalog: Catalog | None) -> Prediction:
     """The prediction for one cell; its model's path is relative to `root`. Without a catalogue nothing is predicted."""
-    method = cell.config["method"]
-    if method is None:
+    if cell.config["method"] is None:
         return Prediction(why="nothing is trained")
     if catalog is None:
         return Prediction(why="TRL's defaults are not known")
-    defaults = _defaults(catalog.within(cell.config.get("environment")), method)
+    defaults = _defaults(catalog, cell)
     return predict(cell.config, defaults=defaults, root=root, longest=_longest(cell.config, defaults, root))
+
+
+def on_host(cell: Cell, root: Path, catalog: Catalog) -> int | None:
+    """Bytes of tensors that the cell holds at most where a CPU trains it: without a context, and with what is paged.
+
+    None where nothing is predicted, or nothing cuts the rows: the data is not looked at.
+    """
+    if cell.config["method"] is None:
+        return None
+    predicted = predict(cell.config, defaults=_defaults(catalog, cell), root=root)
+    if predicted.allocated is None or predicted.loose:
+        return None
+    return predicted.allocated + predicted.paged
 
 
 def estimates(cells: Iterable[Cell], root: Path, catalog: Catalog | None) -> dict[Key, Prediction]:
@@ -40,6 +52,6 @@ def _longest(config: Mapping[str, Any], defaults: Mapping[str, Any], root: Path)
     return longest(config["data"], root=root, most=int(said.get("per_device_train_batch_size") or 8))
 
 
-def _defaults(catalog: Catalog, method: str) -> Mapping[str, Any]:
-    fields = catalog.methods[method]
+def _defaults(catalog: Catalog, cell: Cell) -> Mapping[str, Any]:
+    fields = catalog.within(cell.config.get("environment")).methods[cell.config["method"]]
     return {name: fields[name].default for name in USED if name in fields}

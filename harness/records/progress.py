@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.errors import Problem
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
 
@@ -31,6 +32,9 @@ class Observer(Protocol):
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         """The trials of this run in order, and which are finished already."""
 
+    def warned(self, problems: Sequence[Problem]) -> None:
+        """What the plan warns of, before anything runs; one at least."""
+
     def message(self, text: str) -> None:
         """A line for a person: what is being done outside trials (importing, scoring, …)."""
 
@@ -52,6 +56,9 @@ class Silent:
 
     def planned(self, trials: Sequence[Trial], finished: Mapping[str, Outcome]) -> None:
         self.told.append(("planned", (tuple(trials), dict(finished))))
+
+    def warned(self, problems: Sequence[Problem]) -> None:
+        self.told.append(("warned", tuple(problems)))
 
     def message(self, text: str) -> None:
         self.told.append(("message", text))

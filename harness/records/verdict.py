@@ -130,6 +130,16 @@ class CellComparison:
     divergences: Sequence[Divergence] = ()
     flips: Mapping[str, Flips] = field(default_factory=dict)
 
+    @property
+    def judged(self) -> bool:
+        """Whether some figure is on both sides."""
+        return any(verdict.ruling != "missing" for verdict in self.verdicts.values())
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything could be compared: a figure, or how the trials of one side alone ended."""
+        return self.judged or self.ended in ("regressed", "improved")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:

@@ -126,3 +126,13 @@ def test_results_and_reports_go_where_they_are_asked_to(suite: Path, harness: Ha
     assert "report: out/tiny/report.md" in answer.stdout
     assert (suite.parent / "elsewhere/harness.duckdb").exists()
     assert not (suite.parent / "results").exists()
+
+
+def test_a_run_warns_of_what_the_plan_warns_of(suite: Path, harness: Harness) -> None:
+    suite.write_text(suite.read_text(encoding="utf-8") + "exclude: [{train.learning_rate: 9}]\n", encoding="utf-8")
+    warned = harness("plan", suite.name).stderr
+    assert "exclude rule 1 matches no cell" in warned
+    answer = harness("run", suite.name, "--engine", "debug", "--json")
+    assert answer.stderr.startswith(warned)
+    assert json.loads(answer.stdout)["failed"] == []
+    assert harness("run", suite.name, "--engine", "debug", "--quiet").stderr == ""

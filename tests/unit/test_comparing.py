@@ -90,6 +90,36 @@ def test_the_same_measurements_elsewhere_are_refused_and_a_trial_that_failed_sin
     assert "The very same measurement is on both sides" in out
 
 
+def _end(method: str, **said: object) -> None:
+    """Has all full trainings of a method end so in the results."""
+    for spec in Path("results/two").glob("*/spec.json"):
+        if json.loads(spec.read_text(encoding="utf-8"))["cell_name"] == method:
+            outcome = next(spec.parent.glob("attempts/*/outcome.json"))
+            told = json.loads(outcome.read_text(encoding="utf-8"))
+            outcome.write_text(json.dumps({**told, "summary": {}, **said}), encoding="utf-8")
+
+
+def test_figures_of_one_side_alone_are_no_comparison(compare: Compare) -> None:
+    _end("dpo")  # ended ok, and measured nothing
+
+    code, out, err = compare("two:sft", "two:dpo", "--json")
+
+    assert (code, out) == (2, "")
+    assert "nothing can be compared of tokens/s, peak host memory, final loss" in err
+    assert "the candidate has no such figure" in err
+
+
+def test_trials_that_end_badly_on_one_side_alone_are_told_although_no_figure_is_left(compare: Compare) -> None:
+    _end("dpo", outcome="oom", phase="train")
+
+    code, out, err = compare("two:sft", "two:dpo")
+
+    assert code == 0, err
+    said = " ".join(out.split())
+    assert "No figure could be compared" in said
+    assert "ended: A 3 ok; B 3 oom: regressed" in said
+
+
 def test_a_folder_without_a_store_is_read_and_left_as_it_is(compare: Compare) -> None:
     Path("results").rename("elsewhere")
     Path("elsewhere/harness.duckdb").unlink()

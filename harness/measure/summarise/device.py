@@ -263,11 +263,15 @@ def _sharing(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
         for _, line in _within(device, spans):
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
+    return shared(others, memory, max((device.before or 0 for device in devices), default=0))
+
+
+def shared(others: int, memory: float, before: float) -> list[str]:
+    """What tells of others on a device: their number, the bytes they hold, and those in use before one's own."""
     if others:
         who = "another process was" if others == 1 else f"{others} other processes were"
         held = f", holding {format_size(memory)}" if memory else ""
         return [f"{who} on the device in the measured window{held}"]
-    taken = max((device.before or 0 for device in devices), default=0)
-    if taken > TAKEN:
-        return [f"{format_size(taken)} of the device were in use before the trial, by nobody that NVML lists"]
+    if before > TAKEN:
+        return [f"{format_size(before)} of the device were in use beforehand, by nobody that NVML lists"]
     return []

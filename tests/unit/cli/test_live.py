@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from harness.cli.live import LiveTable
+from harness.errors import Problem
 from harness.records.outcome import Outcome
 from harness.records.plan import Trial
 from harness.records.progress import Live
@@ -114,3 +115,9 @@ def test_markup_in_names_is_printed_as_it_is(trial_of: MakeTrial, outcome_of: Ma
     assert "[bold]suite[/bold]" in _drawn(table, 80)[2]
     table.finished(trial, outcome_of(), will_retry=False)
     assert "lora[r=8]-s0: ok" in _told(console)
+
+
+def test_what_the_plan_warns_of_stands_above_the_table() -> None:
+    console = _console(80)
+    LiveTable("quickstart", console).warned([Problem(what="no GPU is here", why="none was found", hint="look")])
+    assert _told(console).split("\n")[:3] == ["warning: no GPU is here", "  why: none was found", "  try: look"]

@@ -201,6 +201,21 @@ def test_a_ceiling_that_was_asked_for_and_failed_is_a_problem(tmp_path: Path, mo
     assert machine.problems == ("the ceiling could not be measured: no answer within 120 s",)
 
 
+@pytest.mark.parametrize(
+    ("doubt", "cure"), [("disturbed", "when nothing else runs there"), ("impossible", "it is a bug")]
+)
+def test_a_ceiling_that_is_not_to_be_trusted_is_a_problem(
+    doubt: str, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {**_MEASURED, "kept_in": None, doubt: ["another process was on the device"]}
+    monkeypatch.setattr("harness.cli.ceiling.measured_ceilings", lambda **given: (found,))
+    machine = examine(tmp_path, lambda: {"devices": []}, measure=True)
+    (problem,) = machine.problems
+    assert problem.startswith("the ceiling of cuda:0 is not kept: another process was on the device. ")
+    assert cure in problem
+    assert "not kept, see below" in ceiling_lines(machine.ceilings)[0]
+
+
 def test_a_kept_ceiling_is_found_again_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.measure import ceiling
 

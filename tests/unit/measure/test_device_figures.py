@@ -340,7 +340,7 @@ def test_others_on_the_device_disturb(processes: list[Any], expected: list[str],
 
 def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> None:
     (said,) = disturbed(_trial(tmp_path, {"memory": 5 * GIB}))
-    assert said == "5 GiB of the device were in use before the trial, by nobody that NVML lists"
+    assert said == "5 GiB of the device were in use beforehand, by nobody that NVML lists"
     assert disturbed(_trial(tmp_path, {"memory": GIB})) == ()
 
 

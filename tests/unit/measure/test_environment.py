@@ -192,6 +192,14 @@ def test_limits_of_control_groups(files: dict[str, str], limits: dict[str, Any],
     assert host.limits(_write(tmp_path, files)) == limits
 
 
+def test_a_control_group_may_leave_less_memory_than_the_machine_has(tmp_path: Path) -> None:
+    machine = host.memory_bytes()
+    assert host.usable_memory(tmp_path) == machine
+    groups = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": "1048576"}
+    assert host.usable_memory(_write(tmp_path, groups)) == 2**20
+    assert host.usable_memory(_write(tmp_path, {**groups, "sys/fs/cgroup/memory.max": str(2**59)})) == machine
+
+
 @pytest.mark.parametrize(
     ("files", "kind"),
     [
