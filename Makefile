@@ -51,7 +51,8 @@ $(HOLLOW)/.built: pyproject.toml constraints.txt $(wildcard tests/hollow/*.py te
 	@touch $@
 
 hollow: $(HOLLOW)/.built
-	$(HOLLOW)/hollow pytest tests/hollow tests/unit/measure -m 'gpu or not slow' -k 'hollow or on_a_device' --ignore=tests/benchmarks
+	$(HOLLOW)/hollow pytest tests/hollow
+	$(HOLLOW)/hollow pytest -m gpu tests/unit/measure/test_compute.py
 
 constraints: $(VENV)/.dev
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.new && mv constraints.new constraints.txt

@@ -18,7 +18,10 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 NATIVE = 128 * 2**20  # bytes that no tensor of Python's explains: workspaces, batches
-pytestmark = pytest.mark.skipif(not os.environ.get("HOLLOW_TABLE"), reason="runs on the hollow device: make hollow")
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("HOLLOW_TABLE"), reason="runs on the hollow device: make hollow"),
+    pytest.mark.timeout(1800),  # the smoke suite compiles a model
+]
 
 
 def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
