@@ -27,12 +27,10 @@ from harness.records.outcome import Outcome
 from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
-from harness.records.run_folder import run_folders
+from harness.records.run_folder import BISECT, run_folders
 from harness.records.suite import Suite
 from harness.records.verdict import Selected, Verdict
 
-SUITE_ENDS = ".bisect"
-"""What the name of a bisection's own suite adds to the suite's."""
 BLOCK = 100
 """Seeds of each release that is tried: the first has 0, 1, …, the second 100, 101, … So none reuses the good side's
 runs of another hour."""
@@ -175,7 +173,7 @@ def _check_suite(declared: Suite) -> None:
 
 
 def _name(declared: Suite) -> str:
-    return f"{declared.name}{SUITE_ENDS}"
+    return f"{declared.name}{BISECT}"
 
 
 class _Unusable(Exception):

@@ -17,12 +17,12 @@ from harness.measure.present import models_here
 from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
-from harness.plan.probes import MOST, SUITE_ENDS, Axis, Probed, axis_of, bounded, probe, probed
+from harness.plan.probes import MOST, Axis, Probed, axis_of, bounded, probe, probed
 from harness.plan.search import Span, edge, next_value
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.progress import Observer
-from harness.records.run_folder import RunFolder, run_folders, suite_folder
+from harness.records.run_folder import FIT, RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
 
 _NO_DEVICE = ("cpu", "made up")
@@ -81,7 +81,7 @@ def fit(
     _, plan = pipeline.prepared(file, choice, engine, observer)
     known = suite.catalog_of(plan.suite)
     cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
-    name = f"{plan.suite.name}{SUITE_ENDS}"
+    name = f"{plan.suite.name}{FIT}"
     with execute.session(places.results, name) as session, closing(engine):
         search = _Search(
             plan=plan,
@@ -176,7 +176,8 @@ class _Search:
         outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
         folder.drop_checkpoint()
         predicted = estimate(trial.cell, plan.suite.file.parent, self.known)
-        return judge(value, trial.id, outcome, self.wanted.limit, None if predicted.loose else predicted.device)
+        on_device = None if predicted.loose else predicted.device
+        return judge(value, trial.id, outcome, self.wanted.limit, on_device, host=spec.host_memory)
 
     def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
         outcomes = execute.execute(

@@ -69,11 +69,13 @@ def lines(found: list[SuiteStatus]) -> list[str]:
 
 def _suite(one: SuiteStatus) -> list[str]:
     bad = ", ".join(f"{count} {name}" for name, count in one.outcomes.items() if name != "ok")
-    said = [f"{one.suite}  {one.done}/{one.total} trials done" + (f" ({bad})" if bad else "")]
+    count = f"{one.done}" if one.search else f"{one.done}/{one.total}"
+    said = [f"{one.suite}  {count} trials done" + (f" ({bad})" if bad else "")]
     if one.disturbed:
-        said.append(f"  {one.disturbed} disturbed; harness run --retry disturbed measures them again")
+        again = "" if one.search else "; harness run --retry disturbed measures them again"
+        said.append(f"  {one.disturbed} disturbed{again}")
     if one.holder is None:
-        said.append("  not running" + ("" if one.done == one.total else "; harness run goes on with it"))
+        said.append(f"  not running{_way_on(one)}")
         return said
     who = one.holder
     said.append(f"  run by process {who.get('pid')} on {who.get('host')} since {who.get('started_at')}")
@@ -82,6 +84,12 @@ def _suite(one: SuiteStatus) -> list[str]:
     if one.doing is not None:
         said.append(f"  {one.doing}")
     return said
+
+
+def _way_on(one: SuiteStatus) -> str:
+    if one.search:
+        return f"; {one.search} tells what came of it, or goes on with it"
+    return "" if one.done == one.total else "; harness run goes on with it"
 
 
 def _running(one: SuiteStatus) -> str:

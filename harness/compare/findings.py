@@ -40,6 +40,7 @@ def findings_of(
         *_failed(trials),
         *_impossible(cells),
         *overlap_findings(trials, results.overlaps),
+        *_diverged(cells),
         *_disturbed(trials),
         *_out_of_bounds(decision),
         *_no_better_than_stages(plan, cells, decision),
@@ -83,6 +84,20 @@ def _impossible(cells: Sequence[CellSummary]) -> Iterable[str]:
 
 def _above_one(cell: CellSummary, name: str) -> bool:
     return name in cell.metrics and cell.metrics[name].high > 1
+
+
+def _diverged(cells: Sequence[CellSummary]) -> Iterable[str]:
+    """Trials that went on to their end are in the tables as if nothing had happened."""
+    went_wrong = [
+        f"{figures.called(cell.kind, cell.name)} ({len(cell.diverged)} of {cell.outcomes['ok']})"
+        for cell in cells
+        if cell.diverged
+    ]
+    if went_wrong:
+        yield (
+            f"Diverged, and trained to the end as limits.diverged asks: {named(went_wrong, 0, 'cells')}; "
+            "their speed and memory are in the tables, of trainings that went wrong."
+        )
 
 
 def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:

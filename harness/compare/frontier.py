@@ -55,14 +55,23 @@ class Frontier:
         return f"{self.cell}: {_sentence(self)}"
 
 
-def judge(value: int, trial: str, outcome: Outcome, limit: int, predicted: int | None) -> Probe:
-    """Whether a trial fits: it ended ok, its peak within the limit. `oom` does not fit; other ends say nothing."""
+def judge(
+    value: int, trial: str, outcome: Outcome, limit: int, predicted: int | None, host: int | None = None
+) -> Probe:
+    """Whether a trial fits: it ended ok, its peak within the limit. `oom` does not fit; other ends say nothing.
+
+    `host`: what it may hold of the host's memory, `limits.host_memory` in bytes. A trial that ran before that was set,
+    or whose peak was too short for who watches it, ended ok all the same and does not fit.
+    """
     metric, peak = peak_of(outcome.summary)
     on_device = metric in DEVICE
     fits: bool | None = None
     cause = outcome.cause
     if outcome.outcome == "oom":
         fits = False
+    elif outcome.outcome == "ok" and host is not None and (held := outcome.summary.get(HOST, 0.0)) > host:
+        fits = False
+        cause = f"{format_size(held)} of the host, above limits.host_memory"
     elif outcome.outcome == "ok" and peak is not None:
         fits = peak <= limit
     elif outcome.outcome == "ok":
@@ -113,4 +122,6 @@ def _taken(found: Frontier, value: int | None) -> str:
         return ""
     if probe.outcome == "oom":
         return " (oom)"
+    if not probe.fits and probe.peak is not None and probe.peak <= found.limit:
+        return f" ({probe.cause})"
     return "" if probe.peak is None else f" ({format_size(probe.peak)})"

@@ -23,6 +23,8 @@ def headline_of(
 ) -> str:
     """Who leads on the goal's metric, by how much over whom and the baseline, and whether the lead is clear.
 
+    Of what leads, and of what comes next, it says that it diverged.
+
     Where figures are `made_up`, it says so before anything else: headlines are read alone.
     """
     if decision is None:
@@ -31,7 +33,8 @@ def headline_of(
         said = _out_of_bounds(decision)
     else:
         lead = _lead(cells, decision, decision.value)
-        said = " ".join([lead, *_against(decision, against), *_doubts(cells, decision, decision.value)])
+        doubts = _doubts(cells, decision, decision.value)
+        said = " ".join([lead, *_diverged(cells, decision), *_against(decision, against), *doubts])
     if decision is not None and decision.unlike:
         said = f"{said} {decision.unlike}"
     return f"MADE UP, not measured: {said}" if made_up else said
@@ -92,6 +95,17 @@ def _difference(name: str, difference: float, value: Spread) -> str:
     if second > 0:
         return f"{abs(difference) / second:.1%} {'above' if difference >= 0 else 'below'}"
     return f"{said(name, abs(difference))} {'above' if difference >= 0 else 'below'}"
+
+
+def _diverged(cells: Sequence[CellSummary], decision: Decision) -> list[str]:
+    """Trials that went on after their loss was no number any more count, and must not pass for good ones."""
+    wrong = {cell.name: cell for cell in cells if cell.kind == "cell" and cell.diverged}
+    return [
+        f"{cell.name} diverged in {len(cell.diverged)} of {_trials(cell.outcomes['ok'])}: "
+        "its figures are of a training that went wrong."
+        for name in (decision.winner, decision.runner_up)
+        if name is not None and (cell := wrong.get(name))
+    ]
 
 
 def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]:

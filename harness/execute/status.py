@@ -15,7 +15,7 @@ from harness.execute.live import Tail
 from harness.execute.lock import holder
 from harness.execute.session import doing, in_trials
 from harness.records.plan import Plan
-from harness.records.run_folder import Attempt, read_json, run_folders, suite_folder, write_json
+from harness.records.run_folder import Attempt, read_json, run_folders, searched_by, suite_folder, write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,10 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuiteStatus:
-    """One suite: who runs it, how many trials of its last run ended how, and which is running."""
+    """One suite: who runs it, how many trials of its last run ended how, and which is running.
+
+    Where a command searches in it (`search`), trials are all there are so far, and nobody knows how many there will be.
+    """
 
     suite: str
     suite_file: str | None
@@ -46,6 +49,7 @@ class SuiteStatus:
     running: Running | None
     doing: str | None = None  # outside trials, or beside them: "scoring 3/15 …"
     disturbed: int = 0  # trials whose figures something disturbed
+    search: str | None = None  # the command that chooses its trials one after the other
 
     @property
     def done(self) -> int:
@@ -79,7 +83,9 @@ def status(results: Path, suite: str | None = None) -> list[SuiteStatus]:
 
 def _status(results: Path, suite: str) -> SuiteStatus:
     planned = read_json(_plan_file(results, suite)) or {}
-    names = {str(trial["id"]): str(trial["name"]) for trial in planned.get("trials", [])}
+    search = searched_by(suite)
+    # Of a search the plan is the last trial's alone.
+    names = {} if search else {str(trial["id"]): str(trial["name"]) for trial in planned.get("trials", [])}
     folders = {folder.path.name: folder for folder in run_folders(results, suite)}
     trials = names or {trial: str((folder.spec() or {}).get("name", trial)) for trial, folder in folders.items()}
     who = holder(results, suite)
@@ -107,6 +113,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         running=running,
         doing=said,
         disturbed=disturbed,
+        search=search,
     )
 
 

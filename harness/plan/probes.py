@@ -21,9 +21,8 @@ from harness.plan.canonical import canonical, digest
 from harness.plan.draft import Config
 from harness.plan.identity import trial_id
 from harness.records.plan import Cell, Plan, Trial
+from harness.records.run_folder import FIT
 
-SUITE_ENDS = ".fit"
-"""What the name of a fit's own suite adds to the suite's: probes lie beside its trials, never among them."""
 MOST = 65_536
 """The largest value that is tried where nobody says otherwise."""
 _ROOTS = ("train", "lora", "model.overrides")
@@ -141,7 +140,7 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     )
     trial = Trial(id=trial_id(cell.id, 0), name=f"{of.name}@{value}", cell=cell, seed=0)
     score = plan.suite.score and plan.suite.score.model_copy(update={"every": "end"})
-    suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{SUITE_ENDS}", "score": score})
+    suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{FIT}", "score": score})
     return Plan(suite=suite, cells=(cell,), trials=(trial,))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # reports need no pydantic
 
 
 def claimed(claim: Claim) -> str:
-    """`at least 2×`, `0.2× to 0.3×`, `at most −5.0 points`."""
+    """`at least 2×`, `0.2× to 0.3×`, `at most −5.0 pt`."""
     low, high = (None if bound is None else _bound(claim, bound) for bound in (claim.low, claim.high))
     if low is not None and high is not None:
         return low if low == high else f"{_without_unit(low, high)} to {high}"

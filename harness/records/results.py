@@ -149,6 +149,7 @@ class CellSummary:
     metrics: Mapping[str, Spread]
     config: Mapping[str, Any] = field(default_factory=dict)
     disturbed: Sequence[int] = ()  # seeds whose figures are not to be trusted; they are in `metrics` all the same
+    diverged: Sequence[int] = ()  # seeds whose training went wrong and on to its end; they are in `metrics` too
     peak_phases: Sequence[str] = ()  # in which the peak of memory fell, the most frequent over seeds first
 
 

@@ -24,8 +24,18 @@ from harness.records.events import Event, last_phase, read_events
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.ranks import merged
 
+FIT, BISECT = ".fit", ".bisect"
+SEARCHES = {FIT: "harness fit", BISECT: "harness bisect"}
+"""What a search adds to its suite's name for a suite of its own, and the command: it chooses trials one after the
+other, so that no plan has all of them, and they lie beside the suite's, never among them."""
+
 _CLOCK_TICK_S = 0.02
 """Files carry the time of the kernel's last tick, which may lie before the moment they were written."""
+
+
+def searched_by(suite: str) -> str | None:
+    """The command that fills the results of this name by searching; None where a plan says what runs."""
+    return next((command for end, command in SEARCHES.items() if suite.endswith(end)), None)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

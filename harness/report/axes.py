@@ -111,7 +111,7 @@ def _legend(effects: AxisEffects) -> str:
 def _lines(effects: AxisEffects) -> Iterator[str]:
     yield (
         "Each change beside the axis' first level, all other axes alike: rates, times, memory and energy as ratios,"
-        " scores in points, losses as they are, with 95% intervals by least squares."
+        " scores in points of a hundred (pt), losses as they are, with 95% intervals by least squares."
     )
     yield (
         "**Bold** is beyond the metric's margin, also when corrected for how much was asked at once;"

@@ -10,7 +10,7 @@ import pytest
 
 from harness import fitting, pipeline
 from harness.environments import Declaration
-from harness.execute import DebugEngine, Engine, Handle
+from harness.execute import DebugEngine, Engine, Handle, status
 from harness.fitting import Wanted, fit, machine
 from harness.measure import present
 from harness.measure.nvml import NvmlError
@@ -86,6 +86,29 @@ def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkey
         assert _tried(tmp_path, engine, wanted) == [64]
         started.append(len(engine.debug.started))
     assert started == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_a_bound_of_the_host_that_is_lowered_later_counts_for_what_was_tried(tmp_path: Path) -> None:
+    wanted = Wanted(axis="train.max_length", limit=parse_size("64GiB"), low=64, high=64)
+    file = tmp_path / "guess.yaml"
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+    told = []
+    for bound in ("64GiB", "64GiB", "1MiB"):
+        file.write_text(f"{SUITE}  limits: {{host_memory: {bound}}}\n", encoding="utf-8")
+        engine = DebugEngine()
+        found = fit(file, pipeline.Choice(), wanted, places, engine=engine, observer=Silent())
+        told.append((len(engine.started), found.frontiers[0].largest))
+    assert told == [(1, 64), (0, 64), (0, None)]
+
+
+@pytest.mark.slow
+def test_status_counts_all_that_was_tried(tmp_path: Path) -> None:
+    wanted = Wanted(axis="train.per_device_train_batch_size", limit=parse_size("64GiB"), high=8)
+    tried = _tried(tmp_path, DebugEngine(), wanted)
+    (found,) = status(tmp_path / "results", "guess.fit")
+    assert len(tried) > 1
+    assert (found.done, found.total, found.search) == (len(tried), len(tried), "harness fit")
 
 
 def test_the_machine_is_told_by_its_devices_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.records.amounts import amount, span
+from harness.records.amounts import amount
+from harness.records.changes import effect_said
 from harness.records.effects import AxisEffect, Interplay
 from harness.records.figures import title
 
@@ -75,7 +76,7 @@ def _moved(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Int
 
 def _unsure(one: AxisEffect) -> str:
     assert one.verdict.effect is not None
-    return f"{title(one.metric)} ({span(one.metric, one.verdict.effect)})"
+    return f"{title(one.metric)} ({effect_said(one.metric, one.verdict.effect)})"
 
 
 def _partners(axis: str, interplays: Sequence[Interplay]) -> list[str]:

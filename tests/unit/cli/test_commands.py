@@ -39,6 +39,15 @@ def test_status_of_a_suite_that_stopped_says_how_to_go_on() -> None:
     assert status.lines([_status()]) == ["tiny  4/14 trials done (1 oom)", "  not running; harness run goes on with it"]
 
 
+def test_status_of_a_search_names_its_command_and_no_total() -> None:
+    found = _status(suite="tiny.fit", outcomes={"ok": 9, "oom": 5}, disturbed=1, search="harness fit")
+    assert status.lines([found]) == [
+        "tiny.fit  14 trials done (5 oom)",
+        "  1 disturbed",
+        "  not running; harness fit tells what came of it, or goes on with it",
+    ]
+
+
 def test_status_of_a_running_suite_says_who_and_what() -> None:
     running = Running(
         name="dpo-s1",

@@ -53,6 +53,24 @@ def test_only_an_end_that_tells_of_memory_decides(outcome: Outcome, fits: bool |
     assert judge(8, "t", outcome, limit=100, predicted=50).fits is fits
 
 
+@pytest.mark.parametrize(
+    ("host", "fits"),
+    [(None, True), (100, True), (99, False)],
+)
+def test_what_was_tried_before_the_host_s_limit_was_lowered_does_not_fit_above_it(host: int | None, fits: bool) -> None:
+    on_device = _outcome(peak_reserved=10.0, peak_host_memory=100.0)
+    probe = judge(8, "t", on_device, limit=100, predicted=50, host=host)
+    assert probe.fits is fits
+    assert ("limits.host_memory" in (probe.cause or "")) is not fits
+    assert judge(8, "t", _outcome("crashed", peak_host_memory=100.0), 100, None, host=1).fits is None
+
+
+def test_the_sentence_says_that_the_host_had_no_room() -> None:
+    probe = judge(8, "t", _outcome(peak_reserved=1.0, peak_host_memory=2.0 * GIB), limit=GIB, predicted=1, host=GIB)
+    found = Frontier(cell="a", alike=(), axis="x", limit=GIB, highest=8, probes=[probe], largest=None, fails=8)
+    assert "does not fit in 1 GiB (2 GiB of the host, above limits.host_memory)" in found.sentence
+
+
 def test_an_unmeasured_trial_says_so() -> None:
     assert judge(8, "t", _outcome(), limit=100, predicted=None).cause == "its memory was not measured"
 

@@ -58,6 +58,28 @@ def test_warnings_are_pointed_at_in_the_findings_and_information_is_not() -> Non
     assert answer(with_findings({"a-s0": [slow]}), PLAN).findings == ()
 
 
+def test_a_cell_that_diverged_and_went_on_does_not_lead_unsaid() -> None:
+    gone = Finding(name="diverged", step=4, level="warning", text="loss became nan")
+
+    got = answer(with_findings({"a-s1": [gone], "b-s0": [gone], "b-s1": [gone]}), PLAN)
+
+    went_wrong = "trials: its figures are of a training that went wrong."
+    assert f". a diverged in 1 of 2 {went_wrong} b diverged in 2 of 2 {went_wrong} " in got.headline
+    assert "Diverged, and trained to the end as limits.diverged asks: a (1 of 2), b (2 of 2);" in got.findings[0]
+    assert {cell.name: cell.diverged for cell in got.cells} == {"a": (1,), "b": (0, 1)}
+    assert "diverged" not in answer(FINE, PLAN).headline
+
+
+def test_what_ended_as_diverged_has_no_figures_that_could_lead() -> None:
+    gone = Finding(name="diverged", step=4, level="warning", text="loss became nan")
+    trials = (dataclasses.replace(FINE.trials[0], outcome="diverged", findings=(gone,)), *FINE.trials[1:])
+
+    got = answer(dataclasses.replace(FINE, trials=trials), PLAN)
+
+    assert "diverged in" not in got.headline
+    assert all(cell.diverged == () for cell in got.cells)
+
+
 FINDINGS = st.builds(
     Finding,
     name=st.sampled_from(["loss_spike", "gradient_norm"]),
