@@ -61,8 +61,9 @@ def run(
 ) -> None:
     """Train, measure, score and report a suite, or go on with it.
 
-    Running it again goes on where it stopped. Prints the headline and the report's path. Ctrl-C once ends the
-    running trial cleanly, twice at once. Ends with 5 when trials failed; the report then says which and why.
+    Running it again goes on where it stopped. Says first what `harness plan` warns of; prints the headline and the
+    report's path. Ctrl-C once ends the running trial cleanly, twice at once. Ends with 5 when trials failed; the report
+    then says which and why.
 
     \b
     Examples:

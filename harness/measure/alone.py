@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -65,13 +66,19 @@ class OnGpu:
         return device.shared(*self._most, self._before)
 
 
-def watch(uuid: str | None) -> Watch | None:
-    """Over the GPU that torch gives this UUID, over the processor for None; None where NVML does not know the GPU."""
-    if uuid is None:
-        return Cores()
+def on_gpus() -> dict[str, OnGpu]:
+    """A watch over each GPU that CUDA shows this process, by its bare UUID; none where NVML does not answer.
+
+    To be asked before this process uses CUDA: torch tells a GPU's UUID only when it does, and whoever is listed by then
+    counts as somebody else.
+    """
     try:
-        gpus = visible(open_nvml().gpus())
+        return {bare(gpu.uuid): OnGpu(gpu) for gpu in visible(open_nvml().gpus())}
     except NvmlError:
-        return None
-    found = next((gpu for gpu in gpus if bare(gpu.uuid) == bare(uuid)), gpus[0] if len(gpus) == 1 else None)
-    return None if found is None else OnGpu(found)
+        return {}
+
+
+def over(watches: Mapping[str, OnGpu], uuid: str) -> OnGpu | None:
+    """The watch over the GPU of torch's UUID, or over the only one: of a part, torch may name the whole device."""
+    alone = next(iter(watches.values())) if len(watches) == 1 else None
+    return watches.get(bare(uuid), alone)

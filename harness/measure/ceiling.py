@@ -168,8 +168,10 @@ def measure(device: str, seconds: float = SECONDS) -> dict[str, Any]:
 
     began = time.perf_counter()
     cuda = device != "cpu"
-    watch = alone.watch(str(torch.cuda.get_device_properties(device).uuid) if cuda else None)
+    watch: alone.Watch | None = alone.Cores()
     if cuda:
+        watches = alone.on_gpus()
+        watch = alone.over(watches, str(getattr(torch.cuda.get_device_properties(device), "uuid", "")))
         torch.cuda.set_device(device)
     clock = (Clock.cuda() if cuda else Clock.wall()).watched(watch)
     found = {

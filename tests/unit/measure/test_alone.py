@@ -79,11 +79,17 @@ def test_others_on_the_processor_are_told(
     assert not disturbed or "other processes took" in said[0]
 
 
-def test_a_gpu_is_found_by_its_uuid_and_the_processor_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_found_by_its_uuid_or_because_it_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "nvml.json"
-    script.write_text(json.dumps({"devices": [{"uuid": "GPU-1"}, {"uuid": "GPU-2"}]}))
     monkeypatch.setenv("HARNESS_FAKE_NVML", str(script))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert isinstance(alone.watch("2"), alone.OnGpu)
-    assert alone.watch("3") is None
-    assert isinstance(alone.watch(None), alone.Cores)
+    assert alone.on_gpus() == {}  # no answer
+    script.write_text(json.dumps({"devices": [{"uuid": "GPU-1"}, {"uuid": "GPU-2"}]}))
+    two = alone.on_gpus()
+    assert alone.over(two, "2") is two["2"]
+    assert alone.over(two, "3") is None
+    script.write_text(json.dumps({"devices": [{"uuid": "MIG-1"}]}))
+    one = alone.on_gpus()
+    assert alone.over(one, "of-the-whole") is one["1"]

@@ -125,7 +125,7 @@ def test_only_what_nothing_speaks_against_is_kept(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(ceiling, "_product", lambda *given: rate)
     monkeypatch.setattr(ceiling, "_copies", lambda *given: {})
-    monkeypatch.setattr("harness.measure.alone.watch", lambda uuid: _Watch(reasons))
+    monkeypatch.setattr("harness.measure.alone.Cores", lambda: _Watch(reasons))
     assert ceiling.main(["0.01"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert {"disturbed", "impossible"} & set(found) == ({doubt} if doubt else set())
