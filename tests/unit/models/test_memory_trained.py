@@ -221,7 +221,9 @@ def test_the_peak_of_a_step_is_predicted_and_not_from_below(
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("targets", [None, ["q_proj", "v_proj"], "all-linear"])
 @pytest.mark.parametrize("mask", ["none", "padding", "packed"])
-@pytest.mark.parametrize(("dtype", "autocast"), [("float32", False), ("bfloat16", False), ("float32", True)])
+@pytest.mark.parametrize(
+    ("dtype", "autocast"), [("float32", False), ("bfloat16", False), ("float32", True), ("bfloat16", True)]
+)
 def test_what_a_layer_keeps_is_known_to_the_byte(
     dtype: str, autocast: bool, mask: str, targets: Any, checkpointing: bool
 ) -> None:
@@ -234,7 +236,11 @@ def test_what_a_layer_keeps_is_known_to_the_byte(
     arch = of_config(_facts(3))
     forward = Forward(
         arch=arch,
-        numbers=Numbers(weights=2 if dtype == "bfloat16" else 4, compute=2 if autocast or dtype == "bfloat16" else 4),
+        numbers=Numbers(
+            weights=2 if dtype == "bfloat16" else 4,
+            compute=2 if autocast or dtype == "bfloat16" else 4,
+            mixed=autocast,
+        ),
         batch=batch,
         attention="sdpa",
         trained=targets is None,
