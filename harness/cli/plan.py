@@ -31,7 +31,7 @@ def plan(
 ) -> None:
     """Show what would run, and what is finished already.
 
-    Every trial in running order, what it will hold on a CUDA device at most, what is excluded and why. Nothing runs.
+    Every trial in running order, what it will hold on a CUDA device, what is excluded and why. Nothing runs.
 
     \b
     Example:
@@ -146,7 +146,10 @@ def _print_about_memory(shown: Sequence[Row], *, told: bool) -> None:
     from harness.cli.output import many, wrapped
 
     if told:
-        print("\n" + wrapped("memory: what a CUDA device holds at most, as predicted (docs/measuring.md)"))
+        print(
+            "\n"
+            + wrapped("memory: what a CUDA device will hold, as predicted for the largest batches (docs/measuring.md)")
+        )
     loose = {row.loosely_predicted: row for row in shown if row.loosely_predicted}
     for said in loose if told else ():
         print(wrapped(f"≤, far above what real batches take: {said}", indent=2))

@@ -1,5 +1,7 @@
 """What memory is held for, summed from the tensors themselves: weights, gradients, optimizer state, a reference model.
 
+What the device's allocator holds beside them is told by its own blocks: cuBLAS's workspaces, and what it rounds up.
+
 Bytes are those of storages, each counted once: tied weights and views share one, a quantised tensor counts what it
 really holds. They are summed right after an optimizer step, when gradients and optimizer state are there together.
 """
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.measure.device import Allocator, TorchAllocator
+from harness.measure.device import Allocator, Block, TorchAllocator
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 
@@ -18,8 +20,9 @@ STEPS = 2
 """Taken after the first step, in case there is no other, and after the second, which counts."""
 UNEXPLAINED_SHARE = 0.03
 WORKSPACES = 128 * 2**20
-"""What no tensor explains is worth a note from this share of the device's memory on, and beyond what cuBLAS takes: on
-Hopper 32 MiB (NVIDIA, cublasSetWorkspace) for each of its two libraries in each of torch's two threads."""
+"""What nothing explains is worth a note from this share of the device's memory on, and beyond what cuBLAS takes where
+its part is not told: on Hopper 32 MiB (NVIDIA, cublasSetWorkspace) for each of its two libraries in each of torch's two
+threads."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,10 @@ class Ledger:
     device: Any
     elsewhere: int = 0
     _seen: set[tuple[str, int]] = field(default_factory=set)
+
+    def knows(self, address: int) -> bool:
+        """Whether a storage that was counted begins at this address of the device."""
+        return (str(self.device), address) in self._seen
 
     def add(self, tensors: Iterable[Any]) -> int:
         """Bytes of the tensors' storages that were not counted before."""
@@ -93,9 +100,14 @@ def summed(trainer: Any, device: Any) -> tuple[dict[str, int], int]:
     `weights` are all of the trained model's, frozen ones and adapters included; `buffers` its buffers; `reference` the
     other models that the trainer holds. The first category that names a storage has it.
     """
+    ledger = Ledger(device)
+    return sum_in(ledger, trainer), ledger.elsewhere
+
+
+def sum_in(ledger: Ledger, trainer: Any) -> dict[str, int]:
+    """`summed` into a ledger, which then knows every storage by its address."""
     import torch
 
-    ledger = Ledger(device)
     found = {"weights": ledger.add(weights_of(trainer.model)), "buffers": ledger.add(trainer.model.buffers())}
     others = [value for value in vars(trainer).values() if isinstance(value, torch.nn.Module)]
     found["reference"] = sum(ledger.add(weights_of(other)) + ledger.add(other.buffers()) for other in others)
@@ -108,16 +120,35 @@ def summed(trainer: Any, device: Any) -> tuple[dict[str, int], int]:
     state = getattr(optimizer, "state", None)
     if isinstance(state, Mapping):
         found["optimizer"] = ledger.add(tensors_in(state))
-    return found, ledger.elsewhere
+    return found
+
+
+def beside(ledger: Ledger, blocks: Iterable[Block], workspace: int | None) -> dict[str, int]:
+    """Bytes that the allocator's blocks hold beside the tensors of the ledger.
+
+    `rounding`: what blocks take beyond what was asked for (sizes are multiples of 512 bytes, and of a large block a
+    rest below 1 MiB is not split off; torch, `CUDACachingAllocator.cpp`). `workspace`: blocks of exactly the size of a
+    workspace of cuBLAS where no storage in the ledger begins; torch keeps one for each thread and stream that
+    multiplies (`CublasHandlePool.cpp`). They are looked at, not freed, so that the training allocates as without it.
+    """
+    found = {"rounding": 0, **({"workspace": 0} if workspace else {})}
+    for block in blocks:
+        found["rounding"] += block.taken - block.asked
+        if workspace and block.asked == workspace and not ledger.knows(block.address):
+            found["workspace"] += block.asked
+    return found
 
 
 def doubt(values: Mapping[str, int]) -> str | None:
     """What to say where the parts do not add up to what the device's allocator holds at the same moment."""
     unexplained, allocated = values.get("unexplained", 0), values.get("allocated", 0)
-    if -UNEXPLAINED_SHARE * allocated <= unexplained <= max(UNEXPLAINED_SHARE * allocated, WORKSPACES):
+    untold = 0 if "workspace" in values else WORKSPACES
+    if -UNEXPLAINED_SHARE * allocated <= unexplained <= max(UNEXPLAINED_SHARE * allocated, untold):
         return None
     return f"{abs(unexplained) / allocated:.1%} of the device's memory after a step is " + (
-        "no weight, gradient, optimizer state or reference" if unexplained > 0 else "counted that is not there"
+        "no weight, gradient, optimizer state, reference or workspace"
+        if unexplained > 0
+        else "counted that is not there"
     )
 
 
@@ -148,7 +179,9 @@ class Breakdown(Probe):
 
     def _record(self) -> None:
         device = next(self._trainer.model.parameters()).device
-        found, elsewhere = summed(self._trainer, device)
+        ledger = Ledger(device)
+        found = sum_in(ledger, self._trainer)
+        elsewhere = ledger.elsewhere
         if "gradients" not in found:
             self._say("memory of gradients is not measured: none are there after the optimizer's step")
         if "optimizer" not in found:
@@ -156,10 +189,23 @@ class Breakdown(Probe):
         values = {**found, "elsewhere": elsewhere}
         if device.type == "cuda" and self._allocator.ready():
             values["allocated"] = self._allocator.figures()["device_allocated"]
-            values["unexplained"] = values["allocated"] - (sum(found.values()) - elsewhere)
+            more = self._beside(ledger)
+            values |= {
+                **more,
+                "unexplained": values["allocated"] - (sum(found.values()) - elsewhere) - sum(more.values()),
+            }
         self.recorder.add("breakdown", values=values, device=device.type)
         if not self._left and (text := doubt(values)):
             self._say(text)
+
+    def _beside(self, ledger: Ledger) -> dict[str, int]:
+        try:
+            return beside(ledger, self._allocator.blocks(), self._allocator.workspace())
+        except Exception as error:  # other allocators than torch's own have no snapshot
+            self._say(
+                f"the allocator's rounding and cuBLAS's workspaces are not measured: {type(error).__name__}: {error}"
+            )
+            return {}
 
     def _say(self, text: str) -> None:
         if text not in self._said:

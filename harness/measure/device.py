@@ -7,8 +7,8 @@ process ids and fail in containers; the difference of the whole device does not,
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 
 class Nvml(Protocol):
@@ -45,13 +45,27 @@ class RealNvml:
             raise RuntimeError(str(error)) from error
 
 
+class Block(NamedTuple):
+    """A block of the allocator that is in use: where it begins, bytes it takes, and bytes that were asked for."""
+
+    address: int
+    taken: int
+    asked: int
+
+
 class Allocator(Protocol):
-    """What is used of torch's CUDA memory functions. `figures` are the allocator's own, peaks since the last reset."""
+    """What is used of torch's CUDA memory functions. `figures` are the allocator's own, peaks since the last reset.
+
+    `blocks` are those in use on the current device; `workspace` is the size of one workspace of cuBLAS, None where
+    this torch does not tell.
+    """
 
     def ready(self) -> bool: ...
     def uuid(self) -> str: ...
     def figures(self) -> dict[str, int]: ...
     def reset_peaks(self) -> None: ...
+    def blocks(self) -> Sequence[Block]: ...
+    def workspace(self) -> int | None: ...
 
 
 class TorchAllocator:
@@ -83,6 +97,24 @@ class TorchAllocator:
         import torch
 
         torch.cuda.reset_peak_memory_stats()
+
+    def blocks(self) -> Sequence[Block]:
+        import torch
+
+        here = torch.cuda.current_device()
+        return [
+            Block(int(block["address"]), int(block["size"]), int(block["requested_size"]))
+            for segment in torch.cuda.memory_snapshot()
+            if segment["device"] == here
+            for block in segment["blocks"]
+            if block["state"] == "active_allocated"
+        ]
+
+    def workspace(self) -> int | None:
+        import torch
+
+        size = getattr(torch._C, "_cuda_getCublasWorkspaceSize", None)
+        return None if size is None else int(size())
 
 
 class DeviceMemory:

@@ -9,7 +9,8 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
              Where they can be had: device_s (CUDA events), model_flops, hardware_flops
     log      step, values                           TRL's own log: loss, grad_norm, learning_rate, rewards/…, eval_loss
     memory   step, values, phase?                   bytes by name: host_uss, device_allocated, …; at the end of `phase`
-    breakdown values, device                        bytes held for weights, gradients, optimizer, reference, buffers;
+    breakdown values, device                        bytes held for weights, gradients, optimizer, reference, buffers; on
+                                                    cuda workspace, rounding, allocated and unexplained too;
                                                     device: cpu or cuda; the last one counts
     batch    rows, length                           the largest batch that a training step forwarded, in positions
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …

@@ -16,6 +16,10 @@ _HEADINGS = {_PEAK: "peak", _HOST: "host's peak"}
 _OF_BATCHES = ("activations", "peak", "device")
 _MANY = 8
 """Rows above which parts that were predicted exactly are a sentence and no columns."""
+_NO_BOUND = (
+    "`device` is about what to expect, and no bound: where batches vary in length the allocator's cache "
+    "grows beyond it."
+)
 _PREDICTED = ("weights", "reference", "gradients", "optimizer", *_OF_BATCHES)
 
 _Ooms = Mapping[tuple[str, str], Sequence[OutOfMemory]]
@@ -132,13 +136,15 @@ def predicted(answer: Answer) -> str:
     first = Column(
         heading="cell", cells=[names.get((row.kind, row.cell), text(row.cell)) for row in rows], align="left"
     )
-    columns = [Column(heading=part, cells=[_beside(row, part, how) for row in rows]) for part in parts]
+    columns = [Column(heading=_heading(part), cells=[_beside(row, part, how) for row in rows]) for part in parts]
     legend = (
         f"{how.unit}: what the plan predicted, and how far that lies from the measured mean; "
         "oom where that ran out of memory."
         if any(not row.measured for row in rows)
         else f"{how.unit}: what the plan predicted, and how far that lies from the measured mean."
     )
+    if "device" in parts:
+        legend += f"\n{_NO_BOUND}"
     if any(row.loose for row in rows):
         legend += (
             "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
@@ -169,12 +175,16 @@ def _forwarded(rows: Sequence[Prediction], first: Column, how: Scale) -> str:
                 NONE if error is None else f"{number(row.forwarded[part], how)} ({signed_share(error)})"
                 for row, error in zip(rows, errors, strict=True)
             ]
-            columns.append(Column(heading=part, cells=cells))
+            columns.append(Column(heading=_heading(part), cells=cells))
     legend = (
         f"{how.unit}: what the same formulas give for the largest batch that was forwarded, in rows × positions. "
         "The plan has to assume rows of `max_length`; what is left of the error here is the formulas' own."
     )
     return f"{tables(first, columns)}\n\n{legend}"
+
+
+def _heading(part: str) -> str:
+    return "device ≈" if part == "device" else part
 
 
 def _compared(row: Prediction, part: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.measure.device import Block
 from harness.measure.fakes.clock import FakeClock
 
 
@@ -13,7 +14,8 @@ class FakeAllocator:
     """torch.cuda's memory figures as told; `up` says whether CUDA is initialised, `broken` that the device is lost.
 
     `take` and `give` move `allocated` and with it the peaks. `reserved` grows in blocks of `block` bytes and never
-    shrinks, as a caching allocator's does.
+    shrinks, as a caching allocator's does. `used` are its blocks, None where it cannot tell them, and `cublas` is the
+    size of a workspace.
     """
 
     device: str
@@ -24,6 +26,8 @@ class FakeAllocator:
     block: int = 1
     broken: bool = False
     reads: int = 0
+    used: Sequence[Block] | None = ()
+    cublas: int | None = None
     on_reset: Callable[[], None] = lambda: None
     on_read: Callable[[], None] = lambda: None
 
@@ -58,6 +62,14 @@ class FakeAllocator:
     def reset_peaks(self) -> None:
         self.peak = self.allocated
         self.on_reset()
+
+    def blocks(self) -> Sequence[Block]:
+        if self.used is None:
+            raise RuntimeError("cudaMallocAsync does not yet support snapshot")
+        return self.used
+
+    def workspace(self) -> int | None:
+        return self.cublas
 
 
 @dataclass

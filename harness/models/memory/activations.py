@@ -1,8 +1,9 @@
 """What a forward leaves for its backward, and what both need for a moment: bytes, from the code that will run.
 
 Read in transformers 5.19 (`modeling_qwen2.py`, `sdpa_attention.py`, `masking_utils.py`), PEFT 0.21 (`lora/layer.py`)
-and TRL 1.16 (`kernels/chunked_logprob.py`, `orpo_trainer.py`), by autograd's rule that an operation keeps the inputs
-that its gradients need. On a CPU the allocator's own record agrees to the byte for what a layer keeps.
+and TRL 1.16 (`kernels/chunked_logprob.py`, `models/activation_offloading.py`, `orpo_trainer.py`), by autograd's rule
+that an operation keeps the inputs that its gradients need. On a CPU the allocator's own record agrees to the byte for
+what a layer keeps; the moments of the peak are those that torch's CUDA allocator recorded (`test_memory_measured.py`).
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Numbers:
-    """Bytes of an element: of the `weights` (and the residual stream), and of what is computed with."""
+    """Bytes of an element: of the `weights` (and the residual stream), and of what is computed with.
+
+    `mixed`: autocast is on, which half-precision weights do not show by their bytes.
+    """
 
     weights: int
     compute: int
+    mixed: bool
 
     @property
     def autocast(self) -> bool:
@@ -72,9 +77,9 @@ class Forward:
     @property
     def casts(self) -> int:
         """Bytes of the half-precision copies of a layer's weights that autocast makes and the graph holds."""
-        if not self.numbers.autocast:
+        if not self.numbers.mixed:
             return 0
-        linear = sum(ins * outs for ins, outs in self.arch.linears.values())
+        linear = sum(ins * outs for ins, outs in self.arch.linears.values()) if self.numbers.autocast else 0
         lora = sum(module.rank * (module.inputs + module.outputs) for module in self.adapted.values())
         return self.numbers.compute * (linear + lora)
 
@@ -100,13 +105,34 @@ class Forward:
 
     @property
     def gradients(self) -> int:
-        """Bytes that a layer's backward needs for a moment: gradients of its gated product, or of a norm in fp32."""
-        inner = 2 * self.arch.intermediate * self.numbers.compute + self.arch.hidden * self.numbers.weights
-        return self.batch.positions * max(inner, 16 * self.arch.hidden)
+        """Bytes that a layer's backward needs for a moment: for its gated product, an fp32 norm, or eager's scores."""
+        stream = self.arch.hidden * self.numbers.weights
+        inner = 2 * self.arch.intermediate * self.numbers.compute + stream
+        # An adapter's input while it is made again: as it came, and the fp32 that PEFT makes of it for autocast.
+        widest = max((module.inputs for module in self.adapted.values()), default=0) if self.numbers.mixed else 0
+        cast = widest * (self.numbers.compute + 4) + stream
+        return max(self.batch.positions * max(inner, cast, 16 * self.arch.hidden), self._eager_gradients())
+
+    @property
+    def unmoved(self) -> int:
+        """Bytes of one layer that offloading leaves on the device: what a second operation saves too ("keep on GPU").
+
+        The norm's input in fp32 and its scale; its output and attention's where several linear layers read them as
+        they are; eager's scores, where nothing casts them.
+        """
+        numbers, arch = self.numbers, self.arch
+        kept = 0 if self.liger else 2 * (4 * arch.hidden + 4)
+        pure = numbers.weights == 4 and not numbers.mixed
+        shared = self.trained or (bool(self.adapted) and pure)
+        if shared:
+            kept += arch.queries * numbers.compute
+            kept += 0 if numbers.autocast else 2 * arch.hidden * numbers.weights
+        scores = self._scores() if self.attention == "eager" and numbers.compute == 4 else 0
+        return self.batch.positions * kept + scores
 
     @property
     def stashed(self) -> int:
-        """Bytes of the activations that offloading has on the device at a time."""
+        """Bytes of the activations that offloading has on their way at a time."""
         widest = max(self.arch.intermediate * self.numbers.compute, self.arch.hidden * 4)
         return _STASHED * self.batch.positions * widest
 
@@ -139,6 +165,13 @@ class Forward:
             return pairs * self.arch.heads * (4 + lower)
         return pairs * self.numbers.compute if self._masked else 0
 
+    def _eager_gradients(self) -> int:
+        """The softmax's output, gradient, their product and the result, in fp32, when the MLP's part is gone."""
+        if self.attention != "eager":
+            return 0
+        whole = 16 * self.batch.rows * self.batch.length**2 * self.arch.heads
+        return max(0, whole - self._scores() - self.batch.positions * self._mlp())
+
     def _mlp(self) -> int:
         """The gate before and after its activation, and what it multiplies; the product where `down` is trained."""
         inner = self.arch.intermediate * self.numbers.compute
@@ -157,7 +190,7 @@ class Forward:
             return 0
         low = sum(module.rank for module in self.adapted.values())
         inputs = sum(module.inputs for module in self.adapted.values())
-        if self.numbers.autocast:
+        if self.numbers.mixed:  # PEFT casts to the adapter's fp32, and autocast casts that again for each module
             return self.numbers.compute * (inputs + low)
         if self.numbers.weights < 4:
             return 4 * (inputs + low)
@@ -169,26 +202,27 @@ class Forward:
 def fused_head(forward: Forward) -> tuple[int, int]:
     """Bytes for a moment of TRL's fused head, in forward and in backward: no position's logits are ever kept.
 
-    One tile of logits; in backward the gradients of what it read, in fp32 before they are cast.
+    One tile of logits; in backward the gradients of what it read, in fp32, and beside them what they are cast to.
     """
     numbers, arch = forward.numbers, forward.arch
-    tile = min(forward.batch.positions, _HEAD_ROWS) * _HEAD_COLUMNS * numbers.compute
+    rows = min(forward.batch.positions, _HEAD_ROWS)
+    tile = rows * _HEAD_COLUMNS * numbers.compute
     if numbers.autocast:
-        tile += min(arch.vocab, _HEAD_COLUMNS) * arch.hidden * numbers.compute
-    hidden = forward.batch.positions * arch.hidden * (4 + 2 * numbers.weights)
-    weight = arch.vocab * arch.hidden * (4 if numbers.weights < 4 else 0) if forward.trained else 0
+        tile += (rows + min(arch.vocab, _HEAD_COLUMNS)) * arch.hidden * numbers.compute
+    gradient = 4 + (numbers.weights if numbers.weights < 4 else 0)
+    hidden = forward.batch.positions * arch.hidden * gradient
+    weight = arch.vocab * arch.hidden * gradient if forward.trained else 0
     return tile, tile + hidden + weight
 
 
 def full_logits(forward: Forward) -> tuple[int, int]:
-    """Bytes of a loss that reads every logit (ORPO): what its forward keeps, and that with what its backward needs.
+    """Bytes of a loss that reads every logit (ORPO): what its forward holds at most, and its backward.
 
-    Kept: the logits, their fp32 copy where autocast returns one, and for the chosen half a shifted copy and its
-    log-softmax. In backward: their gradients.
+    Accelerate makes the logits fp32 under autocast. Forward: those, and a shifted copy and the log-softmax of the
+    chosen half. Backward: the gradients that the log-probabilities and chosen's likelihood give, each of all logits,
+    while the half that the latter comes from is there. The logits themselves are gone by then, which TRL's kernel for
+    CUDA does not keep longer than it needs.
     """
     numbers = forward.numbers
-    logits = forward.batch.positions * forward.arch.vocab
-    copy = 4 if numbers.autocast else 0
-    width = max(copy, numbers.compute)
-    kept = logits * (numbers.compute + copy + width)
-    return kept, kept + logits * 2 * width
+    logits = forward.batch.positions * forward.arch.vocab * (4 if numbers.mixed else numbers.compute)
+    return 2 * logits, 5 * logits // 2

@@ -44,6 +44,7 @@ class _Kind:
     rule: Rule
     copies: int = 0  # of all trained parameters, held during a step by torch's multi-tensor code
     largest: int = 0  # fp32 copies of the largest tensor, held during a step
+    casts: int = 0  # and further ones where it is in half precision
     books: int = 0  # code books of 8-bit states
 
 
@@ -96,7 +97,7 @@ _KINDS: Mapping[str, _Kind] = {
     "adamw_torch_fused": _Kind(rule=_like(2)),
     "adamw_torch_8bit": _Kind(rule=_torchao(8, 256), largest=2),
     "adamw_torch_4bit": _Kind(rule=_torchao(4, 128), largest=2),
-    "adafactor": _Kind(rule=_adafactor, largest=3),
+    "adafactor": _Kind(rule=_adafactor, largest=2, casts=2),  # update and its scale; gradient and weight
     "sgd": _Kind(rule=lambda tensor: (0, 0)),
     "adagrad": _Kind(rule=_like(1), copies=1),
     "rmsprop": _Kind(rule=_like(1), copies=1),
@@ -138,5 +139,5 @@ def state(name: str, options: object, tensors: Iterable[Held]) -> State:
     if any(_eight_bit(tensor) for tensor in trained):
         kept += kind.books * _BOOK
     everything = sum(tensor.bytes for tensor in trained)
-    largest = max((tensor.numel for tensor in trained), default=0)
-    return State(kept=kept, paged=paged, step=kind.copies * everything + 4 * kind.largest * largest)
+    one = max((4 * t.numel * (kind.largest + kind.casts * (t.width < 4)) for t in trained), default=0)
+    return State(kept=kept, paged=paged, step=kind.copies * everything + one)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measure import Recorder, summarise
-from harness.measure.breakdown import Breakdown, Ledger, doubt, summed, weights_of
+from harness.measure.breakdown import Breakdown, Ledger, beside, doubt, summed, weights_of
+from harness.measure.device import Block
 from harness.measure.fakes import FakeAllocator
 from harness.records.events import Event, read_events
 
@@ -248,8 +249,55 @@ def test_parts_that_do_not_add_up_are_said(unexplained: int, says: str | None) -
     assert (told is None) if says is None else (says in str(told))
 
 
-def test_the_workspaces_of_a_library_are_not_worth_a_note() -> None:
-    assert doubt({"unexplained": 100 * 2**20, "allocated": 400 * 2**20}) is None
+def test_workspaces_that_are_not_told_are_not_worth_a_note() -> None:
+    parts = {"unexplained": 100 * 2**20, "allocated": 400 * 2**20}
+    assert doubt(parts) is None
+    assert "25.0%" in str(doubt({**parts, "workspace": 64 * 2**20}))
+
+
+def test_blocks_tell_workspaces_and_what_is_rounded_up() -> None:
+    """A tensor as large as a workspace is told from one by its address."""
+    import torch
+
+    tensor = torch.zeros(1024, dtype=torch.uint8)
+    ledger = Ledger(_cpu())
+    ledger.add([tensor])
+    blocks = [Block(tensor.data_ptr(), 1024, 1024), Block(1, 1536, 1024), Block(2, 1024, 1024), Block(3, 512, 24)]
+    assert beside(ledger, blocks, 1024) == {"rounding": 512 + 488, "workspace": 2048}
+    assert beside(ledger, blocks, None) == {"rounding": 512 + 488}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_the_devices_allocator_holds_beside_the_tensors_is_told(tmp_path: Path, told: bool) -> None:
+    model = _linear(3, 2, bias=False)
+    trainer = _trainer(_Moved(model), _stepped(model, _adam))
+    held = 24 + 24 + 52
+    blocks = [Block(1, 512, held), Block(2, 64, 64), Block(3, 64, 64), Block(4, 512, 10)]
+    allocator = FakeAllocator("one", allocated=1152, used=blocks if told else None, cublas=64)
+    (taken,) = (event for event in _events(tmp_path, trainer, 1, allocator) if event["kind"] == "breakdown")
+    values = taken["values"]
+    assert values["elsewhere"] == held  # the tensors of this test lie on the host
+    beside_them = {"rounding": 412 + 502, "workspace": 128} if told else {}
+    assert {name: values[name] for name in ("rounding", "workspace") if name in values} == beside_them
+    assert values["unexplained"] == 1152 - sum(beside_them.values())
+    notes = [event["text"] for event in read_events(tmp_path / "events.jsonl") if event["kind"] == "note"]
+    assert told != any("workspaces are not measured: RuntimeError" in note for note in notes)
+
+
+class _Moved:
+    """The model, told to lie on a CUDA device by the first of its weights that is asked."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._asked = model, False
+
+    def parameters(self) -> Any:
+        if self._asked:
+            return self._model.parameters()
+        self._asked = True
+        return iter([SimpleNamespace(device=SimpleNamespace(type="cuda"))])
+
+    def buffers(self) -> Any:
+        return self._model.buffers()
 
 
 def test_on_the_host_there_is_nothing_to_add_up_to() -> None:

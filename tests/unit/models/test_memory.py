@@ -111,7 +111,7 @@ def test_levers_act_as_they_should(more: dict[str, Any], less: dict[str, Any]) -
 def test_all_logits_weigh_where_the_loss_reads_them_and_nowhere_else() -> None:
     logits = 8 * 256 * 151_936 * 4
     orpo, dpo = _predict("orpo", bf16=False), _predict("dpo", bf16=False)
-    assert (orpo.activations or 0) > 2 * logits
+    assert (orpo.gradients or 0) + (orpo.activations or 0) > 2.5 * logits  # the gradients take the logits' place
     assert (dpo.activations or 0) < 2 * logits
 
 

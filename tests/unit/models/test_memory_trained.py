@@ -215,13 +215,17 @@ def test_the_peak_of_a_step_is_predicted_and_not_from_below(
     positions = (1 if method == "sft" else 2) * 2 * 128
     on_cpu = 0 if method == "orpo" else 7 * positions * 1024 * 4
     expected = predicted.activations + predicted.gradients - WORKSPACE + on_cpu
-    assert 0.97 * run.peak <= expected <= 1.12 * run.peak
+    # ORPO's loss reads the logits by another way on a CPU than on a device, where the figure is (test_memory_measured).
+    most = 1.15 if method == "orpo" else 1.12
+    assert 0.97 * run.peak <= expected <= most * run.peak
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("targets", [None, ["q_proj", "v_proj"], "all-linear"])
 @pytest.mark.parametrize("mask", ["none", "padding", "packed"])
-@pytest.mark.parametrize(("dtype", "autocast"), [("float32", False), ("bfloat16", False), ("float32", True)])
+@pytest.mark.parametrize(
+    ("dtype", "autocast"), [("float32", False), ("bfloat16", False), ("float32", True), ("bfloat16", True)]
+)
 def test_what_a_layer_keeps_is_known_to_the_byte(
     dtype: str, autocast: bool, mask: str, targets: Any, checkpointing: bool
 ) -> None:
@@ -234,7 +238,11 @@ def test_what_a_layer_keeps_is_known_to_the_byte(
     arch = of_config(_facts(3))
     forward = Forward(
         arch=arch,
-        numbers=Numbers(weights=2 if dtype == "bfloat16" else 4, compute=2 if autocast or dtype == "bfloat16" else 4),
+        numbers=Numbers(
+            weights=2 if dtype == "bfloat16" else 4,
+            compute=2 if autocast or dtype == "bfloat16" else 4,
+            mixed=autocast,
+        ),
         batch=batch,
         attention="sdpa",
         trained=targets is None,
