@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.measure.active import Active
@@ -34,6 +34,20 @@ PROBES: dict[str, type[Probe]] = {
     "divergence": Divergence,  # last: it may stop the training, and the others should have recorded by then
 }
 """Every probe of a trial, in calling order. A new one is a file and a line here."""
+
+
+STEPPING = (
+    "waited",
+    "batch_begin",
+    "backward_begin",
+    "batch_end",
+    "optimizer_begin",
+    "optimizer_end",
+    "step_end",
+    "logged",
+)
+"""What probes are told within a step. Only those that listen are called: a call of nothing is not free either, right
+after the training has taken the caches."""
 
 
 def start_probes(recorder: Recorder) -> list[Probe]:
@@ -71,6 +85,12 @@ def attach(
     return loop
 
 
+def listeners(probes: Iterable[Probe], name: str) -> list[Callable[..., None]]:
+    """`name` of each probe that does something in it, in calling order."""
+    calls = [getattr(probe, name) for probe in probes]
+    return [call for call in calls if getattr(call, "__func__", None) is not getattr(Probe, name)]
+
+
 class Loop:
     """One training loop under observation. Steps after `warmup_steps` are the measured window."""
 
@@ -79,6 +99,7 @@ class Loop:
     ) -> None:
         self.recorder = recorder
         self.probes = probes
+        self._told = {name: listeners(probes, name) for name in STEPPING}
         self.warmup_steps = warmup_steps
         self.steps = 0
         self._wait = wait
@@ -109,20 +130,20 @@ class Loop:
         return self._fetch(TimedIterator(iterator, self._waited, self.recorder.clock), *args, **kwargs)
 
     def _waited(self, seconds: float) -> None:
-        for probe in self.probes:
-            probe.waited(seconds)
+        for told in self._told["waited"]:
+            told(seconds)
 
     def _training_step(self, model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        for probe in self.probes:
-            probe.batch_begin(inputs)
+        for told in self._told["batch_begin"]:
+            told(inputs)
         loss = self._train_batch(model, inputs, *args, **kwargs)
-        for probe in self.probes:
-            probe.batch_end(loss)
+        for told in self._told["batch_end"]:
+            told(loss)
         return loss
 
     def _backward(self, *args: Any, **kwargs: Any) -> Any:
-        for probe in self.probes:
-            probe.backward_begin()
+        for told in self._told["backward_begin"]:
+            told()
         return self._run_backward(*args, **kwargs)
 
     def _pausing(self, name: str, call: Any) -> Any:
@@ -152,28 +173,28 @@ class Loop:
 
     def optimizer_begin(self) -> None:
         """The optimizer is about to step."""
-        for probe in self.probes:
-            probe.optimizer_begin()
+        for told in self._told["optimizer_begin"]:
+            told()
 
     def optimizer_end(self) -> None:
         """The optimizer has stepped; the gradients are still there."""
-        for probe in self.probes:
-            probe.optimizer_end()
+        for told in self._told["optimizer_end"]:
+            told()
 
     def step_end(self, step: int, last: bool) -> None:
         """An optimizer step is done. The device is waited for at the window's edges only."""
         if last or step == self.warmup_steps:
             self._wait()
         event: Event = {"kind": "step", "step": step, "measured": step > self.warmup_steps}
-        for probe in self.probes:
-            probe.step_end(event)
+        for told in self._told["step_end"]:
+            told(event)
         self.steps = step
         self.recorder.add_event(event)
 
     def logged(self, step: int, values: Mapping[str, Any]) -> None:
         """The trainer logged."""
-        for probe in self.probes:
-            probe.logged(step, values)
+        for told in self._told["logged"]:
+            told(step, values)
 
     def end(self) -> None:
         """Training is done."""

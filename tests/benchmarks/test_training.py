@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import json
 import math
 import statistics
@@ -114,7 +115,8 @@ def test_the_quickstart_trains_in_half_the_time_of_scripts(tmp_path: Path, bench
 def test_probes_cost_less_than_a_hundredth(tmp_path: Path, benchmark: Any, tell: Tell) -> None:
     import torch
 
-    torch.set_num_threads(1)  # threads that wait for each other would be the noise that hides a hundredth
+    torch.set_num_threads(1)  # threads that wait for each other would be noise that hides a hundredth
+    keep_what_is_freed()
     trained = next(spec for spec in specs_of(QUICKSTART).values() if spec.method == "sft" and not spec.start)
     spec = replace(trained, data={**(trained.data or {}), "rows": 2000})
     steps, runs = 200, 8
@@ -126,8 +128,20 @@ def test_probes_cost_less_than_a_hundredth(tmp_path: Path, benchmark: Any, tell:
     half = float(stats.t.ppf(0.975, runs - 1)) * statistics.stdev(logs) / math.sqrt(runs)
     ratio, low, high = math.exp(mean), math.exp(mean - half), math.exp(mean + half)
     measured = f"{ratio:.4f}, 95% CI {low:.4f}–{high:.4f}, {runs} runs"
-    tell("throughput with probes, of bare TRL", measured, "≥ 0.99")
-    assert ratio >= 0.99
+    tell("throughput with probes, of bare TRL", measured, "CI ≥ 0.99")
+    assert low >= 0.99
+
+
+def keep_what_is_freed() -> None:
+    """Has the C library keep memory that tensors free, in place of giving it back to the kernel.
+
+    Else every step asks for its pages again, and the kernel fills them with zeros: four tenths on top of a step, and
+    a spread of steps of a tenth, which would hide a hundredth. For this process alone; numbers are malloc.h's.
+    """
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    libc = ctypes.CDLL(None)
+    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 * 2**20)):
+        assert libc.mallopt(parameter, value) == 1
 
 
 def by_turns(spec: Spec, out: Path, *, steps: int, probed_first: bool) -> float:
