@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -134,6 +135,8 @@ class _Trial:
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
         if cold := os.environ.get(COLD_START):
             self.recorder.note("warning", f"started in a fresh process, imports and all: {cold}")
+        if "transformers" not in sys.modules:  # else a nursery has loaded them, and their pages are shared with it
+            self.recorder.add("process", own_libraries=True)
         try:
             with self.recorder.phase("import"):
                 self._import()

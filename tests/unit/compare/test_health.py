@@ -85,6 +85,19 @@ def test_a_cell_that_was_disturbed_does_not_lead_unsaid() -> None:
     assert f". a was disturbed in 1 of 2 trials: {wrong} b was disturbed in 2 of 2 trials: {wrong} " in got.headline
 
 
+def test_host_memory_of_a_trial_that_was_trained_alone_is_told_and_moves_no_effect() -> None:
+    made, found = figures_of({"a": [1e8, 1e8], "b": [1e8, 4e8]}, "peak_host_memory")
+    trials = [
+        dataclasses.replace(one, levels={"x": one.cell_name}, facts={"own_libraries": one.name == "b-s1"})
+        for one in found.trials
+    ]
+
+    got = answer(dataclasses.replace(found, trials=tuple(trials)), made)
+
+    assert any("Peak host memory of b-s1 holds the training libraries too" in said for said in got.findings)
+    assert "peak host memory: 1 run is of workers with their own libraries" in got.effects.left_out
+
+
 def test_what_disturbs_a_machine_says_nothing_of_scores() -> None:
     assert "disturbed" not in answer(disturbed({"a-s0", "b-s0", "b-s1"}, ACC), PLAN).headline
 
