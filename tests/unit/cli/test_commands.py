@@ -55,6 +55,11 @@ def test_status_of_a_search_names_its_command_and_no_total() -> None:
     ]
 
 
+def test_status_of_a_search_that_has_one_trial_says_so() -> None:
+    (first, *_) = status.lines([_status(suite="tiny.fit", outcomes={"ok": 1}, search="harness fit")])
+    assert first == "tiny.fit  1 trial done"
+
+
 def test_status_of_a_running_suite_says_who_and_what() -> None:
     running = Running(
         name="dpo-s1",
