@@ -31,6 +31,7 @@ from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
 from harness.worker.saving import Saving
+from harness.worker.unheeded import unheeded
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
 environment.warm()
@@ -205,6 +206,8 @@ class _Trial:
                 reference=self.spec.reference,
             )
             saving.on_the_way(trainer, main=self._main)
+            for note in unheeded(self.spec, trainer):
+                self.recorder.note("warning", note)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()
