@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.cli.machine import Extra, Machine
 
+_QUICKSTART = Path("suites/quickstart.yaml")
 _INDENT = 10  # columns of what a line is about
 
 
@@ -121,4 +123,9 @@ def _verdict(machine: Machine) -> list[str]:
     if machine.problems:
         return [f"problem   {problem}" for problem in machine.problems]
     where = "on " + machine.torch["devices"][0]["name"] if machine.torch.get("devices") else "on the CPU"
-    return [f"ready     trains {where}; try: harness run suites/quickstart.yaml"]
+    return [f"ready     trains {where}; try: harness {_first_step()}"]
+
+
+def _first_step() -> str:
+    """The quickstart lies in a checkout; where the package alone is installed there is no such file."""
+    return f"run {_QUICKSTART}" if _QUICKSTART.is_file() else "init suite.yaml"

@@ -27,13 +27,13 @@ def width() -> int:
 
 def room(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
     """Characters that a table leaves for its first column on the terminal, or in 100 columns where there is none."""
-    others = (max(len(_cell(value)) for value in cells) for cells in list(zip(columns, *rows, strict=True))[1:])
+    others = (max(len(cell(value)) for value in cells) for cells in list(zip(columns, *rows, strict=True))[1:])
     return shutil.get_terminal_size(fallback=(100, 24)).columns - sum(_GAP + wide for wide in others)
 
 
 def fits(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
     """Whether a table is no wider than the terminal, or than 100 columns where there is none."""
-    return max(len(columns[0]), *(len(_cell(row[0])) for row in rows), 0) <= room(columns, rows)
+    return max(len(columns[0]), *(len(cell(row[0])) for row in rows), 0) <= room(columns, rows)
 
 
 def shortened(text: str, most: int) -> str:
@@ -107,7 +107,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Seque
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()) -> str:
     """Aligned columns, two spaces apart, no colour, nothing cut; figures of `right` columns to the right."""
-    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(columns), *([cell(value) for value in row] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     to_right = [name in right for name in columns]
     lines = (
@@ -120,7 +120,8 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right:
     return "\n".join(lines)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in one line of a table."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -138,7 +139,7 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], right: Se
     for name in columns:
         drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(_cell(value), style=_STYLES.get(_cell(value), "")) for value in row))
+        drawn.add_row(*(Text(cell(value), style=_STYLES.get(cell(value), "")) for value in row))
     Console(highlight=False).print(drawn)
 
 

@@ -23,14 +23,16 @@ def query(
 ) -> None:
     """Ask the database of results in SQL.
 
-    Its tables and views are a public interface; `show tables` lists them.
+    Its tables and views are a public interface; `show tables` lists them. Rows that are too wide for the terminal
+    are shown a line for each column.
 
     \b
     Examples:
       harness query "from trial_summary"
       harness query --csv "select * from loss_curves" > curves.csv
     """
-    from harness.cli.output import print_json, table
+    from harness.cli.output import print_json, table, width
+    from harness.cli.upright import fits, upright
     from harness.errors import InputError
     from harness.store import Store
 
@@ -44,6 +46,8 @@ def query(
         _print_csv(answer)
     elif as_json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    elif sys.stdout.isatty() and answer.rows and not fits(answer.columns, answer.rows, width()):
+        print(upright(answer.columns, answer.rows))
     else:
         table(answer.columns, answer.rows, right=_number_columns(answer))
 

@@ -70,7 +70,8 @@ def lines(found: list[SuiteStatus]) -> list[str]:
 def _suite(one: SuiteStatus) -> list[str]:
     bad = ", ".join(f"{count} {name}" for name, count in one.outcomes.items() if name != "ok")
     count = f"{one.done}" if one.search else f"{one.done}/{one.total}"
-    said = [f"{one.suite}  {count} trials done" + (f" ({bad})" if bad else "")]
+    trials = "trial" if count == "1" else "trials"
+    said = [f"{one.suite}  {count} {trials} done" + (f" ({bad})" if bad else "")]
     if one.disturbed:
         again = "" if one.search else "; harness run --retry disturbed measures them again"
         said.append(f"  {one.disturbed} disturbed{again}")

@@ -134,12 +134,17 @@ def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[Tria
     ]
 
 
+def is_unmoved(name: str) -> bool:
+    """Whether what disturbs a machine leaves a metric of that very attempt alone."""
+    return name.startswith("score.") or name in OF_A_METHOD or name in _OF_TENSORS
+
+
 def _unmoved(name: str, trial: TrialResult) -> bool:
     """Whether what disturbs a machine leaves a metric alone: losses and scores are what they are, tensors as large.
 
     A loss of an earlier attempt is not that of a later one, which was disturbed; a score is of the weights there are.
     """
-    return name.startswith("score.") or ((name in OF_A_METHOD or name in _OF_TENSORS) and not trial.stale)
+    return name.startswith("score.") or (is_unmoved(name) and not trial.stale)
 
 
 def _cell(pair: Pair, asked: _Asked, documents: ByDocuments) -> CellComparison:

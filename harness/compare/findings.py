@@ -9,6 +9,7 @@ from typing import Any
 from harness.compare.baseline import baseline_of
 from harness.compare.columns import methods
 from harness.compare.invented import made_up, made_up_devices
+from harness.compare.libraries import HOST, owners
 from harness.compare.naming import MOST_NAMES, named
 from harness.compare.overlaps import overlap_findings
 from harness.compare.precision import not_reached
@@ -42,6 +43,7 @@ def findings_of(
         *overlap_findings(trials, results.overlaps),
         *_diverged(cells),
         *_disturbed(trials),
+        *_libraries(trials),
         *_out_of_bounds(decision),
         *_no_better_than_stages(plan, cells, decision),
         *_health(health),
@@ -114,6 +116,15 @@ def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:
         yield (
             f"Disturbed: figures of {named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
             "harness run with --retry disturbed measures them again."
+        )
+
+
+def _libraries(trials: Sequence[TrialResult]) -> Iterable[str]:
+    names = [trial.name for trial in owners(HOST, trials)]
+    if names:
+        yield (
+            f"Peak host memory of {named(names, len(trials))} holds the training libraries too, since it was trained "
+            "alone (command.sh); that of others does not. harness run with --force measures it again."
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.compare.columns import Goal
+from harness.compare.comparison import is_unmoved
 from harness.compare.decision import apart
 from harness.records.changes import change_said, detectable_said
 from harness.records.figures import alike, called, decimals, number, said, scale, title
 from harness.records.metrics import metric
 from harness.records.results import CellSummary, Decision, Spread
-from harness.records.verdict import CellComparison
+from harness.records.verdict import CellComparison, Verdict
 
 
 def headline_of(
@@ -23,7 +24,7 @@ def headline_of(
 ) -> str:
     """Who leads on the goal's metric, by how much over whom and the baseline, and whether the lead is clear.
 
-    Of what leads, and of what comes next, it says that it diverged.
+    Of what leads, and of what comes next, it says that it diverged, or was disturbed.
 
     Where figures are `made_up`, it says so before anything else: headlines are read alone.
     """
@@ -34,7 +35,8 @@ def headline_of(
     else:
         lead = _lead(cells, decision, decision.value)
         doubts = _doubts(cells, decision, decision.value)
-        said = " ".join([lead, *_diverged(cells, decision), *_against(decision, against), *doubts])
+        wrong = [*_diverged(cells, decision), *_disturbed(cells, decision)]
+        said = " ".join([lead, *wrong, *_against(decision, against), *doubts])
     if decision is not None and decision.unlike:
         said = f"{said} {decision.unlike}"
     return f"MADE UP, not measured: {said}" if made_up else said
@@ -108,6 +110,19 @@ def _diverged(cells: Sequence[CellSummary], decision: Decision) -> list[str]:
     ]
 
 
+def _disturbed(cells: Sequence[CellSummary], decision: Decision) -> list[str]:
+    """Figures of disturbed trials are in the means, and must not pass for those of a quiet machine."""
+    if is_unmoved(decision.metric):
+        return []
+    wrong = {cell.name: cell for cell in cells if cell.kind == "cell" and cell.disturbed}
+    return [
+        f"{cell.name} was disturbed in {len(cell.disturbed)} of {_trials(cell.outcomes['ok'])}: "
+        f"its {title(decision.metric)} is not to be trusted."
+        for name in (decision.winner, decision.runner_up)
+        if name is not None and (cell := wrong.get(name))
+    ]
+
+
 def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]:
     """The winner beside its baseline with the verdict, or that it is the baseline; nothing without such figures."""
     mine = next((one for one in against if one.candidate == decision.winner), None)
@@ -118,11 +133,18 @@ def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]
         return [f"It cannot be compared with the baseline, {mine.reference}."]
     if verdict is None or verdict.ruling == "missing":
         return []
+    if verdict.effect is None and not all(verdict.values):
+        return [f"Against the baseline, {mine.reference}: no verdict, since no run of {_silent(mine, verdict)} counts."]
     of = f"{title(decision.metric)} " if verdict.effect and verdict.effect.kind == "ratio" else ""
     ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
     said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
     blind = verdict.ruling == "inconclusive" and verdict.detectable is not None
     return [f"{said} (so many seeds show a change from {detectable_said(verdict)})." if blind else f"{said}."]
+
+
+def _silent(pair: CellComparison, verdict: Verdict) -> str:
+    sides = zip((pair.candidate, pair.reference), reversed(verdict.values), strict=True)
+    return " or ".join(name for name, counted in sides if not counted)
 
 
 def _around(cells: Sequence[CellSummary], decision: Decision) -> list[str]:

@@ -15,6 +15,7 @@ from harness.compare.alike import differences as unlike
 from harness.compare.columns import OF_A_METHOD
 from harness.compare.differences import Difference, differences, listed
 from harness.compare.divergence import LOSS
+from harness.compare.libraries import owners
 from harness.compare.matching import Pair
 from harness.records.machine import machine
 from harness.records.results import Curve, SuiteResults, TrialResult
@@ -73,6 +74,7 @@ def refused(
         reasons = (
             device if not _of_any_device(name) else None,
             environment,
+            _libraries(name, sides),
             losses if name in OF_A_METHOD else None,
             _scores(name, sides, across=free),
         )
@@ -91,6 +93,14 @@ def _fine(trials: Iterable[TrialResult]) -> list[TrialResult]:
 
 def _of_any_device(name: str) -> bool:
     return name.startswith("score.") or name in _OF_ANY_DEVICE
+
+
+def _libraries(name: str, sides: Sequence[_Side]) -> str | None:
+    found = owners(name, [trial for trials, _ in sides for trial in trials])
+    if not found:
+        return None
+    names = ", ".join(dict.fromkeys(trial.name for trial in found))
+    return f"that of {names} holds the training libraries too, since it was trained alone: harness run --force"
 
 
 def _asked_for(pair: Pair) -> bool:

@@ -53,8 +53,8 @@ class SuiteStatus:
 
     @property
     def done(self) -> int:
-        """Trials with an outcome."""
-        return sum(self.outcomes.values())
+        """Trials that have ended; an interrupted one runs again."""
+        return sum(self.outcomes.values()) - self.outcomes.get("interrupted", 0)
 
 
 def write_plan(results: Path, plan: Plan) -> None:

@@ -21,6 +21,7 @@ from harness.records.plan import Trial
 from harness.records.progress import Observer
 from harness.records.run_folder import Attempt
 from harness.records.spec import Spec
+from harness.records.units import format_size
 
 POLL_S = 0.25
 MEMORY_POLL_S = 1.0
@@ -128,7 +129,8 @@ class Watch:
         self._peak_memory = max(self._peak_memory, used)
         if used <= limit:
             return None
-        return _Verdict("oom", f"host memory: it held {_gib(used)}, its limit is {_gib(limit)} (limits.host_memory)")
+        held, most = format_size(used), format_size(limit)
+        return _Verdict("oom", f"host memory: it held {held}, its limit is {most} (limits.host_memory)")
 
     def _judge(self, end: Exit, kills: int | None) -> Outcome:
         written = self.attempt.outcome()
@@ -198,10 +200,6 @@ class Watch:
 def _planned_steps(spec: Spec) -> int | None:
     steps = spec.train.get("max_steps")
     return steps if isinstance(steps, int) and steps > 0 else None
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
 
 
 def _signal_name(number: int) -> str:

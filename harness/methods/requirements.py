@@ -62,6 +62,7 @@ _OPTIMIZERS: Mapping[str, Need] = {
 _ATTENTION: Mapping[str, Need] = {
     "flash_attention_2": Need(distribution="flash-attn"),
     "flash_attention_3": Need(distribution="flash-attn-3"),
+    "flash_attention_4": Need(distribution="flash-attn-4"),
 }
 
 

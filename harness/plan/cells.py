@@ -81,7 +81,7 @@ def cells_of(suite: Suite, base: Config, checks: Checks, doubts: Doubts = NONE, 
         hint = "install it" if lacking else "take an exclude rule out, or include a cell"
         checks.findings.add("every cell is excluded", why=lacking, hint=hint, where=suite.where("exclude"))
     cells.warnings = [_unused(suite, number, rules) for number in range(len(rules)) if number not in used]
-    cells.warnings += _unmeasured(suite, cells.running)
+    cells.warnings += [*_unmeasured(suite, cells.running), *_unevaluated(suite, cells.running)]
     return cells
 
 
@@ -104,8 +104,8 @@ def _unmeasured(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
     if not found:
         return []
     first = found[0]
+    many = _many(found)
     warmup, steps = first.config["measure"]["warmup_steps"], first.config["train"]["max_steps"]
-    many = f" ({len(found):,} cells, the first: {in_words(first.levels)})" if len(found) > 1 else ""
     what = f"nothing is left to measure: of {steps} train.max_steps, {warmup} are measure.warmup_steps{many}"
     return [
         Problem(
@@ -122,3 +122,30 @@ def _is_all_warmup(draft: Draft) -> bool:
     steps = train.get("max_steps") if isinstance(train, dict) else None
     warmup = measure.get("warmup_steps") if isinstance(measure, dict) else None
     return isinstance(steps, int) and isinstance(warmup, int) and 0 < steps <= warmup
+
+
+def _unevaluated(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
+    """Warns of cells that ask for evaluations of no rows."""
+    found = [draft for draft in cells if _has_nothing_to_evaluate(draft)]
+    if not found:
+        return []
+    strategy = found[0].config["train"]["eval_strategy"]
+    what = f"nothing is left to evaluate: train.eval_strategy is {strategy}, data.eval_fraction is 0{_many(found)}"
+    return [
+        Problem(
+            what=what,
+            where=place_of(suite, found[0], "train.eval_strategy"),
+            why="the data keeps no rows for it, so these cells train without evaluation",
+            hint="set data: {eval_fraction: 0.1} below it, or take train.eval_strategy out",
+        )
+    ]
+
+
+def _has_nothing_to_evaluate(draft: Draft) -> bool:
+    train, data = draft.config["train"], draft.config["data"]
+    asks = isinstance(train, dict) and train.get("eval_strategy") in ("steps", "epoch")
+    return asks and isinstance(data, dict) and not data.get("eval_fraction")
+
+
+def _many(found: Sequence[Draft]) -> str:
+    return f" ({len(found):,} cells, the first: {in_words(found[0].levels)})" if len(found) > 1 else ""

@@ -101,4 +101,5 @@ def _why(one: Draft, other: Draft) -> str:
     axes = _differing(one, other)
     if not axes:
         return "their levels and overrides are the same"
-    return f"{' and '.join(axes)} differ, but not in what is trained: TRL's defaults count as if they were written"
+    differ = "differs" if len(axes) == 1 else "differ"
+    return f"{' and '.join(axes)} {differ}, but not in what is trained: TRL's defaults count as if they were written"

@@ -19,7 +19,7 @@ from harness.errors import Problem, did_you_mean, nearest
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog, refusal
 from harness.methods.ranges import out_of_range
-from harness.models import SHAPES
+from harness.models import KERNELS, SHAPES, is_of_hub
 from harness.records import suite as nouns
 from harness.records.jsontypes import is_a
 from harness.records.units import parse_duration, parse_size
@@ -198,6 +198,13 @@ def environment_known(ctx: Context, node: Node) -> None:
         ctx.add(f"nothing can be trained in the environment {node.value!r}", node, why=why)
 
 
+def kernel_known(ctx: Context, node: Node) -> None:
+    """Notes an attention kernel that transformers does not have; another environment's may know more names."""
+    name = node.value
+    if isinstance(name, str) and name not in KERNELS and not is_of_hub(name) and not ctx.environments:
+        ctx.unknown("attention kernel", name, KERNELS, node)
+
+
 def _one_kind(ctx: Context, field: str, node: Node) -> None:
     """A model or data: told apart by the one key that says which kind it is."""
     kinds = RECORDS[field]
@@ -214,6 +221,9 @@ def _one_kind(ctx: Context, field: str, node: Node) -> None:
     inner = node.entries[given[0]]
     if given[0] == "shape" and isinstance(inner.value, str):
         one_of(ctx, "shape", inner, SHAPES)
+    kernel = node.entries.get("attn_implementation")
+    if field == "model" and kernel is not None:
+        kernel_known(ctx, kernel)
     if given[0] == "source" and isinstance(inner.value, str) and one_of(ctx, "source", inner, SOURCES):
         _options(ctx, inner.value, node.entries.get("options"))
 
@@ -252,6 +262,8 @@ def _entry(ctx: Context, setting: Setting, root: str, rest: str) -> None:
     elif value(ctx, kinds[0], field, setting.node, setting.path):
         if setting.path == "model.shape":
             one_of(ctx, "shape", setting.node, SHAPES)
+        elif setting.path == "model.attn_implementation":
+            kernel_known(ctx, setting.node)
         elif setting.path == "data.source":
             one_of(ctx, "source", setting.node, SOURCES)
         elif setting.path == "init.stage":

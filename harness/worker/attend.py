@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from harness.errors import HarnessError, Problem
 from harness.measure.facts import disturbed, facts
 from harness.measure.summarise import summarise
 from harness.records.outcome import Outcome, OutcomeName
@@ -94,8 +95,15 @@ class _Clock:
 
 
 def describe(error: BaseException) -> str:
-    """An error as one line: its class and the first line of its message."""
+    """An error as one line: its class and the first line of its message; of the harness's own also the reason."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full: {error}"
+    if isinstance(error, HarnessError):
+        return f"{type(error).__name__}: {'; '.join(map(_in_one_line, error.problems))}"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _in_one_line(problem: Problem) -> str:
+    """What is wrong and why; what to try is for whoever wrote the suite, and `render` has it."""
+    return " ".join(f"{problem.what}: {problem.why}".split()) if problem.why else problem.what

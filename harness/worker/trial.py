@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
 from harness.worker.saving import Saving
+from harness.worker.unheeded import unheeded
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
 environment.warm()
@@ -134,6 +136,8 @@ class _Trial:
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
         if cold := os.environ.get(COLD_START):
             self.recorder.note("warning", f"started in a fresh process, imports and all: {cold}")
+        if "transformers" not in sys.modules:  # else a nursery has loaded them, and their pages are shared with it
+            self.recorder.add("process", own_libraries=True)
         try:
             with self.recorder.phase("import"):
                 self._import()
@@ -202,6 +206,8 @@ class _Trial:
                 reference=self.spec.reference,
             )
             saving.on_the_way(trainer, main=self._main)
+            for note in unheeded(self.spec, trainer):
+                self.recorder.note("warning", note)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()

@@ -15,6 +15,7 @@ from harness.compare.columns import OF_A_METHOD
 from harness.compare.comparison import runs_of
 from harness.compare.judging import adjusted, corrected, ruled
 from harness.compare.judging.effects import CONFIDENCE, quantile
+from harness.compare.libraries import owners
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import title
 from harness.records.metrics import Margin, Metric, metric
@@ -226,7 +227,10 @@ def _seen(levels: Sequence[str], axis: str, measured: Sequence[TrialResult] | Se
 def _points(name: str, matrix: Sequence[TrialResult]) -> tuple[list[Point], list[str]]:
     """The runs that count, and what is said of those that do not."""
     points, disturbed, odd = [], 0, 0
+    alone = owners(name, matrix)
     for trial in matrix:
+        if trial in alone:
+            continue
         for run in runs_of([trial], name):
             if not math.isfinite(run.value):
                 odd += 1
@@ -234,7 +238,7 @@ def _points(name: str, matrix: Sequence[TrialResult]) -> tuple[list[Point], list
                 disturbed += 1
             else:
                 points.append(Point(levels=trial.levels, seed=trial.seed, y=run.value))
-    gone = [(odd, "not a finite number"), (disturbed, "disturbed")]
+    gone = [(odd, "not a finite number"), (disturbed, "disturbed"), (len(alone), "of workers with their own libraries")]
     return points, [f"{title(name)}: {_runs(count)} {why}" for count, why in gone if count]
 
 

@@ -48,7 +48,7 @@ def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> st
     first = whole[0]
     parts = []
     depends = {one.metric for one in interplays if one.found}
-    moved = [one for one in whole if _moves(one) or (one.metric in depends and one.verdict.effect is not None)]
+    moved = [one for one in whole if _moves(one) or (one.metric in depends and not _is_still(one, mine))]
     if moved:
         alike = [axis for axis in _partners(first.axis, interplays) if _is_alike(axis, moved, interplays)]
         always = f", whatever {_and(alike)}" if alike else ""
@@ -70,6 +70,12 @@ def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> st
 
 def _moves(one: AxisEffect) -> bool:
     return one.verdict.ruling in ("improved", "regressed")
+
+
+def _is_still(one: AxisEffect, mine: Sequence[AxisEffect]) -> bool:
+    """Whether this level does nothing, or nothing known, to a metric, also at each level of other axes."""
+    everywhere = [each.verdict for each in mine if each.metric == one.metric and each.verdict.effect is not None]
+    return one.verdict.effect is None or all(verdict.ruling == "equivalent" for verdict in everywhere)
 
 
 def _moved(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> str:

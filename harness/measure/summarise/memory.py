@@ -37,7 +37,10 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
 
 
 def facts(events: Sequence[Event]) -> dict[str, Any]:
-    """`peak_phase`: where the peak fell (of the device, else the host), `peak_phases`; `largest_batch`; `oom`."""
+    """`peak_phase`: where the peak fell (of the device, else the host), `peak_phases`; `largest_batch`; `oom`.
+
+    `own_libraries`: the host's peak holds the training libraries, which a forked worker shares with its parent.
+    """
     places = {name: place for name, (_, place) in _peaks(events).items()}
     found: dict[str, Any] = {}
     for name in ("peak_allocated", "peak_host_memory"):
@@ -48,6 +51,8 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
     batch = next((event for event in reversed(events) if event.get("kind") == "batch"), None)
     if batch is not None:
         found["largest_batch"] = {name: batch.get(name) for name in ("rows", "length")}
+    if any(event.get("kind") == "process" and event.get("own_libraries") for event in events):
+        found["own_libraries"] = True
     if oom is not None:
         peaks = {name: int(value) for name, (value, _) in _peaks(events).items()}
         found["oom"] = {"phase": oom.get("phase"), **oom.get("values", {}), "peaks": peaks}

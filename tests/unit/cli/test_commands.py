@@ -39,6 +39,13 @@ def test_status_of_a_suite_that_stopped_says_how_to_go_on() -> None:
     assert status.lines([_status()]) == ["tiny  4/14 trials done (1 oom)", "  not running; harness run goes on with it"]
 
 
+def test_status_does_not_count_what_was_interrupted_as_done() -> None:
+    assert status.lines([_status(total=2, outcomes={"ok": 1, "interrupted": 1})]) == [
+        "tiny  1/2 trials done (1 interrupted)",
+        "  not running; harness run goes on with it",
+    ]
+
+
 def test_status_of_a_search_names_its_command_and_no_total() -> None:
     found = _status(suite="tiny.fit", outcomes={"ok": 9, "oom": 5}, disturbed=1, search="harness fit")
     assert status.lines([found]) == [
@@ -46,6 +53,11 @@ def test_status_of_a_search_names_its_command_and_no_total() -> None:
         "  1 disturbed",
         "  not running; harness fit tells what came of it, or goes on with it",
     ]
+
+
+def test_status_of_a_search_that_has_one_trial_says_so() -> None:
+    (first, *_) = status.lines([_status(suite="tiny.fit", outcomes={"ok": 1}, search="harness fit")])
+    assert first == "tiny.fit  1 trial done"
 
 
 def test_status_of_a_running_suite_says_who_and_what() -> None:

@@ -65,6 +65,14 @@ def test_a_machine_without_a_gpu_is_fine_and_told_in_one_screen(tmp_path: Path) 
     json.dumps(jsonable(machine), allow_nan=False)
 
 
+def test_what_it_says_to_try_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lines(examine(tmp_path, lambda: {"devices": []}))[-1].endswith("try: harness init suite.yaml")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quickstart.yaml").touch()
+    assert lines(examine(tmp_path, lambda: {"devices": []}))[-1].endswith("try: harness run suites/quickstart.yaml")
+
+
 @pytest.mark.parametrize("columns", [80, 60])
 def test_no_line_is_longer_than_the_terminal(columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

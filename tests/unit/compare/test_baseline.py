@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from harness.compare import answer
 from harness.records.metrics import Margin
 from harness.records.plan import Plan
@@ -163,6 +165,20 @@ def test_the_headline_claims_nothing_from_one_seed() -> None:
     got = answered({"sft-full": {ACC: [0.90]}, "dpo-full": {ACC: [0.95]}}, ["sft-full"])
 
     assert "Against the baseline, sft-full: +5.0 pt, with too few seeds for a verdict." in got.headline
+
+
+@pytest.mark.parametrize(
+    ("quiet", "who"),
+    [((), "dpo-full or sft-full"), (("sft-full-s0", "sft-full-s1"), "dpo-full"), (("dpo-full-s0",), "sft-full")],
+)
+def test_the_headline_names_whose_runs_do_not_count(quiet: tuple[str, ...], who: str) -> None:
+    figures = {"sft-full": {"train_seconds": [10, 12]}, "dpo-full": {"train_seconds": [8, 9]}}
+    made, found = made_of(figures, ["sft-full"], decide=Decide(minimise="train_seconds"))
+    trials = [one if one.name in quiet else dataclasses.replace(one, disturbed=("others",)) for one in found.trials]
+
+    got = answer(dataclasses.replace(found, trials=tuple(trials)), made)
+
+    assert f"Against the baseline, sft-full: no verdict, since no run of {who} counts." in got.headline
 
 
 def test_a_baseline_that_wins_is_said_to_be_it() -> None:

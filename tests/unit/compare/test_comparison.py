@@ -14,7 +14,7 @@ from harness.records.results import Curve, SuiteResults, TaskScore, TrialResult
 from harness.records.verdict import CellComparison, Comparison, Selected
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, plan, result, results
 
-SPEED = "tokens_per_second"
+SPEED, HOST = "tokens_per_second", "peak_host_memory"
 FAST, SLOW = [1000.0, 1002.0, 998.0, 1001.0, 999.0], [900.0, 902.0, 898.0, 901.0, 899.0]
 H100: dict[str, Any] = {**ENVIRONMENT, "hash": "e2", "device": {"name": "NVIDIA H100", "count": 1}}
 NEWER: dict[str, Any] = {
@@ -116,6 +116,20 @@ def test_what_belongs_to_a_device_is_never_compared_across_devices() -> None:
     assert list(found.refused) == [SPEED]
     assert "the reference ran on Some CPU, 2 usable, the candidate on NVIDIA H100" in found.refused[SPEED]
     assert found.verdicts[ACC].ruling == "equivalent"
+
+
+def test_host_memory_with_the_libraries_is_never_compared_with_that_without() -> None:
+    alone: dict[str, Any] = {"facts": {"own_libraries": True}}
+    held = {HOST: [450e6] * 2, SPEED: [1000.0, 1001.0]}
+    shared = {HOST: [110e6] * 2, SPEED: [1000.0, 1001.0]}
+
+    found = only_cell(compare(side(held, **alone), side(shared)))
+    both = only_cell(compare(side(held, **alone), side(held, **alone)))
+    left_out = only_cell(compare(side(held, **alone, disturbed=("others",)), side(shared)))
+
+    assert list(found.refused) == [HOST]
+    assert "that of sft-s0, sft-s1 holds the training libraries too" in found.refused[HOST]
+    assert both.refused == left_out.refused == {}
 
 
 @pytest.mark.parametrize(

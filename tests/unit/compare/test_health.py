@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness.compare import answer
 from harness.records.results import CellFinding, Finding, SuiteResults
-from tests.unit.compare.made import figures_of
+from tests.unit.compare.made import ACC, figures_of
 
 PLAN, FINE = figures_of({"a": [0.9, 0.9], "b": [0.8, 0.8]})
 
@@ -68,6 +68,38 @@ def test_a_cell_that_diverged_and_went_on_does_not_lead_unsaid() -> None:
     assert "Diverged, and trained to the end as limits.diverged asks: a (1 of 2), b (2 of 2);" in got.findings[0]
     assert {cell.name: cell.diverged for cell in got.cells} == {"a": (1,), "b": (0, 1)}
     assert "diverged" not in answer(FINE, PLAN).headline
+
+
+def disturbed(names: set[str], metric: str) -> SuiteResults:
+    """Two seeds of `a` and of `b`, some of them beside other processes."""
+    _, found = figures_of({"a": [9.0, 9.1], "b": [5.0, 5.1]}, metric)
+    others = ("other processes took 50% of the processor's cores",)
+    trials = [dataclasses.replace(one, disturbed=others if one.name in names else ()) for one in found.trials]
+    return dataclasses.replace(found, trials=tuple(trials))
+
+
+def test_a_cell_that_was_disturbed_does_not_lead_unsaid() -> None:
+    got = answer(disturbed({"a-s0", "b-s0", "b-s1"}, "tokens_per_second"), PLAN)
+
+    wrong = "its tokens/s is not to be trusted."
+    assert f". a was disturbed in 1 of 2 trials: {wrong} b was disturbed in 2 of 2 trials: {wrong} " in got.headline
+
+
+def test_host_memory_of_a_trial_that_was_trained_alone_is_told_and_moves_no_effect() -> None:
+    made, found = figures_of({"a": [1e8, 1e8], "b": [1e8, 4e8]}, "peak_host_memory")
+    trials = [
+        dataclasses.replace(one, levels={"x": one.cell_name}, facts={"own_libraries": one.name == "b-s1"})
+        for one in found.trials
+    ]
+
+    got = answer(dataclasses.replace(found, trials=tuple(trials)), made)
+
+    assert any("Peak host memory of b-s1 holds the training libraries too" in said for said in got.findings)
+    assert "peak host memory: 1 run is of workers with their own libraries" in got.effects.left_out
+
+
+def test_what_disturbs_a_machine_says_nothing_of_scores() -> None:
+    assert "disturbed" not in answer(disturbed({"a-s0", "b-s0", "b-s1"}, ACC), PLAN).headline
 
 
 def test_what_ended_as_diverged_has_no_figures_that_could_lead() -> None:

@@ -129,7 +129,7 @@ def test_the_memory_limit_ends_a_worker(bench: Bench) -> None:
     bench.trial("modest", train=rehearse("ok", steps=20), host_memory=2**30)
     outcomes = bench.run(local(), limits=Limits(poll_s=0.02, memory_poll_s=0.05))
     assert outcomes["greedy"].outcome == "oom"
-    assert "its limit is 0.04 GiB" in str(outcomes["greedy"].cause)
+    assert "its limit is 40 MiB" in str(outcomes["greedy"].cause)
     assert outcomes["greedy"].summary["peak_host_memory"] > 40 * 2**20
     assert outcomes["greedy"].facts["peak_phase"] == outcomes["greedy"].phase  # it fell where it was ended for it
     assert outcomes["modest"].outcome == "ok"

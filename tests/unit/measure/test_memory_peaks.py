@@ -141,6 +141,12 @@ def test_the_last_breakdown_counts() -> None:
     assert summarise([first, second, memory])["optimizer_memory"] == 200
 
 
+def test_a_worker_that_loaded_the_libraries_itself_is_told() -> None:
+    _, memory = _held()
+    assert facts([{"kind": "process", "own_libraries": True}, memory])["own_libraries"] is True
+    assert "own_libraries" not in facts([memory])
+
+
 def test_an_evaluations_peak_is_not_the_trainings(tmp_path: Path) -> None:
     trainer = FakeTrainer(steps=[_batch(10 * MIB, 0, 0)] * 4, allocator=_device(MIB), eval_every=2, eval_b=500 * MIB)
     events = _Attempt(tmp_path, trainer.allocator, FakeClock()).train(trainer, 1)

@@ -36,6 +36,7 @@ COMMON = _fields(
     _field("optim", "string", "adamw_torch"),
     _field("output_dir", "null string", None),
     _field("save_strategy", "string", "steps"),
+    _field("eval_strategy", "string", "no"),
     _field("save_steps", "integer number", 500),
 )
 

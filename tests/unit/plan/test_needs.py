@@ -34,6 +34,15 @@ def test_a_cell_that_needs_a_missing_package_is_left_out_and_says_what_to_instal
 
 
 @pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("release", ["2", "3", "4"])
+def test_flash_attention_needs_the_package_of_its_release(release: str) -> None:
+    kernel = f"flash_attention_{release}"
+    plan = expand(suite(matrix=(_axis("model.attn_implementation", plain="sdpa", flash=kernel),)), CATALOG)
+    (left_out,) = plan.excluded
+    assert f"model.attn_implementation: {kernel} needs flash-attn" in left_out.reason
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_suite_of_nothing_else_says_what_to_install() -> None:
     with pytest.raises(InputError) as raised:
         expand(suite(base=setup(train={"max_steps": 10, "optim": "adamw_bnb_8bit"})), CATALOG)

@@ -138,6 +138,17 @@ def test_warmup_that_leaves_nothing_is_a_warning(tmp_path: Path) -> None:
     assert warning.where.line == 8
 
 
+def test_evaluation_of_no_rows_is_a_warning(tmp_path: Path) -> None:
+    more = "matrix:\n  train.eval_strategy: ['no', steps, epoch]\n  data.eval_fraction: [0, 0.5]\n"
+    (warning,) = expand(read(tmp_path, HEAD + more), CATALOG).warnings
+    assert warning.what == (
+        "nothing is left to evaluate: train.eval_strategy is steps, data.eval_fraction is 0"
+        " (2 cells, the first: train.eval_strategy: steps, data.eval_fraction: 0)"
+    )
+    assert warning.where is not None
+    assert warning.where.line == 9
+
+
 def test_two_precisions_are_refused(tmp_path: Path) -> None:
     text = HEAD.replace("{max_steps: 10}", "{bf16: true, fp16: true}")
     (problem,) = problems(tmp_path, text)

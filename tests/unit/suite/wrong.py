@@ -317,6 +317,11 @@ MODEL: list[tuple[str, str, str | None]] = [
         "keep one",
     ),
     ("  model: {shape: tini}", "unknown shape 'tini'", "did you mean 'tiny'"),
+    (
+        "  model: {shape: tiny, attn_implementation: sdap}",
+        "unknown attention kernel 'sdap'",
+        "did you mean 'sdpa'",
+    ),
     ("  model: {shape: tiny, revision: a}", "unknown key in model: 'revision'", None),
     ("  model: {hub: a/b, revision: 12e5}", "model.revision wants text, or null, not the number 1200000.0", "quote it"),
     (

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.measure.facts import facts
 from harness.methods import METHODS
 from harness.models import weights_hash
 from harness.records.events import Event, read_events
@@ -195,6 +196,7 @@ def test_a_killed_worker_leaves_nothing_that_would_be_taken_for_weights(tmp_path
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     assert meanwhile.is_dir()
+    assert facts(read_events(run.attempts()[0].events))["own_libraries"] is True  # it was started alone
     assert run.checkpoints() == []
     assert not run.checkpoint.exists()
     _run(tmp_path, _spec(save_every=4))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import FolderError, SuiteError
+from harness.errors import FolderError, ModelError, SuiteError
 from harness.measure import Diverged
 from harness.measure.redact import redact_file, redactor
 from harness.methods import METHODS
@@ -159,6 +159,11 @@ class OutOfMemoryError(RuntimeError):
         ),
         (Diverged("loss became nan", 7), "diverged", "at step 7"),
         (ValueError("first line\nsecond line"), "crashed", "ValueError: first line"),
+        (
+            ModelError.of("the shape 'tiny' cannot be built", why="no such\nkernel", hint="another one"),
+            "crashed",
+            "ModelError: the shape 'tiny' cannot be built: no such kernel",
+        ),
     ],
 )
 def test_errors_are_named(error: Exception, outcome: str, says: str) -> None:

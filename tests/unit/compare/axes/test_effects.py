@@ -349,6 +349,21 @@ def test_a_figure_that_the_first_level_lacks_is_told_beside_the_next() -> None:
     ]
 
 
+def test_a_level_that_does_nothing_anywhere_is_no_change_though_another_level_depends() -> None:
+    def figures(levels: Levels, seed: int) -> dict[str, float]:
+        packed_helps = levels["rows"] == "packed" and levels["lora"] == "full"
+        return {RATE: (1500.0 if packed_helps else 1000.0) + seed}
+
+    axes = {"rows": ["padded", "packed", "free"], "lora": ["full", "r8"]}
+    told = axis_effects(matrix(axes, figures), axes, [RATE])
+
+    assert found(told) == [("rows", "lora")]
+    assert [one for one in told.sentences if one.startswith("rows")] == [
+        "rows, padded → packed: +22% tokens/s (lora: +50% at full, 0% at r8).",
+        "rows, padded → free: no change in tokens/s.",
+    ]
+
+
 def test_scores_that_were_not_made_alike_are_left_out() -> None:
     score = "score.arithmetic_mc.acc"
     trials = matrix(TWO, lambda levels, seed: {score: 0.5 + 0.01 * seed})
