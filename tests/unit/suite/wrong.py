@@ -53,6 +53,12 @@ IN_BASE: list[One] = [
         "`score: {every: checkpoint}` takes train.save_steps",
     ),
     (
+        "  train: {skip_memory_metrics: false}",
+        11,
+        "train.skip_memory_metrics does not belong in a suite",
+        "the harness measures memory itself",
+    ),
+    (
         "  train: {resume_from_checkpoint: x}",
         11,
         "train.resume_from_checkpoint does not belong in a suite",
