@@ -94,6 +94,12 @@ IN_BASE: list[One] = [
         None,
     ),
     (
+        "  limits: {host_memory: 0GiB}",
+        25,
+        "limits.host_memory: a limit must be more than nothing, not '0GiB'",
+        None,
+    ),
+    (
         "  limits: {host_memory: 8}",
         25,
         "limits.host_memory: 8 is not a size; write a number and its unit, e.g. 8GiB or 500 MB",
