@@ -286,6 +286,8 @@ def _evaluation(training: Training) -> Iterator[Finding]:
         return
     before = [point.value for point in losses if point.step <= evals[best].step]
     since = [point.value for point in losses if point.step > evals[best].step]
+    if not before:  # lowest before the first logged loss, which is compared with its own beginning then
+        before, since = since[: len(since) // 2], since[len(since) // 2 :]
     recent = before[-max(1, len(since)) :]
     if before and since and median(since) < median(recent):
         text = (

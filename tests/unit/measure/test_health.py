@@ -218,6 +218,13 @@ def test_evaluation_that_rises_while_training_falls_is_overfitting_from_its_best
     assert "rose from 1.2 to 1.9" in found["overfitting"].text
 
 
+def test_evaluation_that_is_lowest_before_the_first_step_is_overfitting_from_the_start() -> None:
+    """As with `eval_on_start`, of a model that knew more before it was trained."""
+    evals = [{"kind": "log", "step": 10 * place, "values": {"eval_loss": 1.0 + 0.1 * place}} for place in range(6)]
+    assert _named([*_logs(loss=[2 - step / 30 for step in range(50)]), *evals])["overfitting"].step == 0
+    assert "overfitting" not in _named([*_logs(loss=[2 + step / 30 for step in range(50)]), *evals])
+
+
 @pytest.mark.parametrize(
     "evals", [[1.5, 1.2, 1.0], [1.5, 1.2, 1.23, 1.21], [1.2, 1.9], [1.2, 1.9, 1.1], [1.0, 1.9, 1.01]]
 )
