@@ -29,6 +29,7 @@ from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
+from harness.worker.rows import check_rows
 from harness.worker.saving import Saving
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
@@ -201,6 +202,8 @@ class _Trial:
                 lora=lora,
                 reference=self.spec.reference,
             )
+            for note in check_rows(prepared, trainer):
+                self.recorder.note("warning", note)
             saving.on_the_way(trainer, main=self._main)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
