@@ -212,16 +212,24 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
     share = FLAT * abs(first)
     said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
     begun = points[0].value
-    scatter = BLOWN_SIGMAS * SIGMA * _mad([point.value for point in points if point.step >= began])
     if last > first + max(noise, share):
         yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
-    elif 0 < BLOWN * begun < last and begun < last - scatter:
+    elif 0 < BLOWN * begun < last and math.log(last) - math.log(begun) > _scatter(points, began):
         # One that blew up within the first steps stands as high in the first fifth as in the last, or higher.
         step = next(point.step for point in points if point.value > BLOWN * begun)
         text = f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
         yield _finding("loss_rose", step, "warning", text)
     elif last > first - share:
         yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
+
+
+def _scatter(points: Sequence[Point], began: int) -> float:
+    """How far the logarithm of a loss from the step `began` on may lie from their median by chance."""
+    return (
+        BLOWN_SIGMAS
+        * SIGMA
+        * _mad([math.log(point.value) for point in points if point.step >= began and point.value > 0])
+    )
 
 
 def _ends(points: Sequence[Point]) -> tuple[float, float, float, int] | None:
