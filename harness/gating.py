@@ -243,7 +243,7 @@ def _weak(trials: Sequence[TrialResult], planned: int) -> list[str]:
             f"Fewer than two undisturbed runs: {named(single, 0)}. A change of speed or time takes two runs a side to "
             "be told from noise: ask for more with `replicates`."
         )
-    bad = [f"{trial.name} ({trial.outcome})" for trial in trials if trial.outcome != "ok"]
+    bad = [f"{trial.name} ({trial.outcome})" for trial in trials if trial.failed]
     if bad:
         found.append(f"Part of it as they ended: {named(bad, 0)}.")
     environments = {trial.environment for trial in trials if trial.environment}

@@ -62,8 +62,9 @@ class Finished:
 
     @property
     def failed(self) -> list[str]:
-        """Ids of trials that ended otherwise than `ok`."""
-        return [trial for trial, outcome in self.outcomes.items() if outcome.outcome != "ok"]
+        """Ids of trials that ended otherwise than they are meant to, which is `ok` unless the suite says so."""
+        meant = {trial.id: trial.expect for trial in self.plan.trials}
+        return [trial for trial, outcome in self.outcomes.items() if outcome.outcome != meant.get(trial, "ok")]
 
     @property
     def disturbed(self) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from harness.cli.output import width, wrapped
 from harness.errors import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK, HarnessError, Problem
 from harness.records.refusal import REFUSALS
+from harness.records.secrets import clean
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program without a handler would end
 BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -30,7 +31,7 @@ def print_problems(problems: Sequence[Problem], severity: str = "error") -> None
 
 def rendered(problems: Sequence[Problem], severity: str = "error") -> str:
     """Problems as stderr shows them, an empty line between those that take several lines."""
-    texts = [problem.render(severity) for problem in problems]
+    texts = [clean(problem.render(severity)) for problem in problems]  # a log keeps what stderr shows
     if sys.stderr.isatty():
         texts = [laid_out(text) for text in texts]
     gap = "\n\n" if any("\n" in text for text in texts) else "\n"

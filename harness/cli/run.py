@@ -197,12 +197,13 @@ def tell_disturbed(finished: Finished, suite: Path, *, quiet: bool) -> None:
 
 
 def tell_failures(finished: Finished, suite: Path) -> None:
-    """Raises TrialsFailed when a trial ended otherwise than ok or was not scored; by then the report is out."""
+    """Raises TrialsFailed when a trial ended otherwise than it is meant to, or unscored; the report is out then."""
     from harness.errors import Problem, TrialsFailed
 
     problems = []
     if finished.failed:
-        what = f"{len(finished.failed)} of {len(finished.outcomes)} trials did not end well"
+        well = "as expected" if any(trial.expect != "ok" for trial in finished.plan.trials) else "well"
+        what = f"{len(finished.failed)} of {len(finished.outcomes)} trials did not end {well}"
         problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, suite)))
     if finished.scores:
         problems += score.unscored(finished.scores)
@@ -212,11 +213,12 @@ def tell_failures(finished: Finished, suite: Path) -> None:
 
 def _causes(finished: Finished, most: int = _CAUSES) -> list[str]:
     """`4 × oom (…): dpo-s0, dpo-s1, …`: one for each cause, the commonest first."""
-    names = _names(finished)
+    names, meant = _names(finished), {trial.id: trial.expect for trial in finished.plan.trials}
     alike: dict[str, list[str]] = {}
     for trial in finished.failed:
         outcome = finished.outcomes[trial]
-        cause = f"{outcome.outcome} ({outcome.cause})" if outcome.cause else outcome.outcome
+        cause = outcome.cause if outcome.outcome != "ok" else f"{meant.get(trial)} is expected"
+        cause = f"{outcome.outcome} ({cause})" if cause else outcome.outcome
         alike.setdefault(cause, []).append(names.get(trial, trial))
     by_number = sorted(alike.items(), key=lambda item: -len(item[1]))
     told = [
@@ -229,9 +231,10 @@ def _causes(finished: Finished, most: int = _CAUSES) -> list[str]:
 def _way_on(finished: Finished, suite: Path) -> str:
     """What to do next. Where an earlier attempt counts, `--retry failed` sees nothing that failed."""
     names = _names(finished)
-    counted = [names[trial] for trial in finished.failed if _stands(finished, trial)]
+    bad = [trial for trial in finished.failed if finished.outcomes[trial].outcome != "ok"]
+    counted = [names[trial] for trial in bad if _stands(finished, trial)]
     hints = [f"harness show '{names[finished.failed[0]]}' tells more"]
-    if len(counted) < len(finished.failed):
+    if len(counted) < len(bad):
         hints.append(f"harness run {suite} --retry failed tries them again")
     if counted:
         only = ",".join(counted)

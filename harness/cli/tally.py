@@ -37,7 +37,7 @@ class Tally:
         else:
             self.waiting.pop(trial.id, None)
             self.done += 1
-            self.failed += outcome.outcome != "ok"
+            self.failed += outcome.outcome != trial.expect
             self.disturbed += bool(outcome.disturbed)
         if outcome.outcome == "ok":
             self.durations.add(trial, outcome.duration_s)

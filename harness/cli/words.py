@@ -12,11 +12,14 @@ from harness.records.units import format_duration
 def ended(trial: Trial, outcome: Outcome, *, will_retry: bool) -> str:
     """`sft-s0: ok in 12.3 s, loss 0.412, 9,412 tokens/s`; for a bad end the phase and the cause."""
     said = f"{trial.name}: {outcome.outcome}"
+    if outcome.outcome == trial.expect != "ok":
+        said += ", as expected,"
     if outcome.outcome == "skipped":
         return f"{said}: {outcome.cause}" if outcome.cause else said
     said += f" in {format_duration(outcome.duration_s)}"
     if outcome.outcome == "ok":
-        return ", ".join([said, *_figures(outcome)])
+        unmet = [f"where {trial.expect} is expected"] if trial.expect != "ok" else []
+        return ", ".join([said, *unmet, *_figures(outcome)])
     if outcome.phase:
         said += f", during {outcome.phase}"
     if outcome.cause:

@@ -61,7 +61,15 @@ def findings_of(
 
 
 def _failed(trials: Sequence[TrialResult]) -> Iterable[str]:
-    outcomes = Counter(trial.outcome for trial in trials if trial.outcome not in (None, "ok"))
+    for outcome in dict.fromkeys(trial.expect for trial in trials if trial.expect != "ok"):
+        meant = [trial for trial in trials if trial.expect == outcome]
+        met = [trial.name for trial in meant if trial.outcome == outcome]
+        unmet = [trial.name for trial in meant if trial.outcome == "ok"]
+        if met:
+            yield f"Ended {outcome}, as the suite expects: {named(met, 0)}."
+        if unmet:
+            yield f"Ended ok, where the suite expects {outcome}: {named(unmet, 0)}."
+    outcomes = Counter(trial.outcome for trial in trials if trial.failed and trial.outcome != "ok")
     if outcomes:
         kinds = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
         failed = f"{sum(outcomes.values())} of {len(trials)} trials"

@@ -124,4 +124,9 @@ def _taken(found: Frontier, value: int | None) -> str:
         return " (oom)"
     if not probe.fits and probe.peak is not None and probe.peak <= found.limit:
         return f" ({probe.cause})"
-    return "" if probe.peak is None else f" ({format_size(probe.peak)})"
+    if probe.peak is None:
+        return ""
+    told = format_size(probe.peak)
+    if probe.peak > found.limit and told == format_size(found.limit):  # rounded it would contradict itself
+        told = f"{format_size(probe.peak - found.limit)} more"
+    return f" ({told})"

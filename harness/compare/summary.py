@@ -22,7 +22,8 @@ _ORDER = {"floor": 0, "stage": 1, "cell": 2}
 def measured(results: SuiteResults, plan: Plan) -> tuple[TrialResult, ...]:
     """One result per trial of the plan, in the plan's order; a trial that never ran has no outcome and no metrics.
 
-    Names, levels and kind are the plan's: a trial kept its id while the suite around it may have been renamed.
+    Names, levels, kind and what is expected are the plan's: a trial kept its id while the suite around it may have
+    changed.
     """
     found = {trial.trial_id: trial for trial in results.trials}
     return tuple(_of_trial(trial, found.get(trial.id)) for trial in plan.trials)
@@ -41,7 +42,7 @@ def _of_trial(trial: Trial, found: TrialResult | None) -> TrialResult:
         "method": cell.config.get("method"),
     }
     if found is not None:
-        return replace(found, **planned)
+        return replace(found, **planned, config={**found.config, "expect": trial.expect})
     never: dict[str, Any] = dict.fromkeys(("outcome", "phase", "cause", "environment"))
     return TrialResult(**planned, **never, attempts=0, metrics={})
 

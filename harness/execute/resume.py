@@ -75,10 +75,10 @@ def _being_trained(folder: RunFolder, attempt: Attempt) -> HeldError:
 def finished(plan: Plan, folders: Mapping[str, RunFolder], *, retry: Retry, force: bool) -> dict[str, Outcome]:
     """The trials of the plan that need not run, with the outcome that counts, by trial id.
 
-    A trial runs when it was never attempted, or ended `interrupted` or `skipped`; with `retry="failed"`
-    also when it ended badly, with `retry="disturbed"` also when the attempt that counts was disturbed, however it
-    ended; with `force` always. A finished trial whose checkpoint is gone runs again only if another one that is to run
-    starts from it: its figures stand without the weights.
+    A trial runs when it was never attempted, or ended `interrupted` or `skipped`; with `retry="failed"` also when it
+    ended otherwise than it is meant to, with `retry="disturbed"` also when the attempt that counts was disturbed,
+    however it ended; with `force` always. A finished trial whose checkpoint is gone runs again only if another one that
+    is to run starts from it: its figures stand without the weights.
     """
     if force:
         return {}
@@ -86,7 +86,7 @@ def finished(plan: Plan, folders: Mapping[str, RunFolder], *, retry: Retry, forc
     wanted: set[str] = set()  # trials whose checkpoint a trial that runs starts from
     for trial in reversed(plan.trials):
         outcome = folders[trial.id].outcome()
-        if _stands(outcome, retry) and not _lost(trial, outcome, folders[trial.id].checkpoint, wanted):
+        if _stands(trial, outcome, retry) and not _lost(trial, outcome, folders[trial.id].checkpoint, wanted):
             assert outcome is not None
             kept[trial.id] = outcome
         elif trial.needs is not None:
@@ -107,10 +107,11 @@ def mend(folder: RunFolder, spec: Spec) -> bool:
     return True
 
 
-def _stands(outcome: Outcome | None, retry: Retry) -> bool:
+def _stands(trial: Trial, outcome: Outcome | None, retry: Retry) -> bool:
     if outcome is None or (retry == "disturbed" and outcome.disturbed):
         return False
-    return outcome.outcome == "ok" or (outcome.outcome in _RESULTS and not outcome.killed and retry != "failed")
+    kept = outcome.outcome == trial.expect or retry != "failed"
+    return kept and (outcome.outcome == "ok" or (outcome.outcome in _RESULTS and not outcome.killed))
 
 
 def _lost(trial: Trial, outcome: Outcome | None, checkpoint: Path, wanted: set[str]) -> bool:

@@ -61,8 +61,10 @@ def _failures(trials: Sequence[TrialResult]) -> str:
     rows = []
     for trial in trials:
         end = trial.last_outcome or trial.outcome
-        if end not in ("ok", None):
+        if end not in (trial.expect, None):
             cause = trial.cause if end == trial.outcome else f"an earlier attempt ({trial.counted}) counts"
+            if end == "ok":
+                cause = f"{trial.expect} is expected"
             rows.append((trial.name, str(end), cause or ""))
     return "### Trials that did not end well\n\n" + _rows(("trial", "end", "cause"), rows) if rows else ""
 

@@ -110,11 +110,12 @@ def figures(given: Given, metrics: Sequence[Metric]) -> list[Figures]:
 
 def left_out(given: Given) -> list[str]:
     """Sentences: trials whose figures files of figures alone do not have."""
-    failed = [trial.name for trial in given.trials if trial.outcome != "ok"]
+    bad = [trial for trial in given.trials if trial.outcome != "ok"]
     fine = [trial for trial in given.trials if trial.outcome == "ok"]
     odd = [trial.name for trial in fine if any(not math.isfinite(value) for value in trial.metrics.values())]
     told = {
-        "did not end well": failed,
+        "did not end well": [trial.name for trial in bad if trial.failed or trial.outcome is None],
+        "ended badly, as expected": [trial.name for trial in bad if not trial.failed and trial.outcome is not None],
         "were disturbed": [trial.name for trial in fine if trial.disturbed],
         "have figures of an earlier attempt than the latest": [trial.name for trial in fine if trial.stale],
         "have figures that are not finite": odd,

@@ -65,8 +65,10 @@ def _end(case: Xml.Element, trial: TrialResult) -> None:
         said = (
             f"the latest of its {trial.attempts} attempts ended {outcome}; its figures are of attempt {trial.counted}"
         )
-    if outcome == "ok":
+    if outcome == trial.expect:
         return
+    if outcome == "ok":
+        said = f"ended ok, where {trial.expect} is expected"
     if outcome in (None, "skipped"):
         Xml.SubElement(case, "skipped", message=_clean("it has not run" if outcome is None else said))
         return

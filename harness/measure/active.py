@@ -13,8 +13,8 @@ from harness.measure.attending import Kernels
 from harness.measure.optimizing import optimizer_facts
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
-from harness.measure.secrets import names_a_secret, plain
 from harness.records.events import Event
+from harness.records.secrets import names_a_secret, plain
 
 # Where the run happened to lie, and what services it would tell, decide no result; tokens are nobody's business.
 _LEFT_OUT = ("output_dir", "logging_dir", "run_name")

@@ -15,8 +15,8 @@ from typing import Any
 from harness.measure import host
 from harness.measure.gpu import gpu
 from harness.measure.packages import installed
-from harness.measure.secrets import plain
 from harness.records.fingerprint import of_value
+from harness.records.secrets import plain
 
 # Variables that change what is measured and hold no secrets; every other one stays out of the record.
 VARIABLES = (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.measure.secrets import clean
+from harness.records.secrets import clean
 
 _MARKS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 _ENDS = ("_KEY", "_PASS", "_PWD")

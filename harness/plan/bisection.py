@@ -49,7 +49,8 @@ def narrowed(known: Mapping[int, Found]) -> Narrowed:
 def next_release(known: Mapping[int, Found], last: int) -> int | None:
     """The release to try next, `last` being the bad end; None when nothing that could be tried would say more.
 
-    First the bad end: is it bad here at all? Then the middle of what is left, or of what is left the one nearest to it.
+    First the bad end: is it bad here at all? Then the middle one of those that are left, which costs a search one try
+    more at most for each release that tells nothing.
     """
     if last not in known:
         return last
@@ -58,5 +59,4 @@ def next_release(known: Mapping[int, Found], last: int) -> int | None:
     now = narrowed(known)
     assert now.bad is not None
     left = [number for number in range(now.good + 1, now.bad) if number not in known]
-    middle = (now.good + now.bad) / 2
-    return min(left, key=lambda number: (abs(number - middle), number), default=None)
+    return left[(len(left) - 1) // 2] if left else None

@@ -70,7 +70,7 @@ class Probed:
         config["init"] = None
         config["checkpoint"] = "drop"
         config["measure"] = {**config["measure"], "warmup_steps": self.steps // 3}
-        loose = {"diverged": "report", "max_loss": None, "max_grad_norm": None, "retries": 0}
+        loose = {"diverged": "report", "max_loss": None, "max_grad_norm": None, "retries": 0, "expect": "ok"}
         config["limits"] = {**config["limits"], **loose}
         return config
 

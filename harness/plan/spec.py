@@ -55,6 +55,7 @@ def spec_of(trial: Trial, plan: Plan, catalog: Catalog | None) -> Spec:
         diverged=limits["diverged"],
         max_loss=limits["max_loss"],
         max_grad_norm=limits["max_grad_norm"],
+        expect=trial.expect,
         init=None if trial.needs is None else {"stage": config["init"]["stage"], "trial_id": trial.needs},
         environment=_environment(plan.suite, config.get("environment")),
         defaults=_defaults(config["method"], config["train"], own),

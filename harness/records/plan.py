@@ -47,6 +47,12 @@ class Trial:
     seed: int
     needs: str | None = None  # id of the stage trial whose checkpoint it starts from
 
+    @property
+    def expect(self) -> str:
+        """The outcome it is meant to have, `limits.expect`; what trains nothing is always meant to end `ok`."""
+        limits = self.cell.config.get("limits") or {}
+        return str(limits.get("expect", "ok")) if self.cell.config.get("method") else "ok"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Excluded:

@@ -55,6 +55,16 @@ class TrialResult:
     findings: Sequence[Finding] = ()  # of its health
 
     @property
+    def expect(self) -> str:
+        """The outcome it is meant to have."""
+        return str(self.config.get("expect") or "ok")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than it is meant to."""
+        return self.outcome not in (None, self.expect)
+
+    @property
     def stale(self) -> bool:
         """Whether its figures are not of its latest attempt: to tell them as tonight's would be wrong."""
         return self.counted is not None and self.counted < self.attempts

@@ -46,6 +46,7 @@ class Spec:
     diverged: str = "stop"  # what a loss that is no longer finite does: stop or report
     max_loss: float | None = None
     max_grad_norm: float | None = None
+    expect: str = "ok"  # the outcome it is meant to have
     init: Mapping[str, Any] | None = None  # {"stage": name, "trial_id": id} when `start` is a stage's checkpoint
     environment: Mapping[str, Any] | None = None  # name, spec_hash and declaration; None: the harness's own
     question: str = ""  # the suite's, so that run folders alone can answer for it

@@ -147,6 +147,9 @@ class Limits(Frozen):
         default=None, gt=0, description="A logged gradient norm above it (after warm-up) ends the trial as diverged."
     )
     retries: int = Field(default=1, ge=0, le=10, description="More attempts after `crashed`; no other outcome retries.")
+    expect: Literal["ok", "oom", "diverged", "timeout"] = Field(
+        default="ok", description="How a trial is meant to end; any other end is a failure, and this one is none."
+    )
 
 
 class Setup(Frozen):

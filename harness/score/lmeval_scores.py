@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.measure.secrets import clean, plain
 from harness.records.events import encode
+from harness.records.secrets import clean, plain
 from harness.score import sources
 from harness.score.lmeval_documents import called, number
 from harness.score.lmeval_files import Run

@@ -24,6 +24,7 @@ from harness.suite.environments import check_environment, read_environments
 from harness.suite.fields import FIELDS, is_path
 from harness.suite.guess import fields_meant, near, sections_meant
 from harness.suite.margins import read_margins
+from harness.suite.pasted import refuse_keys
 from harness.suite.places import Tree
 from harness.suite.sections import read_decide, read_name, read_replicates, read_score, read_text
 from harness.suite.setups import read_base, read_stages
@@ -91,6 +92,7 @@ def read(
     ctx = Context(problems=problems, catalog=known, scoring=scoring)
     _look_ahead(ctx, root)
     _keys(ctx, root)
+    refuse_keys(problems, root)
     parts = _read(ctx, root)
     if "base" in root.entries:
         _complete(ctx, root)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import pytest
 import torch
 
@@ -35,7 +37,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     """Outcomes of suites/gpu_smoke.yaml by cell, each with its last breakdown."""
     folder = tmp_path_factory.mktemp("smoke")
     ran = harness("run", str(ROOT / "suites" / "gpu_smoke.yaml"), cwd=folder)
-    assert ran.returncode == 5, ran.stderr  # one cell runs out of memory, as it is meant to
+    assert ran.returncode == 0, ran.stderr
     found = {}
     for spec in (folder / "results" / "gpu_smoke").glob("*/spec.json"):
         (outcome,) = spec.parent.glob("attempts/*/outcome.json")
@@ -56,6 +58,24 @@ def test_the_device_is_one_that_torch_takes_for_real() -> None:
     assert torch.cuda.memory_allocated() - before == held.numel()
     with pytest.raises(torch.OutOfMemoryError, match=r"Tried to allocate 200\.00 GiB"):
         torch.empty(200 * 2**30, dtype=torch.uint8, device="cuda")
+
+
+def test_what_a_killed_process_held_is_not_its_namesake_s() -> None:
+    pynvml.nvmlInit()
+    device = pynvml.nvmlDeviceGetHandleByIndex(0)
+    before = pynvml.nvmlDeviceGetMemoryInfo(device).used
+    row = struct.Struct("i4xQQ")  # pid, start, bytes: see c/table.h
+    with Path(os.environ["HOLLOW_TABLE"]).open("r+b") as table:
+        table.seek(63 * row.size)
+        kept = table.read(row.size)
+        table.seek(63 * row.size)
+        table.write(row.pack(os.getpid(), 1, 2**36))  # this process began later than with the machine
+        table.flush()
+        try:
+            assert pynvml.nvmlDeviceGetMemoryInfo(device).used == before
+        finally:
+            table.seek(63 * row.size)
+            table.write(kept)
 
 
 def test_every_cell_of_the_smoke_suite_ends_as_it_is_meant_to(smoke: dict[str, dict[str, Any]]) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# How long an example takes says more of the machine than of the code: no test is timed.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says more of the machine than of the code: no test is timed. The examples are the same at
+# every run, so that a change does not fail for what it never touched; `explore` draws others, and many.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Tests run side by side, one on each core. Threads of one tiny training that wait for those of another make both take
 # many times as long; a user's own setting stays.

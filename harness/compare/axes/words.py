@@ -17,13 +17,30 @@ _HIDDEN = 0.5
 def sentences_of(
     axes: Mapping[str, Sequence[str]], effects: Sequence[AxisEffect], interplays: Sequence[Interplay]
 ) -> Iterator[str]:
-    """One sentence for each level beside its axis' reference."""
+    """One sentence for each level beside its axis' reference, then what no change of any axis can tell."""
+    never = _never_told(effects)
     for axis, levels in axes.items():
         for level in levels:
-            mine = [one for one in effects if (one.axis, one.level) == (axis, level)]
+            mine = [one for one in effects if (one.axis, one.level) == (axis, level) and one.metric not in never]
             for reference in dict.fromkeys(one.reference for one in mine):  # another where the first lacks a figure
                 alike = [one for one in mine if one.reference == reference]
                 yield _sentence(alike, [one for one in interplays if axis in one.axes])
+    metrics: dict[str, list[str]] = {}
+    for metric, why in never.items():
+        metrics.setdefault(why, []).append(title(metric))
+    yield from (f"{_and(names)}: {why}." for why, names in metrics.items())
+
+
+def _never_told(effects: Sequence[AxisEffect]) -> dict[str, str]:
+    """Metrics of which every change, of two or more, is untold for one and the same reason; and the reason."""
+    whole = [one for one in effects if not one.at]
+    found = {}
+    for metric in dict.fromkeys(one.metric for one in whole):
+        mine = [one for one in whole if one.metric == metric]
+        reasons = {one.verdict.why if one.verdict.effect is None else "" for one in mine}
+        if len(mine) > 1 and len(reasons) == 1 and "" not in reasons:
+            found[metric] = reasons.pop()
+    return found
 
 
 def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> str:

@@ -78,7 +78,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *room, Proces
     unsigned seen = 0, space = found ? *room : 0;
     for (int i = 0; i < ROWS; i++) {
         Row row = table()[i];
-        if (!row.bytes || !is_alive(row.pid)) continue;
+        if (!row.bytes || !is_alive(&row)) continue;
         if (seen < space) found[seen] = (Process){row.pid, row.bytes, ~0u, ~0u};
         seen++;
     }

@@ -108,6 +108,13 @@ def _probe(value: int, fits: bool | None, *, outcome: str = "ok", peak: float | 
             "sft: 48 fits in 24 GiB (23.1 GiB); 49 does not (24.2 GiB)",
         ),
         (
+            [_probe(8, True, peak=22 * GIB), _probe(9, False, peak=24 * GIB + 17 * 2**20)],
+            8,
+            9,
+            None,
+            "sft: 8 fits in 24 GiB (22 GiB); 9 does not (17 MiB more)",
+        ),
+        (
             [_probe(64, True, peak=2 * GIB)],
             64,
             None,

@@ -13,7 +13,7 @@ import pytest
 
 from harness.measure.active import sanitised
 from harness.measure.packages import git, installed
-from harness.measure.secrets import MASK, clean, names_a_secret, plain
+from harness.records.secrets import MASK, clean, names_a_secret, plain
 
 # Secrets
 

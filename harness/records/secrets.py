@@ -30,6 +30,11 @@ def names_a_secret(name: str) -> bool:
     return _NAME.search(name) is not None and _WORDS_OF_A_TOKENIZER.match(name) is None
 
 
+def holds_a_key(text: str) -> bool:
+    """Whether something in the text looks like an access key by itself: hf_…, sk-…, ghp_…."""
+    return _KEYS.search(text) is not None
+
+
 def clean(text: str) -> str:
     """The text without users and passwords of URLs, without keys in their queries, and without what looks like one."""
     text = _USER_IN_URL.sub(r"\1", text)
