@@ -72,7 +72,17 @@ def _decoder(base: Any, adapter: bool) -> Decoder:
     if _adapters(head):
         raise Unknown("an adapter on the head")
     gradient = gradient or _trained(getattr(backbone, "norm", None))
-    return Decoder(config.model_type, tuple(layers), _product("head", head, gradient))
+    return Decoder(config.model_type, tuple(layers), _product("head", head, gradient), _embedding(base, adapter))
+
+
+def _embedding(base: Any, adapter: bool) -> tuple[Product, ...]:
+    """What adapters on the embeddings multiply: their A is looked up, so B alone, and its input needs A's gradient."""
+    module = base.get_input_embeddings()
+    if not adapter or not hasattr(module, "lora_embedding_B"):
+        return ()
+    active = [name for name in module.active_adapters if name in module.lora_embedding_B]
+    pairs = [(module.lora_embedding_A[name], module.lora_embedding_B[name]) for name in active]
+    return tuple(Product("adapter", int(b.numel()), bool(a.requires_grad), bool(b.requires_grad)) for a, b in pairs)
 
 
 def _base(model: Any) -> Any:
@@ -95,15 +105,16 @@ def _layer(module: Any, family: Family, config: Any, gradient: bool, adapter: bo
     """One layer, and whether its output needs a gradient when its input does or does not (`gradient`)."""
     attention, mlp = module.self_attn, module.mlp
     walk = _Walk(adapter)
-    before = gradient or _norms_trained(module)
+    before = gradient or _norm_trained(module, "input_layernorm")
     made = [walk.product("attention_projections", getattr(attention, name), before) for name in family.into_attention]
-    norms = _norms_trained(attention)  # Qwen3 and others norm Q and K
     query, key, value = (made * 3)[:3] if len(made) == 1 else made
-    query, key = query or norms, key or norms
+    query, key = query or _norm_trained(attention, "q_norm"), key or _norm_trained(attention, "k_norm")
     mixed = query or key or value
     after = walk.product("attention_projections", getattr(attention, family.out_of_attention), mixed) or before
-    inner = [walk.product("mlp", getattr(mlp, name), after) for name in family.into_mlp]
-    out = walk.product("mlp", getattr(mlp, family.out_of_mlp), any(inner)) or after
+    between = after or _norm_trained(module, "post_attention_layernorm", "pre_feedforward_layernorm")
+    inner = [walk.product("mlp", getattr(mlp, name), between) for name in family.into_mlp]
+    out = walk.product("mlp", getattr(mlp, family.out_of_mlp), any(inner)) or between
+    out = out or _norm_trained(module, "post_feedforward_layernorm")
     _nothing_else(module, walk.seen)
     queries, values = _widths(attention, config, family)
     found = Attention(queries, values, query, key, value, _window(attention, config))
@@ -159,13 +170,9 @@ def _trained(module: Any) -> bool:
     return module is not None and any(weight.requires_grad for weight in _saved(module).parameters(recurse=True))
 
 
-def _norms_trained(module: Any) -> bool:
-    return any(
-        weight.requires_grad
-        for name, child in module.named_children()
-        if "norm" in name
-        for weight in child.parameters()
-    )
+def _norm_trained(module: Any, *names: str) -> bool:
+    """Whether one of these norms, of those that the family has, is trained."""
+    return any(_trained(getattr(module, name, None)) for name in names)
 
 
 def _wants_gradient(embeddings: Any) -> bool:

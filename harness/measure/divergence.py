@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
@@ -60,9 +60,16 @@ class Divergence(Probe):
         self._step = 0
         self._scaled = False
         self._said = False
+        self._count_answerless: Callable[[Mapping[str, Any]], Any] | None = None
+        self._answerless: Any = 0
 
     def attached(self, trainer: Any, method: Any) -> None:
         self._scaled = bool(getattr(trainer.args, "fp16", False))
+        self._count_answerless = getattr(method, "answerless", None)
+
+    def batch_begin(self, batch: Mapping[str, Any]) -> None:
+        if self._count_answerless is not None:
+            self._answerless = self._answerless + self._count_answerless(batch)
 
     def batch_end(self, loss: Any) -> None:
         if self._said:  # it goes on after the first report: there is nothing more to read from every loss
@@ -105,6 +112,8 @@ class Divergence(Probe):
 
     def _not_finite(self, name: str, what: str, step: int) -> None:
         if not self._said:
+            if pairs := int(self._answerless):  # reading it waits for the device, which matters no more
+                what += f": {pairs} of the pairs so far had no answer left within max_length, and their loss is 0 ÷ 0"
             self._record(name, what, step)
         self._said = True
         if self.tolerance.diverged == "stop":

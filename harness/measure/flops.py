@@ -11,7 +11,7 @@ Frozen weights save theirs, and what lies before the first trained weight needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 Window = int | None
@@ -132,11 +132,15 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A model's layers and its head, which makes logits from hidden states."""
+    """A model's layers and its head, which makes logits from hidden states.
+
+    `embedding`: products in front of the layers, of adapters on the embeddings; the lookup itself is none.
+    """
 
     architecture: str
     layers: tuple[Layer, ...]
     head: Product
+    embedding: tuple[Product, ...] = ()
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -145,12 +149,12 @@ class Decoder:
 
     def forward(self) -> Cost:
         """One forward."""
-        position = sum(product.forward for layer in self.layers for product in layer.products)
+        position = sum(product.forward for product in self._products())
         return Cost(position, self.head.forward, self._pairs(lambda attention: attention.forward))
 
     def backward(self, *, fused: bool = False) -> Cost:
         """Its backward; `fused`: by an attention kernel that makes the scores again."""
-        position = sum(product.backward for layer in self.layers for product in layer.products)
+        position = sum(product.backward for product in self._products())
         return Cost(position, self.head.backward, self._pairs(lambda attention: attention.backward(fused)))
 
     def recomputed(self, *, fused: bool = False, head: bool = False) -> Cost:
@@ -163,9 +167,15 @@ class Decoder:
     def parts(self) -> dict[str, int]:
         """Forward FLOPs per position by part, attention's products of positions left out."""
         found: dict[str, int] = {}
-        for product in (*(product for layer in self.layers for product in layer.products), self.head):
+        for product in (*self._products(), self.head):
             found[product.part] = found.get(product.part, 0) + product.forward
         return found
+
+    def _products(self) -> Iterator[Product]:
+        """All but the head's."""
+        yield from self.embedding
+        for layer in self.layers:
+            yield from layer.products
 
     def _pairs(self, each: Callable[[Attention], int]) -> dict[Window, int]:
         found: dict[Window, int] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
 
@@ -23,12 +24,15 @@ SIGMA = 1.4826
 SPIKE_WINDOW, SPIKE_SIGMAS, SPIKE_SHARE, SPIKE_SCALE = 20, 6.0, 0.1, 0.05
 """A spike stands `SPIKE_SIGMAS` robust deviations, a tenth, and a twentieth of the first losses above the median before
 it. The rule is Hampel's identifier on a trailing window; the numbers are ours."""
+NOISE_WINDOW = 100
+"""So many logs tell how far neighbours lie apart: of 20 values the deviation is now and then half of the true one."""
 GRADIENTS = (0.1, 10.0)
 GRADIENT_ALARM = 100.0
 FLAT = 0.01
 """A loss has to fall, and a reward margin to grow, by this share of itself."""
-BLOWN = 2.0
-"""A loss that ends at so many times its first logged value has risen, however early it did."""
+BLOWN, BLOWN_SIGMAS = 2.0, 3.0
+"""A loss that ends at so many times its first logged value, and so many deviations above it, has risen, however early
+it did: a first log that is merely a lucky batch lies within those."""
 RISE = 0.05
 """An evaluation loss has to rise by this share above its lowest."""
 CHANCE = 0.55
@@ -135,11 +139,13 @@ def spikes(points: Sequence[Point]) -> list[Spike]:
     found: list[Spike] = []
     window: list[float] = []
     above: list[float] = []
+    apart: list[float] = []  # neighbours that are no spike
     least = SPIKE_SCALE * abs(median(point.value for point in points[:FEWEST])) if points else 0.0
     for point in points:
         if len(window) >= FEWEST:
             middle = median(window)
-            beyond = max(SPIKE_SIGMAS * SIGMA * _mad(window), SPIKE_SHARE * abs(middle), least)
+            deviation = max(SIGMA * _mad(window), _of_neighbours(apart))
+            beyond = max(SPIKE_SIGMAS * deviation, SPIKE_SHARE * abs(middle), least)
             if point.value > middle + beyond:
                 if not above:
                     found.append(Spike(point.step, point.value, middle))
@@ -147,9 +153,16 @@ def spikes(points: Sequence[Point]) -> list[Spike]:
                 if len(above) >= SPIKE_WINDOW:
                     window, above = above, []
                 continue
+        if window:
+            apart = [*apart[1 - NOISE_WINDOW :], abs(point.value - window[-1])]
         above = []
         window = [*window[1 - SPIKE_WINDOW :], point.value]
     return found
+
+
+def _of_neighbours(apart: Sequence[float]) -> float:
+    """Deviation of a noise whose neighbouring values lie so far apart; a slow fall of the loss hardly counts in it."""
+    return SIGMA * median(apart) / math.sqrt(2) if apart else 0.0
 
 
 def _mad(values: Sequence[float]) -> float:
@@ -201,7 +214,7 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
     begun = points[0].value
     if last > first + max(noise, share):
         yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
-    elif 0 < BLOWN * begun < last:
+    elif 0 < BLOWN * begun < last and math.log(last) - math.log(begun) > _scatter(points, began):
         # One that blew up within the first steps stands as high in the first fifth as in the last, or higher.
         step = next(point.step for point in points if point.value > BLOWN * begun)
         text = f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
@@ -210,14 +223,24 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
         yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
 
 
+def _scatter(points: Sequence[Point], began: int) -> float:
+    """How far the logarithm of a loss from the step `began` on may lie from their median by chance."""
+    return (
+        BLOWN_SIGMAS
+        * SIGMA
+        * _mad([math.log(point.value) for point in points if point.step >= began and point.value > 0])
+    )
+
+
 def _ends(points: Sequence[Point]) -> tuple[float, float, float, int] | None:
     """Median of the first fifth and of the last, twice the standard error of their difference, the last one's step."""
     if len(points) < FEWEST:
         return None
     wide = max(3, len(points) // 5)
     first, last = ([point.value for point in part] for part in (points[:wide], points[-wide:]))
-    # The standard error of a median of normal values is √(π/2) that of their mean.
-    deviation = SIGMA * math.hypot(_mad(first), _mad(last))
+    # The standard error of a median of normal values is √(π/2) that of their mean. A few may lie close by chance.
+    apart = [abs(after.value - before.value) for before, after in pairwise(points)]
+    deviation = max(SIGMA * math.hypot(_mad(first), _mad(last)), math.sqrt(2) * _of_neighbours(apart))
     return median(first), median(last), 2 * math.sqrt(math.pi / 2 / wide) * deviation, points[-wide].step
 
 
@@ -271,6 +294,8 @@ def _evaluation(training: Training) -> Iterator[Finding]:
         return
     before = [point.value for point in losses if point.step <= evals[best].step]
     since = [point.value for point in losses if point.step > evals[best].step]
+    if not before:  # lowest before the first logged loss, which is compared with its own beginning then
+        before, since = since[: len(since) // 2], since[len(since) // 2 :]
     recent = before[-max(1, len(since)) :]
     if before and since and median(since) < median(recent):
         text = (

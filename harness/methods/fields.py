@@ -56,6 +56,11 @@ _OWNED: Mapping[str, Advice] = {
     "do_predict": _CALLS,
     "local_rank": _ONE_DEVICE,
     "parallelism_config": _ONE_DEVICE,
+    # TrainerMemoryTracker.peak_monitor_func reads the process's memory in a loop without a pause
+    "skip_memory_metrics": (
+        "transformers' own meter spins in a thread beside the training, which it slows, and resets torch's peaks",
+        "leave it out: the harness measures memory itself",
+    ),
     "auto_find_batch_size": ("it would change the batch size unseen", "make the batch size an axis: oom is a result"),
 }
 _OWNED_PATTERN = re.compile(r"(hub_|push_to_hub|trackio_)")

@@ -52,7 +52,8 @@ class Method:
     support for it, and why; `refuses_with_lora` the same for trials with an adapter. `defaults`: fields the harness
     sets where the suite is silent. `loss_tokens(batch, trainer)` counts the loss-bearing positions of one batch as
     the trainer receives it, as a tensor on the batch's device. `samples(batch)` counts its rows: a pair is one.
-    `reference`: it forwards a frozen reference model too; forwards without gradients are that model's.
+    `answerless(batch)` counts the pairs that truncation left no answer of, where TRL makes NaN of them instead of
+    dropping them. `reference`: it forwards a frozen reference model too; forwards without gradients are that model's.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Method:
     build: Build
     loss_tokens: Callable[[Mapping[str, Any], Any], Any]
     samples: Callable[[Mapping[str, Any]], int]
+    answerless: Callable[[Mapping[str, Any]], Any] | None = None
     reference: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
     refuses_with_lora: Mapping[str, str] = field(default_factory=dict)

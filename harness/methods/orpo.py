@@ -25,6 +25,12 @@ def samples(batch: Mapping[str, Any]) -> int:
     return int(batch["chosen_input_ids"].shape[0])
 
 
+def answerless(batch: Mapping[str, Any]) -> Any:
+    """Pairs with a prompt that fills `max_length`: ORPOTrainer takes the mean over an answer of no position, 0 ÷ 0."""
+    chosen, rejected = ((batch[f"{half}_labels"][:, 1:] != -100).any(-1) for half in ("chosen", "rejected"))
+    return (~(chosen & rejected)).sum()
+
+
 ORPO = Method(
     name="orpo",
     title="Odds-ratio preference optimization",
@@ -34,6 +40,7 @@ ORPO = Method(
     build=build_orpo,
     loss_tokens=loss_tokens,
     samples=samples,
+    answerless=answerless,
     refuses={
         "packing": "TRL's ORPOTrainer has no packing: a pair's sequences are compared whole",
         "packing_strategy": "TRL's ORPOTrainer has no packing",

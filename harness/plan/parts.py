@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from harness.plan.canonical import Canon, canonical
 from harness.plan.draft import Config
 from harness.records import suite as nouns
-from harness.records.units import parse_duration, parse_size
+from harness.records.units import parse_duration, parse_limit
 
 _MODELS: dict[str, type[BaseModel]] = {"shape": nouns.ShapeModel, "hub": nouns.HubModel, "path": nouns.PathModel}
 _DATA: dict[str, type[BaseModel]] = {"source": nouns.SourceData, "hub": nouns.HubData, "path": nouns.PathData}
@@ -135,7 +135,7 @@ def _limits(value: dict[str, Any]) -> Filled:
     if trouble:
         return None, trouble
     return filled, _unreadable("limits.timeout", filled["timeout"], parse_duration) or _unreadable(
-        "limits.host_memory", filled["host_memory"], parse_size
+        "limits.host_memory", filled["host_memory"], parse_limit
     )
 
 

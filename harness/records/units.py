@@ -79,6 +79,18 @@ def parse_size(value: str) -> int:
     return int((Decimal(found.group(1)) * unit).to_integral_value())
 
 
+def parse_limit(value: str) -> int:
+    """Bytes of a size that something may take at most.
+
+    Raises:
+        ValueError: not a size, or one that leaves nothing to take.
+    """
+    size = parse_size(value)
+    if size <= 0:
+        raise ValueError(f"a limit must be more than nothing, not {value!r}")
+    return size
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as people read them, two parts at most: 34 ms, 0.25 s, 7.5 s, 1m 30s, 2h 5m, 3d 4h."""
     if seconds < 0:

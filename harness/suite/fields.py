@@ -22,7 +22,7 @@ from harness.methods.ranges import out_of_range
 from harness.models import KERNELS, SHAPES, is_of_hub
 from harness.records import suite as nouns
 from harness.records.jsontypes import is_a
-from harness.records.units import parse_duration, parse_size
+from harness.records.units import parse_duration, parse_limit
 from harness.suite.checked import is_mapping_field, record, value
 from harness.suite.context import Context
 from harness.suite.document import Node, Place
@@ -54,7 +54,7 @@ RECORDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "measure": {"": nouns.Measure},
     "limits": {"": nouns.Limits},
 }
-_UNITS: Mapping[str, Callable[[str], object]] = {"limits.timeout": parse_duration, "limits.host_memory": parse_size}
+_UNITS: Mapping[str, Callable[[str], object]] = {"limits.timeout": parse_duration, "limits.host_memory": parse_limit}
 
 
 @dataclass(frozen=True, slots=True)

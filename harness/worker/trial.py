@@ -30,6 +30,7 @@ from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device
+from harness.worker.rows import check_rows
 from harness.worker.saving import Saving
 from harness.worker.unheeded import unheeded
 
@@ -205,6 +206,8 @@ class _Trial:
                 lora=lora,
                 reference=self.spec.reference,
             )
+            for note in check_rows(prepared, trainer):
+                self.recorder.note("warning", note)
             saving.on_the_way(trainer, main=self._main)
             for note in unheeded(self.spec, trainer):
                 self.recorder.note("warning", note)

@@ -240,6 +240,19 @@ def test_orpo_counts_equal_what_was_collated(name: str, tmp_path: Path) -> None:
     _check_orpo(train(tmp_path, "orpo", "preference", config, lora=lora))
 
 
+def test_an_orpo_loss_of_an_answer_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    """TRL drops such rows for SFT and DPO; ORPO's mean over no position is NaN, as if the learning rate were wrong."""
+    from datasets import Dataset
+
+    from harness.measure.divergence import Diverged
+
+    fine = {"prompt": "a?", "chosen": " b", "rejected": " c"}
+    rows = Dataset.from_list([fine] * 7 + [{**fine, "prompt": "alpha beta gamma " * 20}])
+    config = {"eval_strategy": "no", "train_sampling_strategy": "sequential", "logging_steps": 1}
+    with pytest.raises(Diverged, match=r"1 of the pairs so far had no answer left .* at step 2"):
+        train(tmp_path, "orpo", "preference", config, rows=rows)
+
+
 def test_a_loss_that_passes_the_model_by_gives_no_count(tmp_path: Path) -> None:
     """As fused losses do that call the decoder and take the head's weights themselves."""
 

@@ -153,11 +153,45 @@ def test_saved_modules_count_as_trained() -> None:
 
 
 @pytest.mark.slow
-def test_an_adapter_that_is_off_costs_nothing() -> None:
+@pytest.mark.parametrize("checkpointing", [None, "early", "whole"])
+@pytest.mark.parametrize("targets", [["embed_tokens"], ["embed_tokens", "q_proj"]], ids=str)
+def test_an_adapter_on_the_embeddings_is_one_product(targets: list[str], checkpointing: str | None) -> None:
+    """Its A is looked up; B is multiplied, and the gradient goes down to it through every layer."""
+    model = _lora(_model(), targets)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": checkpointing == "whole"})
+    _check(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "norm"),
+    [
+        ("qwen2", "input_layernorm"),
+        ("qwen2", "post_attention_layernorm"),
+        ("qwen3", "q_norm"),
+        ("qwen3", "k_norm"),
+        ("gemma2", "post_attention_layernorm"),
+        ("gemma2", "pre_feedforward_layernorm"),
+        ("gemma2", "post_feedforward_layernorm"),
+        ("olmo2", "post_attention_layernorm"),
+        ("olmo2", "post_feedforward_layernorm"),
+        ("olmo2", "q_norm"),
+    ],
+)
+def test_a_trained_norm_asks_for_the_gradient_from_where_it_stands(family: str, norm: str) -> None:
+    """In the lowest layer what lies before the norm saves the gradient of its input."""
+    more = {"layers_to_transform": [2], "modules_to_save": [norm]}
+    _check(_lora(_model(family, head_dim=8), ["down_proj"], **more))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", ["all-linear", ["embed_tokens"]], ids=str)
+def test_an_adapter_that_is_off_costs_nothing(targets: Any) -> None:
     from harness.measure.architecture import decoder
 
     bare = decoder(_model()).forward()
-    model = _lora(_model(), "all-linear")
+    model = _lora(_model(), targets)
     assert decoder(model, adapter=False).forward() == bare
     assert decoder(model).forward().position > bare.position
 

@@ -72,6 +72,18 @@ def test_a_planted_spike_is_found_at_its_step_with_what_came_before() -> None:
     assert summarise(_logs(loss=losses))["loss_spikes"] == 1
 
 
+def test_noise_has_no_spikes_however_long_it_lasts_and_hides_none() -> None:
+    """The deviation of 20 values alone is now and then so small that plain noise stands 6 of them above."""
+    noisy, found = 0, 0
+    for seed in range(30):
+        losses = _falling(1000, seed, noise=0.1)
+        noisy += bool(spikes(_points(losses)))
+        losses[700] *= 2.5
+        found += 700 in [spike.step for spike in spikes(_points(losses))]
+    assert noisy <= 1
+    assert found == 30
+
+
 def test_neighbouring_spikes_are_one_and_many_are_cut_short() -> None:
     losses = [1.0] * 300
     losses[50:53] = [9.0, 9.0, 9.0]
@@ -127,6 +139,23 @@ def test_a_loss_that_blew_up_at_once_has_risen_though_it_falls_since() -> None:
     assert (found.name, found.level, found.step) == ("loss_rose", "warning", 2)
     assert "6.9 in the first log" in found.text
     assert findings(_logs(loss=[6.9, 2000, *(6 - step / 20 for step in range(58))])) == []
+
+
+def test_a_lucky_first_batch_is_no_loss_that_rose() -> None:
+    chance = random.Random(0)
+    losses = [0.4, *(2 * math.exp(chance.gauss(-step / 200, 0.5)) for step in range(99))]
+    assert "loss_rose" not in _named(_logs(loss=losses))
+    for noise in (0.1, 0.3):
+        blown = [2.3, *(10 * math.exp(chance.gauss(0, noise)) for _ in range(99))]
+        assert "loss_rose" in _named(_logs(loss=blown))
+
+
+@pytest.mark.parametrize("count", [12, 20])
+def test_few_logs_of_a_flat_loss_seldom_rise_by_chance(count: int) -> None:
+    """Two windows of three or four values lie close together by chance: their noise is not told by them alone."""
+    chance = random.Random(count)
+    rose = sum("loss_rose" in _named(_logs(loss=[chance.gauss(2, 0.1) for _ in range(count)])) for _ in range(200))
+    assert rose <= 8
 
 
 def test_a_loss_that_never_moves_was_not_trained() -> None:
@@ -189,6 +218,13 @@ def test_evaluation_that_rises_while_training_falls_is_overfitting_from_its_best
     found = _named(events)
     assert found["overfitting"].step == 20
     assert "rose from 1.2 to 1.9" in found["overfitting"].text
+
+
+def test_evaluation_that_is_lowest_before_the_first_step_is_overfitting_from_the_start() -> None:
+    """As with `eval_on_start`, of a model that knew more before it was trained."""
+    evals = [{"kind": "log", "step": 10 * place, "values": {"eval_loss": 1.0 + 0.1 * place}} for place in range(6)]
+    assert _named([*_logs(loss=[2 - step / 30 for step in range(50)]), *evals])["overfitting"].step == 0
+    assert "overfitting" not in _named([*_logs(loss=[2 + step / 30 for step in range(50)]), *evals])
 
 
 @pytest.mark.parametrize(

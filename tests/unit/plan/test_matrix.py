@@ -253,6 +253,7 @@ def test_the_base_is_not_changed_by_its_cells() -> None:
         ("measure.warmup", 1, "measure.warmup: extra inputs are not permitted"),
         ("limits.timeout", "soon", "limits.timeout: 'soon' is not a duration"),
         ("limits.host_memory", "8", "limits.host_memory: '8' is not a size"),
+        ("limits.host_memory", "0.1 B", "limits.host_memory: a limit must be more than nothing"),
         ("checkpoint", "burn", "checkpoint must be keep or drop"),
         ("init", {"stage": "nowhere"}, "no stage 'nowhere' (stages of this suite: none)"),
         ("train", None, "train must be a mapping"),

@@ -53,6 +53,12 @@ IN_BASE: list[One] = [
         "`score: {every: checkpoint}` takes train.save_steps",
     ),
     (
+        "  train: {skip_memory_metrics: false}",
+        11,
+        "train.skip_memory_metrics does not belong in a suite",
+        "the harness measures memory itself",
+    ),
+    (
         "  train: {resume_from_checkpoint: x}",
         11,
         "train.resume_from_checkpoint does not belong in a suite",
@@ -85,6 +91,12 @@ IN_BASE: list[One] = [
         "  limits: {timeout: soon}",
         21,
         "limits.timeout: 'soon' is not a duration; write seconds, or 90s, 10m, 2h, 1h30m",
+        None,
+    ),
+    (
+        "  limits: {host_memory: 0GiB}",
+        25,
+        "limits.host_memory: a limit must be more than nothing, not '0GiB'",
         None,
     ),
     (

@@ -1,0 +1,40 @@
+"""Rows that TRL drops in silence while it builds a trainer: `max_length` cuts off all of them that carries loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.errors import DataError
+
+
+def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
+    """A sentence for each set of rows that the trainer has fewer of than it was given.
+
+    Packed rows hold several of those given, so that their number says nothing.
+
+    Raises:
+        DataError: no row is left to train on.
+    """
+    if not len(trainer.train_dataset):
+        raise DataError.of(
+            f"no row is left to train on: train.max_length ({trainer.args.max_length}) cuts off all that carries loss",
+            why=f"TRL dropped each of the {len(prepared.train)} rows",
+            hint="raise train.max_length",
+        )
+    sets = [("training", prepared.train, trainer.train_dataset, "packing")]
+    if prepared.eval is not None:
+        sets.append(("evaluation", prepared.eval, trainer.eval_dataset, "eval_packing"))
+    for name, given, left, packing in sets:
+        gone = len(given) - len(left)
+        if gone > 0 and not _packed(trainer.args, packing):
+            yield (
+                f"TRL dropped {gone} of {len(given)} rows for {name}: "
+                f"train.max_length ({trainer.args.max_length}) cuts off all of them that carries loss"
+            )
+
+
+def _packed(args: Any, name: str) -> bool:
+    """Whether rows are packed; `eval_packing` follows `packing` where it is not set."""
+    said = getattr(args, name, None)
+    return bool(getattr(args, "packing", False) if said is None else said)
