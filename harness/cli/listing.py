@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from harness.cli.trials import Found
 
 _SHIPPED = Path("suites")
+_SPARE = ("kind", "seed", "attempts", "loss")
+"""Columns of trials that a narrow terminal can do without, the first to go first; `harness show` has them all."""
 _DISTURBED = "disturbed"
 """Counted beside the outcomes: a trial that ended ok may be disturbed as well."""
 
@@ -57,10 +60,22 @@ def list_(
     if as_json:
         print_json(rows)
     elif rows:
-        heads = [_HEADS.get(name, name) for name in rows[0]]
-        table(heads, [[_shown(name, value) for name, value in row.items()] for row in rows], right=_FIGURES)
+        table(*narrowed(rows), right=_FIGURES)
     else:
         typer.echo("no suites here; make one: harness init suite.yaml", err=True)
+
+
+def narrowed(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Heads and cells; on a terminal without the columns that there is no room for, so that names can be copied."""
+    from harness.cli.output import fits
+
+    names, spare = list(rows[0]), [name for name in _SPARE if name in rows[0]]
+    while True:
+        heads = [_HEADS.get(name, name) for name in names]
+        cells = [[_shown(name, row[name]) for name in names] for row in rows]
+        if not spare or not sys.stdout.isatty() or fits(heads, cells):
+            return heads, cells
+        names.remove(spare.pop(0))
 
 
 def _shown(name: str, value: Any) -> Any:

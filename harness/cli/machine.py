@@ -16,7 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.records.units import format_size
+
 REQUIRED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "lm-eval", "duckdb", "pydantic")
+_LEAST_FREE = 100 * 2**20
+"""Bytes of disk below which a first run ends for want of room: the quickstart's results take some 80 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +77,8 @@ def examine(
         problems.append(f"torch does not work: {torch['error']}")
     if not writable:
         problems.append(f"{results} cannot be written: choose another folder with --results")
+    elif free is not None and free < _LEAST_FREE:
+        problems.append(f"{results} has {format_size(free)} free: make room, or choose another folder with --results")
     if torch.get("devices"):
         problems += kernels_cannot_be_compiled()
     ceilings, why_not = _ceilings(torch, measure)

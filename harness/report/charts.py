@@ -38,7 +38,7 @@ MARGINS = Chart(
 )
 COST = Chart(
     file="cost.svg",
-    title="Quality against cost",
+    title="Goal against cost",
     caption="Mean over seeds; bars span the lowest and the highest seed. Train time is the row's own: what a stage "
     "took before\ncomes on top.",
 )

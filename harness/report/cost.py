@@ -1,4 +1,4 @@
-"""Quality against cost: what each cell reaches, and what it takes in time and memory."""
+"""The goal against cost: what each cell reaches, and what it takes in time and memory."""
 
 from __future__ import annotations
 

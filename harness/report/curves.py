@@ -107,7 +107,7 @@ def panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
     for entry in coloured:
         _cell(at, entry, INK if entry.cell.kind == "stage" else emphasis.colours[entry.cell.name])
     if not alone and at.get_legend_handles_labels()[0]:
-        at.legend(loc="best", handlelength=1.4)
+        at.legend(loc="best", handlelength=1.4, frameon=True, framealpha=0.8, edgecolor="none")  # it may lie on lines
     at.margins(x=0.02)
 
 

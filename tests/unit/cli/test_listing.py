@@ -46,3 +46,31 @@ def test_parameters_are_grouped_for_people_and_plain_for_scripts(capsys: pytest.
     largest = max(row["parameters"] for row in rows)
     assert f"{largest:,}" in shown
     assert str(largest) not in shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "heads"),
+    [
+        ("120", ["name", "id", "kind", "seed", "outcome", "attempts", "loss", "tokens/s"]),
+        ("80", ["name", "id", "outcome", "attempts", "loss", "tokens/s"]),
+        ("40", ["name", "id", "outcome", "tokens/s"]),
+    ],
+)
+def test_a_narrow_terminal_shows_names_whole_and_fewer_columns(
+    columns: str, heads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {
+        "name": "sft-padding-free-full-s0",
+        "id": "0123456789ab",
+        "kind": "cell",
+        "seed": 0,
+        "outcome": "ok",
+        "attempts": 1,
+        "loss": 0.4321,
+        "tokens_per_second": 12345.6,
+    }
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert listing.narrowed([row])[0] == heads
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert len(listing.narrowed([row])[0]) == len(row), "a pipe has room for everything"

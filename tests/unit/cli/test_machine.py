@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,12 @@ def test_a_results_folder_that_cannot_be_is_a_problem(tmp_path: Path) -> None:
     machine = examine(tmp_path / "file" / "results", lambda: {"devices": []})
     assert not machine.results_writable
     assert any("--results" in problem for problem in machine.problems)
+
+
+def test_a_full_disk_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=2**30, used=2**30, free=0))
+    machine = examine(tmp_path, lambda: {"devices": []})
+    assert machine.problems == (f"{tmp_path} has 0 B free: make room, or choose another folder with --results",)
 
 
 def test_a_results_folder_that_is_not_there_yet_is_judged_by_where_it_would_be(tmp_path: Path) -> None:
