@@ -20,7 +20,7 @@ from harness.records.units import format_size
 
 REQUIRED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "lm-eval", "duckdb", "pydantic")
 _LEAST_FREE = 100 * 2**20
-"""Bytes of disk below which a first run ends for want of room: the quickstart's results take some 80 MB."""
+"""Bytes of disk below which a first run ends for want of room: the quickstart's results take 28 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
