@@ -19,7 +19,6 @@ from harness.records.plan import Plan
 from harness.records.progress import Observer
 from harness.records.request import Choice, Places
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
-from harness.records.suite import Score as ScoreSection
 
 __all__ = [
     "Choice",
@@ -27,13 +26,11 @@ __all__ = [
     "Places",
     "carry_out",
     "devices_asked",
-    "import_lm_eval",
     "planned",
     "preview",
     "rebuild",
     "report_plan",
     "run",
-    "score_models",
     "score_suite",
     "states",
     "status",
@@ -281,61 +278,6 @@ def score_suite(
         scores = rounds.rest(_folders(plan, places))
         Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     return scores
-
-
-def score_models(
-    said: Sequence[str],
-    wanted: ScoreSection,
-    places: Places,
-    observer: Observer,
-    *,
-    name: str | None = None,
-    revision: str | None = None,
-    out: Path | None = None,
-    force: bool = False,
-) -> score.Alone:
-    """Scores models by themselves and stores the scores; paths are relative to the current folder.
-
-    Raises:
-        InputError: all that is wrong with what was asked; nothing was scored.
-        HarnessError: as `run`.
-    """
-    from harness import execute
-    from harness.store import Ingesting, Store
-
-    root = Path.cwd()
-    given = score.prepare(said, wanted, root=root, name=name, revision=revision, out=out, say=observer.message)
-    with execute.session(places.results, score.SCORED) as session:
-        told = score.score_alone(
-            given,
-            wanted,
-            results=places.results,
-            observer=observer,
-            root=root,
-            force=force,
-            out=out,
-            doing=session.doing,
-            check=session.check,
-        )
-        Ingesting(Store(places.database), observer).now(*told.folders)
-    return told
-
-
-def import_lm_eval(path: Path, places: Places, observer: Observer, *, name: str | None = None) -> score.Imported:
-    """Takes results that lm-eval wrote elsewhere into the results, as run folders, and stores them.
-
-    Raises:
-        InputError: there are none that can be read.
-        HarnessError: as `run`.
-    """
-    from harness import execute
-    from harness.store import Ingesting, Store
-
-    runs, problems = score.look_for(path)
-    with execute.session(places.results, score.IMPORTED) as session:
-        told = score.take_in(runs, problems, places.results, name=name, doing=session.doing, check=session.check)
-        Ingesting(Store(places.database), observer).now(*told.folders)
-    return told
 
 
 def _rounds(

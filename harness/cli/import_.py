@@ -41,13 +41,13 @@ def lm_eval(
     Example:
       harness import lm-eval downloads/their-results/
     """
-    from harness import pipeline
+    from harness import scoring
     from harness.cli import failure
     from harness.cli.output import print_json
     from harness.errors import TrialsFailed
 
     with watch.observing("import", quiet=quiet) as observer:
-        told = pipeline.import_lm_eval(path, options.places(results), observer, name=name)
+        told = scoring.import_lm_eval(path, options.places(results), observer, name=name)
     if as_json:
         print_json(told)
     else:

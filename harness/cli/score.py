@@ -187,13 +187,13 @@ def _models(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from harness import pipeline
+    from harness import scoring
     from harness.cli.output import jsonable, print_json
     from harness.errors import TrialsFailed
     from harness.records import suite
 
     with watch.observing("models", quiet=quiet) as observer:
-        told = pipeline.score_models(
+        told = scoring.score_models(
             what,
             suite.Score(**wanted),
             options.places(results),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import pipeline
+from harness import pipeline, scoring
 from harness.__main__ import run
 from harness.errors import Problem
 from harness.records import suite
@@ -25,7 +25,7 @@ class Asked:
         self.suites: list[tuple[Path, Any, Mapping[str, Any] | None]] = []
         self.alone = Alone(report=_report(), models=())
         self.report: ScoreReport | None = _report()
-        monkeypatch.setattr(pipeline, "score_models", self._models)
+        monkeypatch.setattr(scoring, "score_models", self._models)
         monkeypatch.setattr(pipeline, "score_suite", self._suite)
 
     def _models(self, said: Sequence[str], wanted: suite.Score, places: Any, observer: Any, **others: Any) -> Alone:
@@ -192,10 +192,8 @@ def test_import_warns_of_parts_and_ends_with_5_for_whole_files(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = Imported(runs=(), problems=(Problem(what="cut off"),), unread=0)
-    monkeypatch.setattr(pipeline, "import_lm_eval", lambda *_, **__: told)
+    monkeypatch.setattr(scoring, "import_lm_eval", lambda *_, **__: told)
     assert run(["import", "lm-eval", "x"]) == 0
     assert capsys.readouterr().err == "warning: cut off\n"
-    monkeypatch.setattr(
-        pipeline, "import_lm_eval", lambda *_, **__: Imported(runs=(), problems=told.problems, unread=1)
-    )
+    monkeypatch.setattr(scoring, "import_lm_eval", lambda *_, **__: Imported(runs=(), problems=told.problems, unread=1))
     assert run(["import", "lm-eval", "x"]) == 5

@@ -385,18 +385,3 @@ def test_five_hundred_cells_are_told_within_a_second_or_so() -> None:
 
     assert len(told.interplays) == 12
     assert time.perf_counter() - began < 10  # about two here; a slow machine takes its time
-
-
-def test_what_no_change_can_tell_is_said_once() -> None:
-    levers = {"lever": ["plain", "packed", "lora"]}
-    told = axis_effects(
-        matrix(levers, lambda one, seed: {RATE: 1.0, MEMORY: 3e9 if one["lever"] == "lora" else 1e9}, seeds=1),
-        levers,
-        [RATE, MEMORY],
-    )
-
-    assert told.sentences == (
-        "lever, plain → packed: no change in peak device memory.",
-        "lever, plain → lora: 3.00× peak device memory.",
-        "tokens/s: one run a cell, and none to spare: nothing tells how much runs vary.",
-    )
