@@ -300,7 +300,9 @@ class _Search:
 
     def _check_trials(self, plan: Plan, both: Both) -> None:
         ended = pipeline.states(plan, self.places)
-        failed = [trial for trial in plan.trials if trial.id in ended and ended[trial.id].outcome != trial.expect]
+        failed = [
+            trial for trial in plan.trials if trial.id in ended and ended[trial.id].outcome not in ("ok", trial.expect)
+        ]
         for trial in sorted(failed, key=lambda trial: trial.cell.id in both.side(1)):
             what = f"{trial.name} ended {_end(ended[trial.id])}"
             if trial.cell.id in both.side(1):

@@ -9,7 +9,6 @@ from types import EllipsisType
 from typing import Any, NamedTuple
 
 from harness.errors import Location, Problem, SuiteError, in_order
-from harness.records.secrets import clean
 from harness.suite.scalars import Scalar
 
 Place = tuple[int, int]
@@ -127,12 +126,12 @@ class Problems:
         self.blamed.append(at)
 
     def location(self, at: Blamed) -> Location:
-        """The place in the file, with its line but for what looks like an access key in it."""
+        """The place in the file, with its line."""
         if at is None:
             return Location(file=self.file)
         line, column = at.place if isinstance(at, Node) else at
         text = self.lines[line - 1] if 0 < line <= len(self.lines) else None
-        return Location(file=self.file, line=line, column=column, text=None if text is None else clean(text))
+        return Location(file=self.file, line=line, column=column, text=text)
 
     def raise_any(self) -> None:
         """Raises what was found, in the order of the file.

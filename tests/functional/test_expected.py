@@ -58,6 +58,9 @@ def test_the_end_that_is_expected_is_no_failure(meant: Path, run: Callable[..., 
     assert _attempts(meant) == 2
     assert run("--retry", "failed").returncode == 0
     assert _attempts(meant) == 2  # it is finished as it is
+    figures = harness("export", "meant", "--format", "bencher")
+    assert "left out: 1 that ended badly, as expected (sft-large-s0)" in figures.stderr
+    assert "did not end well" not in figures.stderr
     exported = harness("export", "meant", "--format", "junit")
     (suite,) = Xml.fromstring(exported.stdout).findall("testsuite")
     assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
@@ -77,6 +80,27 @@ def test_any_other_end_is_one(meant: Path, run: Callable[..., Answer], harness: 
     assert failure.get("message") == "ended ok, where oom is expected"
     summary = harness("export", "meant", "--format", "github-summary").stdout
     assert "| sft-large-s0 | ok | oom is expected |" in summary
+
+
+def test_a_baseline_names_other_ends_than_the_expected(
+    meant: Path, run: Callable[..., Answer], harness: Harness
+) -> None:
+    assert run("--pretend", "sft-large-*=oom").returncode == 0
+    kept = harness("baseline", "save", "good", meant.name)
+    assert "Part of it as they ended" not in kept.stdout + kept.stderr
+    assert run("--force", "--pretend", "sft-*=diverge").returncode == 5
+    kept = harness("baseline", "save", "bad", meant.name)
+    assert "Part of it as they ended: sft-large-s0 (diverged)" in " ".join((kept.stdout + kept.stderr).split())
+
+
+def test_what_fits_expects_nothing(meant: Path, harness: Harness) -> None:
+    answer = harness(
+        *("fit", meant.name, "--engine", "debug", "--only", "sft-large", "--limit", "1TiB"),
+        *("--axis", "train.per_device_train_batch_size", "--pretend", "*@4=oom", "--to", "8"),
+    )
+    assert "@4: oom in " in answer.stderr
+    assert "expected" not in answer.stdout + answer.stderr
+    assert "3 fits in" in " ".join(answer.stdout.split())
 
 
 def test_a_crash_where_oom_is_expected_is_tried_again_when_asked(meant: Path, run: Callable[..., Answer]) -> None:

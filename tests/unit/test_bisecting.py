@@ -34,9 +34,14 @@ RELEASES = ("1.1", "1.2", "1.3", "1.4", "1.5")
 
 
 def find(
-    folder: Path, pretend: Mapping[str, Behaviour | list[Behaviour]], *, suite: str = SUITE, **wanted: Any
+    folder: Path,
+    pretend: Mapping[str, Behaviour | list[Behaviour]],
+    *,
+    suite: str = SUITE,
+    only: tuple[str, ...] = ("sft",),
+    **wanted: Any,
 ) -> tuple[Bisection, DebugEngine]:
-    """Bisects the `sft` cell, and gives what came of it with the engine that made the trials up."""
+    """Bisects the `sft` cell, or other ones, and gives what came of it with the engine that made the trials up."""
     file = folder / "which.yaml"
     file.write_text(suite, encoding="utf-8")
     engine = DebugEngine(script=pretend)
@@ -44,7 +49,7 @@ def find(
         **{"package": "trl", "good": "1.0", "bad": "2.0", "versions": RELEASES, "replicates": 5, "confirm": 0, **wanted}
     )
     places = Places(results=folder / "results")
-    return bisect(file, Choice(only=("sft",)), asked, places, engine=engine, observer=Silent()), engine
+    return bisect(file, Choice(only=only), asked, places, engine=engine, observer=Silent()), engine
 
 
 def slow_from(first: str) -> dict[str, Behaviour]:
@@ -137,6 +142,13 @@ def test_what_trials_do_not_tell_gets_more_of_them_and_is_said_then(tmp_path: Pa
 def test_a_good_release_that_does_not_train_ends_it(tmp_path: Path) -> None:
     with pytest.raises(TrialsFailed, match=r"sft@1.0-s0 ended oom"):
         find(tmp_path, {"*@1.0-*": "oom"})
+
+
+def test_an_end_that_is_expected_speaks_against_no_release(tmp_path: Path) -> None:
+    suite = SUITE.replace("method: [sft, dpo]", "recipe: {sft: {method: sft}, dpo: {method: dpo, limits.expect: oom}}")
+    found, _ = find(tmp_path, {"dpo@*": "oom", **slow_from("2.0")}, suite=suite, only=(), versions=())
+    assert tried(found) == [("2.0", "bad")]
+    assert set(found.tries[0].verdicts) == {"sft"}
 
 
 @pytest.mark.parametrize(

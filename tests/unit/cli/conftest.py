@@ -15,9 +15,10 @@ MakeOutcome = Callable[..., Outcome]
 
 @pytest.fixture
 def trial_of() -> MakeTrial:
-    def make(name: str, method: str | None = "sft", seed: int = 0) -> Trial:
+    def make(name: str, method: str | None = "sft", seed: int = 0, expect: str = "ok") -> Trial:
         kind: Kind = "floor" if method is None else "cell"
-        cell = Cell(id=f"cell-{name}", name=name, kind=kind, levels={}, config={"method": method})
+        config = {"method": method, "limits": {"expect": expect}}
+        cell = Cell(id=f"cell-{name}", name=name, kind=kind, levels={}, config=config)
         return Trial(id=f"id-{name}-{seed}", name=f"{name}-s{seed}", cell=cell, seed=seed)
 
     return make
