@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.methods.build import build_dpo
-from harness.methods.method import Method
+from harness.methods.method import LENGTH_SAMPLERS, Method
 
 
 def loss_tokens(batch: Mapping[str, Any], trainer: Any) -> Any:
@@ -44,4 +44,5 @@ DPO = Method(
     refuses_with_lora={
         "sync_ref_model": "with an adapter the reference is the base model with the adapter off: nothing to sync",
     },
+    refuses_values=LENGTH_SAMPLERS,
 )

@@ -29,6 +29,15 @@ OWNED: Mapping[str, str] = {
 """Fields of every TRL config that the harness sets itself, and why a suite may not."""
 
 
+LENGTH_SAMPLERS: Mapping[str, Mapping[Any, str]] = {
+    "train_sampling_strategy": dict.fromkeys(
+        ("group_by_length", "batch_rebalance"),
+        "transformers sorts rows by their input_ids, and a pair has none until TRL collates it",
+    ),
+}
+"""Samplers of transformers that no preference method can have (`Trainer._get_train_sampler`, 5.19)."""
+
+
 class Build(Protocol):
     """Builds TRL's trainer; see `harness.methods.build.build`."""
 
@@ -49,11 +58,12 @@ class Method:
     """One training method. Classes are written `module:Name`, so that naming a method imports nothing heavy.
 
     `formats`: the TRL dataset formats it takes, preferred first. `refuses`: fields of `train` that TRL does not
-    support for it, and why; `refuses_with_lora` the same for trials with an adapter. `defaults`: fields the harness
-    sets where the suite is silent. `loss_tokens(batch, trainer)` counts the loss-bearing positions of one batch as
-    the trainer receives it, as a tensor on the batch's device. `samples(batch)` counts its rows: a pair is one.
-    `answerless(batch)` counts the pairs that truncation left no answer of, where TRL makes NaN of them instead of
-    dropping them. `reference`: it forwards a frozen reference model too; forwards without gradients are that model's.
+    support for it, and why; `refuses_with_lora` the same for trials with an adapter; `refuses_values` the single
+    values of a field that do not work, where others do. `defaults`: fields the harness sets where the suite is
+    silent. `loss_tokens(batch, trainer)` counts the loss-bearing positions of one batch as the trainer receives it,
+    as a tensor on the batch's device. `samples(batch)` counts its rows: a pair is one. `answerless(batch)` counts
+    the pairs that truncation left no answer of, where TRL makes NaN of them instead of dropping them. `reference`:
+    it forwards a frozen reference model too; forwards without gradients are that model's.
     """
 
     name: str
@@ -68,6 +78,7 @@ class Method:
     reference: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
     refuses_with_lora: Mapping[str, str] = field(default_factory=dict)
+    refuses_values: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def refused(self, train: Mapping[str, Any], *, lora: bool = False) -> dict[str, str]:
@@ -76,11 +87,14 @@ class Method:
         A value that asks for nothing (null or false; for `completion_only_loss` null or true) is no request.
         """
         reasons = {**OWNED, **self.refuses, **(self.refuses_with_lora if lora else {})}
-        return {
+        found = {
             name: reasons[name]
             for name, value in train.items()
             if name in reasons and (name in OWNED or not _asks_nothing(name, value))
         }
+        for name, values in self.refuses_values.items():
+            found.update((name, why) for value, why in values.items() if train.get(name) == value)
+        return found
 
     def accepted(self, train: Mapping[str, Any]) -> dict[str, Any]:
         """`train` without the refused fields that ask for nothing: TRL's config class may not even have them."""

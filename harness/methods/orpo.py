@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.methods.build import build_orpo
-from harness.methods.method import Method
+from harness.methods.method import LENGTH_SAMPLERS, Method
 
 
 def loss_tokens(batch: Mapping[str, Any], trainer: Any) -> Any:
@@ -50,4 +50,5 @@ ORPO = Method(
         "completion_only_loss": "ORPO's NLL covers prompt and response of the chosen answer; TRL offers no other",
         "generate_during_eval": "it logs to services that the harness does not report to",
     },
+    refuses_values=LENGTH_SAMPLERS,
 )

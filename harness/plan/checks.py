@@ -153,7 +153,7 @@ def _belongs_elsewhere(method: str, name: str, path: str, training: Training) ->
     if not path.startswith("train."):
         return False
     known = METHODS[method]
-    if name in known.refuses or name in known.refuses_with_lora:
+    if name in known.refuses or name in known.refuses_with_lora or name in known.refuses_values:
         return True
     catalog = training.catalog
     if catalog is None or name in catalog.methods[method]:

@@ -193,7 +193,7 @@ def _train(known: Catalog, methods: list[str]) -> Schema:
     for method in methods:
         for name, field in known.methods[method].items():
             if owned(name) is None and name not in METHODS[method].refuses:
-                _join(properties, name, _field(field, TRAIN))
+                _join(properties, name, _taken(method, _field(field, TRAIN), name))
         for name in METHODS[method].refuses:
             _join(properties, name, _refused(method, name))
     classes = ", ".join(METHODS[method].config_class.rpartition(":")[2] for method in methods)
@@ -204,6 +204,12 @@ def _train(known: Catalog, methods: list[str]) -> Schema:
         "patternProperties": {_beginning(_object_fields(known, methods), ""): True},
         "additionalProperties": False,
     }
+
+
+def _taken(method: str, schema: Schema, name: str) -> Schema:
+    """A field's schema without the values that TRL does not support for the method."""
+    refused = METHODS[method].refuses_values.get(name)
+    return {**schema, "not": {"enum": list(refused)}} if refused else schema
 
 
 def _refused(method: str, name: str) -> Schema:

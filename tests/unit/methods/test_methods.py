@@ -48,6 +48,22 @@ def test_some_refusals_hold_with_an_adapter_only() -> None:
     assert set(METHODS["dpo"].refused(train, lora=True)) == {"sync_ref_model"}
 
 
+@pytest.mark.parametrize("name", ["dpo", "orpo"])
+@pytest.mark.parametrize("value", ["group_by_length", "batch_rebalance"])
+def test_samplers_that_need_lengths_are_refused_for_pairs(name: str, value: str) -> None:
+    train = {"train_sampling_strategy": value}
+    assert "input_ids" in METHODS[name].refused(train)["train_sampling_strategy"]
+    assert METHODS["sft"].refused(train) == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", ["sequential", "random"])
+def test_samplers_that_work_stay_in_the_config(name: str, value: str) -> None:
+    train = {"train_sampling_strategy": value}
+    assert METHODS[name].refused(train) == {}
+    assert METHODS[name].accepted(train) == train
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_harness_sets_itself_is_refused_whatever_the_value(name: str) -> None:
     assert set(METHODS[name].refused({"output_dir": None, "seed": 0, "learning_rate": 1.0})) == {"output_dir", "seed"}

@@ -38,6 +38,7 @@ COMMON = _fields(
     _field("save_strategy", "string", "steps"),
     _field("eval_strategy", "string", "no"),
     _field("save_steps", "integer number", 500),
+    _field("train_sampling_strategy", "string", "random"),
 )
 
 CATALOG = Catalog(

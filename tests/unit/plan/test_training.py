@@ -49,6 +49,22 @@ def test_the_rule_offered_is_one_that_helps() -> None:
     assert list(caught.value.problems) == [equal]
 
 
+def test_single_values_are_refused_where_others_of_the_field_work() -> None:
+    field = "train.train_sampling_strategy"
+    axes = (RECIPE, values(field, "random", "sequential", "group_by_length"))
+    with pytest.raises(InputError) as caught:
+        expand(suite(*axes, stages=START), CATALOG)
+    assert [problem.hint for problem in caught.value.problems] == [
+        f"leave these cells out; add to exclude:  - {{method: {method}, {field}: group_by_length}}"
+        for method in ("dpo", "orpo")
+    ]
+    rule = Selector(fields={"method": ("dpo", "orpo"), field: ("group_by_length",)})
+    cells = expand(suite(*axes, stages=START, exclude=(rule,)), CATALOG).cells
+    asked = [(cell.config["method"], cell.config["train"].get("train_sampling_strategy")) for cell in cells]
+    assert ("dpo", "sequential") in asked
+    assert ("sft", "group_by_length") in asked
+
+
 def test_a_field_of_another_method_is_refused_with_the_methods_that_have_it() -> None:
     with pytest.raises(InputError, match="no field 'beta'") as caught:
         expand(suite(RECIPE, values("train.beta", 0.1, 0.5), stages=START), CATALOG)

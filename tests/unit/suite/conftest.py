@@ -24,6 +24,7 @@ _COMMON = (
     Field(name="max_length", types=("integer", "null"), default=1024, help="Tokens."),
     Field(name="optim", types=("string",), choices=("adamw_torch", "adamw_8bit", "sgd"), default="adamw_torch"),
     Field(name="lr_scheduler_kwargs", types=("null", "object", "string"), help="Options of the schedule."),
+    Field(name="train_sampling_strategy", types=("string",), default="random"),
     Field(name="output_dir", types=("null", "string")),
 )
 _SFT = (
