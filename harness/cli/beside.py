@@ -108,7 +108,7 @@ def _change(entry: Mapping[str, Any]) -> str:
         return "="
     if entry["ratio"] is not None:
         return f"{entry['ratio']:.3g}×" if entry["ratio"] < 1000 else f"{entry['ratio']:,.0f}×"
-    return f"{'+' if entry['difference'] > 0 else ''}{number(entry['difference'])}"
+    return f"{'+' if entry['difference'] > 0 else ''}{number(entry['difference'])}".replace("-", "−", 1)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,6 +19,8 @@ _MANY = 20
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "liger-kernel")
 _NAMES = ("suite", "kind", "method", "seed", "levels", "start")
+_MEASURE = ("warmup_steps", "device_hz")
+_LIMITS = ("diverged", "max_loss", "max_grad_norm", "retries", "expect")
 
 
 def show(
@@ -161,8 +163,7 @@ def _print(told: Mapping[str, Any]) -> None:
     _print_scores(told["scores"])
     _print_lines("not scored", [_unscored_line(one) for one in told["unscored"]])
     _print_lines("health", [finding_line(finding) for finding in told["findings"]])
-    with_what = "model" if spec.get("kind") in ("scored", "imported") else "trained with"
-    print_pairs(with_what, {"train": spec.get("train"), "lora": spec.get("lora"), "model": spec.get("model")})
+    print_pairs(*_made_with(spec))
     print_pairs("data", spec.get("data") or {})
     print_pairs("active", _unfolded(told["active"]))
     print_pairs("environment", _environment(told["environment"]))
@@ -172,6 +173,21 @@ def _print(told: Mapping[str, Any]) -> None:
     _print_lines("notes", told["notes"])
     print(f"\nfiles in {told['folder']}")
     print("\n".join(f"  {name}" for name in told["files"]))
+
+
+def _made_with(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What a trial was to train, how it was measured, and within what; of one that trained nothing the model alone."""
+    from harness.records.units import format_duration, format_size
+
+    asked = {name: spec.get(name) for name in ("train", "lora", "reference", "model")}
+    if spec.get("kind") in ("scored", "imported"):
+        return "model", asked
+    measure = {name: spec[name] for name in _MEASURE if spec.get(name) is not None}
+    limits = {"timeout": format_duration(spec["timeout_s"])} if spec.get("timeout_s") is not None else {}
+    if spec.get("host_memory") is not None:
+        limits["host_memory"] = format_size(spec["host_memory"])
+    limits |= {name: spec[name] for name in _LIMITS if spec.get(name) is not None}
+    return "trained with", {**asked, "measure": measure, "limits": limits}
 
 
 def _print_lines(title: str, lines: Sequence[str]) -> None:

@@ -65,6 +65,8 @@ def test_one_trial_shows_its_health_what_was_active_and_where_it_ran(cells: list
     assert "adapter default r=8, target_modules=q_proj+v_proj" in lines
     assert "dtypes" not in shown  # it says no more than dtype
     assert "packages torch=2.13.0" in lines
+    assert any(line.startswith("measure warmup_steps=") and "device_hz=" in line for line in lines)
+    assert any(line.startswith("limits timeout=") and "diverged=stop" in line for line in lines)
     told = json.loads(harness("show", cells[0], "--json").stdout)
     assert told["findings"][0]["step"] == 7
     assert told["environment"]["packages"] == {"torch": "2.13.0"}
