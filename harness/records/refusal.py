@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 
 _KEPT = "what finished is kept: run the same command again and it resumes from there"
-_SPACE = f"free some space there (checkpoints are the largest files), or choose another folder with --results; {_KEPT}"
+_SPACE = (
+    "free some space there (checkpoints are the largest files), or choose another folder with --results "
+    f"(--reports for reports); {_KEPT}"
+)
 _WRITABLE = "choose a folder that this user can write to, with --results (--reports for reports)"
 
 REFUSALS: dict[int, tuple[str, str]] = {
