@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import Any, Literal
 
 from harness.measure.divergence import FINDING as DIVERGED
@@ -35,6 +35,8 @@ BLOWN, BLOWN_SIGMAS = 2.0, 3.0
 it did: a first log that is merely a lucky batch lies within those."""
 RISE = 0.05
 """An evaluation loss has to rise by this share above its lowest."""
+WAVERING = 8
+"""Evaluations from which their own noise can be told from a bend: of fewer, second differences are mostly the bend."""
 CHANCE = 0.55
 """Accuracy of rewards up to which a preference training has learned nothing to speak of; chance is 0.5."""
 _MOST_SPIKES = 5
@@ -288,9 +290,11 @@ def _evaluation(training: Training) -> Iterator[Finding]:
     if len(evals) < 3 or len(losses) < 2:
         return
     best = min(range(len(evals)), key=lambda place: evals[place].value)
-    after = evals[best + 1 :]
-    risen = RISE * abs(evals[best].value)
-    if len(after) < 2 or after[-1].value <= evals[best].value + risen or after[-1].value < after[0].value:
+    lowest, after = evals[best].value, [point.value for point in evals[best + 1 :]]
+    if len(after) < 2 or after[-1] <= lowest + RISE * abs(lowest) or after[-1] < after[0]:
+        return
+    # the lowest of several is low by luck, and one high evaluation is no rise: the last two have to stand out of noise
+    if fmean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
         return
     before = [point.value for point in losses if point.step <= evals[best].step]
     since = [point.value for point in losses if point.step > evals[best].step]
@@ -299,10 +303,18 @@ def _evaluation(training: Training) -> Iterator[Finding]:
     recent = before[-max(1, len(since)) :]
     if before and since and median(since) < median(recent):
         text = (
-            f"the evaluation loss rose from {evals[best].value:.4g} to {after[-1].value:.4g} "
+            f"the evaluation loss rose from {lowest:.4g} to {after[-1]:.4g} "
             f"while the training loss fell from {median(recent):.4g} to {median(since):.4g}"
         )
         yield _finding("overfitting", evals[best].step, "warning", text)
+
+
+def _wavering(values: Sequence[float]) -> float:
+    """The standard deviation of noise about a curve, robustly, from second differences; 0 where they are too few."""
+    if len(values) < WAVERING:
+        return 0.0
+    bends = [abs(one - 2 * two + three) for one, two, three in zip(values, values[1:], values[2:], strict=False)]
+    return SIGMA * median(bends) / math.sqrt(6)
 
 
 def _rewards(training: Training) -> Iterator[Finding]:
