@@ -128,7 +128,7 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
     """The samples' highest less what was used before, or the worker's own highest where that is higher.
 
     Not a number, and so left out, where a device or its sampler fell silent before the attempt was over: its peak may
-    lie in the silence.
+    lie in the silence; or where one of several devices does not tell: it may be the fullest.
     """
     seen = [
         number(event["values"]["device_used"])
@@ -139,7 +139,9 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
     for device in devices:
         known = [(t, line["values"]["memory_used"]) for t, line in _having(device, "memory_used")]
         if not known or device.before is None:
-            continue
+            if len(devices) > 1:
+                return {"peak_device_memory": math.nan}
+            continue  # the worker's own highest is of this very device
         answered = [known[0][0], *(t for t, value in known if value is not None)]
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):

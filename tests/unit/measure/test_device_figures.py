@@ -172,6 +172,16 @@ def test_two_devices_add_up(tmp_path: Path) -> None:
     assert found["max_temperature"] == 50
 
 
+def test_a_peak_that_one_of_two_devices_does_not_tell_is_no_figure(tmp_path: Path) -> None:
+    devices: list[dict[str, Any]] = [
+        {"memory": [[0, 100], [5, 500]]},
+        {"errors": [[0, 100, "memory", "Not Supported"]]},
+    ]
+    assert "peak_device_memory" not in summarise(
+        in_order(_steps(2.0, [1.0] * 4), device_events([_sample(tmp_path, devices, 7)]))
+    )
+
+
 def test_a_device_of_another_rank_is_put_on_the_same_clock(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     main = _sample(tmp_path, [{"power": 100}], 10)
