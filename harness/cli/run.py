@@ -72,6 +72,7 @@ def run(
     """
     from harness import pipeline, replicating
     from harness.cli.output import paragraph, print_json
+    from harness.report import commands
 
     chosen = options.choice(only, skip, retry=retry.value, force=force)
     script = [pretended(given) for given in pretend or []]
@@ -92,8 +93,9 @@ def run(
         print(paragraph(finished.answer.headline))
         print(f"report: {finished.report}")
     tell_scoring(finished, quiet=quiet)
-    tell_disturbed(finished, suite, quiet=quiet)
-    tell_failures(finished, suite)
+    where = commands.where(finished.answer)
+    tell_disturbed(finished, suite, where, quiet=quiet)
+    tell_failures(finished, suite, where)
 
 
 def engine_of(name: EngineName, script: Mapping[str, Sequence[Behaviour]]) -> Engine:
@@ -177,8 +179,11 @@ def tell_scoring(finished: Finished, *, quiet: bool) -> None:
         say(wrapped(f"note: {finished.scores.note}", indent=2))
 
 
-def tell_disturbed(finished: Finished, suite: Path, *, quiet: bool) -> None:
-    """Says which trials were disturbed, by what, and what to do; no failure, so the exit code stays."""
+def tell_disturbed(finished: Finished, suite: Path, where: str, *, quiet: bool) -> None:
+    """Says which trials were disturbed, by what, and what to do; no failure, so the exit code stays.
+
+    `where` is the option that finds the run folders, empty where they lie in the usual place.
+    """
     from harness.cli.output import say, wrapped
 
     if not finished.disturbed or quiet:
@@ -192,19 +197,22 @@ def tell_disturbed(finished: Finished, suite: Path, *, quiet: bool) -> None:
     for reasons, trials in list(alike.items())[:_CAUSES]:
         say(wrapped(f"  {score.listed(trials)}: {reasons}", indent=4))
     if len(alike) > _CAUSES:
-        say(f"  and {len(alike) - _CAUSES} more: harness list {finished.answer.suite}")
-    say(f"  harness run {suite} --retry disturbed measures them again")
+        say(f"  and {len(alike) - _CAUSES} more: harness list {finished.answer.suite}{where}")
+    say(f"  harness run {suite}{where} --retry disturbed measures them again")
 
 
-def tell_failures(finished: Finished, suite: Path) -> None:
-    """Raises TrialsFailed when a trial ended otherwise than it is meant to, or unscored; the report is out then."""
+def tell_failures(finished: Finished, suite: Path, where: str) -> None:
+    """Raises TrialsFailed when a trial ended otherwise than it is meant to, or unscored; the report is out then.
+
+    `where` as for `tell_disturbed`.
+    """
     from harness.errors import Problem, TrialsFailed
 
     problems = []
     if finished.failed:
         well = "as expected" if any(trial.expect != "ok" for trial in finished.plan.trials) else "well"
         what = f"{len(finished.failed)} of {len(finished.outcomes)} trials did not end {well}"
-        problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, suite)))
+        problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, suite, where)))
     if finished.scores:
         problems += score.unscored(finished.scores)
     if problems:
@@ -228,17 +236,17 @@ def _causes(finished: Finished, most: int = _CAUSES) -> list[str]:
     return told[:most] + ([f"and {len(told) - most} other causes"] if len(told) > most else [])
 
 
-def _way_on(finished: Finished, suite: Path) -> str:
+def _way_on(finished: Finished, suite: Path, where: str) -> str:
     """What to do next. Where an earlier attempt counts, `--retry failed` sees nothing that failed."""
     names = _names(finished)
     bad = [trial for trial in finished.failed if finished.outcomes[trial].outcome != "ok"]
     counted = [names[trial] for trial in bad if _stands(finished, trial)]
-    hints = [f"harness show '{names[finished.failed[0]]}' tells more"]
+    hints = [f"harness show '{names[finished.failed[0]]}'{where} tells more"]
     if len(counted) < len(bad):
-        hints.append(f"harness run {suite} --retry failed tries them again")
+        hints.append(f"harness run {suite}{where} --retry failed tries them again")
     if counted:
         only = ",".join(counted)
-        hints.append(f"an earlier attempt counts, harness run {suite} --force --only '{only}' makes another")
+        hints.append(f"an earlier attempt counts, harness run {suite}{where} --force --only '{only}' makes another")
     return "; ".join(hints)
 
 

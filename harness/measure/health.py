@@ -321,9 +321,10 @@ def _rewards(training: Training) -> Iterator[Finding]:
     margins, accuracies = training.of("rewards/margins"), training.of("rewards/accuracies")
     compared = _ends(margins)
     if compared is not None and not _grew(*compared[:3]):
-        first, last, _, began = compared
+        first, last, noise, began = compared
         said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
-        text = f"the reward margin does not grow: {said}"
+        by_chance = f" by more than chance would have it, {noise:.4g}" if last > first + FLAT * abs(first) else ""
+        text = f"the reward margin does not grow{by_chance}: {said}"
         yield _finding("reward_margin", began, "warning", text)
     if len(accuracies) >= FEWEST:
         late = accuracies[-(len(accuracies) // 3) :]

@@ -44,3 +44,11 @@ def test_an_unknown_retry_names_the_known_ones(harness: Harness, suite: Path) ->
 
 def test_quiet_runs_keep_quiet(harness: Harness, suite: Path) -> None:
     assert harness("run", suite, *PRETEND, "--quiet").stderr == ""
+
+
+def test_what_is_said_to_do_finds_results_that_lie_elsewhere(harness: Harness, suite: Path) -> None:
+    pretend = (*PRETEND, "--pretend", "*0.002*=oom")
+    told = harness("run", suite, *pretend, "--results", "there").stderr
+    assert f"harness run {suite} --results there --retry disturbed" in told
+    assert f"harness run {suite} --results there --retry failed" in told
+    assert "--results there tells more" in told

@@ -19,10 +19,11 @@ or a reading that there is not is refused, so that no script means less than it 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def _curve(name: str, given: Any) -> Curve:
     except (TypeError, ValueError):
         curve = ()
     times = [t for t, _ in curve]
-    if not curve or times != sorted(times):
+    if not curve or times != sorted(times) or not all(map(math.isfinite, chain.from_iterable(curve))):
         raise ValueError(f"{name.removesuffix('_used')} is neither a number nor points [t, value] in time: {given!r}")
     return curve
 

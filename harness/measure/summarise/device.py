@@ -1,7 +1,8 @@
 """Energy, power, clocks, temperature and utilization of the devices over the measured window, and what disturbed it.
 
 A figure needs its device to have answered all through the window: over a time without an answer a sum would be too
-small and a mean would be of something else, so it is absent.
+small and a mean would be of something else, so it is absent. So it is where the clock went back: samples and steps are
+then no longer on the same clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.measure.summarise.numbers import number
-from harness.measure.summarise.spans import Span, length, measured_spans, overlap
+from harness.measure.summarise.spans import Span, length, measured_spans, overlap, went_back
 from harness.measure.summarise.window import measured
 from harness.records.events import Event
 from harness.records.units import format_size
@@ -56,7 +57,7 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
         return {}
     found = _peak_memory(events, devices)
     spans = measured_spans(events)
-    if not spans:
+    if not spans or went_back(events) is not None:
         return found
     found |= _energy(events, devices, spans)
     for name, public in _MEANS.items():
@@ -81,7 +82,7 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
     made_up = next((device.made_up for device in devices if device.made_up), None)
     if made_up:
         sampling["made_up"] = made_up
-    spans = measured_spans(events)
+    spans = measured_spans(events) if went_back(events) is None else []
     reasons = {
         reason: round(seconds / length(spans), 4) for reason, seconds in _throttled(devices, spans).items() if seconds
     }
@@ -128,7 +129,7 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
     """The samples' highest less what was used before, or the worker's own highest where that is higher.
 
     Not a number, and so left out, where a device or its sampler fell silent before the attempt was over: its peak may
-    lie in the silence.
+    lie in the silence; or where one of several devices does not tell: it may be the fullest.
     """
     seen = [
         number(event["values"]["device_used"])
@@ -139,7 +140,9 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
     for device in devices:
         known = [(t, line["values"]["memory_used"]) for t, line in _having(device, "memory_used")]
         if not known or device.before is None:
-            continue
+            if len(devices) > 1:
+                return {"peak_device_memory": math.nan}
+            continue  # the worker's own highest is of this very device
         answered = [known[0][0], *(t for t, value in known if value is not None)]
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):

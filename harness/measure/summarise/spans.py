@@ -43,6 +43,12 @@ def overlap(spans: Sequence[Span], begin: float, end: float) -> float:
     return sum(max(0.0, min(b, end) - max(a, begin)) for a, b in spans)
 
 
+def went_back(events: Sequence[Event]) -> float | None:
+    """When the clock was first seen to have gone back; None where it did not."""
+    found = (event for event in events if event.get("kind") == "finding" and event.get("name") == "clock_stepped_back")
+    return next((number(event.get("t")) for event in found), None)
+
+
 def _paused(events: Sequence[Event]) -> list[Span]:
     begun: dict[str, float] = {}
     found: list[Span] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.measure.phases import durations, start_of, within
 from harness.measure.summarise.numbers import number
+from harness.measure.summarise.spans import went_back
 from harness.records.events import Event
 
 _PHASES = ("import", "model", "data", "trainer", "train")
@@ -15,7 +16,7 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
     """Seconds of the attempt, of its start-up and its parts, and of training."""
     if not events:
         return {}
-    back = _went_back(events)
+    back = went_back(events)
     found: dict[str, float] = {}
     if back is None:
         found["trial_seconds"] = max(number(event.get("t", 0)) for event in events)
@@ -37,9 +38,3 @@ def _startup(events: Sequence[Event], first: Event | None) -> float | None:
     if first is None:
         return start_of(events, "train")
     return max(0.0, number(first["t"]) - number(first["wall_s"])) if "wall_s" in first else None
-
-
-def _went_back(events: Sequence[Event]) -> float | None:
-    """When the clock was first seen to have gone back."""
-    found = (event for event in events if event.get("kind") == "finding" and event.get("name") == "clock_stepped_back")
-    return next((number(event.get("t")) for event in found), None)

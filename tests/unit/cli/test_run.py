@@ -38,9 +38,9 @@ def _finished(ended: list[tuple[Trial, Outcome]], earlier: list[tuple[Trial, Out
     )
 
 
-def _told(finished: Finished) -> tuple[str, str, str]:
+def _told(finished: Finished, where: str = "") -> tuple[str, str, str]:
     with pytest.raises(TrialsFailed) as caught:
-        run.tell_failures(finished, Path("tiny.yaml"))
+        run.tell_failures(finished, Path("tiny.yaml"), where)
     (problem,) = caught.value.problems
     return problem.what, str(problem.why), str(problem.hint)
 
@@ -76,6 +76,8 @@ def test_where_an_earlier_attempt_counts_retrying_would_do_nothing(
     _, _, hint = _told(both)
     assert "--retry failed tries them again" in hint
     assert "--force --only 'dpo-s0'" in hint
+    _, _, hint = _told(both, " --results there")
+    assert hint.count("--results there") == 3
 
 
 def test_pretending_about_no_trial_is_refused_with_the_nearest_names(trial_of: MakeTrial) -> None:

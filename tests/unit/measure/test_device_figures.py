@@ -172,6 +172,16 @@ def test_two_devices_add_up(tmp_path: Path) -> None:
     assert found["max_temperature"] == 50
 
 
+def test_a_peak_that_one_of_two_devices_does_not_tell_is_no_figure(tmp_path: Path) -> None:
+    devices: list[dict[str, Any]] = [
+        {"memory": [[0, 100], [5, 500]]},
+        {"errors": [[0, 100, "memory", "Not Supported"]]},
+    ]
+    assert "peak_device_memory" not in summarise(
+        in_order(_steps(2.0, [1.0] * 4), device_events([_sample(tmp_path, devices, 7)]))
+    )
+
+
 def test_a_device_of_another_rank_is_put_on_the_same_clock(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     main = _sample(tmp_path, [{"power": 100}], 10)
@@ -247,6 +257,19 @@ def test_a_peak_that_may_lie_in_a_silence_at_the_beginning_is_no_figure(tmp_path
     quiet = _trial(tmp_path, {"memory": memory, "errors": [[0.01, 3, "memory", "Unknown Error"]]})
     assert "peak_device_memory" not in summarise(quiet)
     assert summarise(_trial(tmp_path, {"memory": memory}))["peak_device_memory"] == 29 * GIB
+
+
+@pytest.mark.parametrize("t", [3.0, 8.4])
+def test_a_clock_that_went_back_leaves_no_figure_of_the_window(t: float, tmp_path: Path) -> None:
+    """The sampler's times and the worker's are no longer the same: samples would be laid beside the wrong steps."""
+    events = _trial(tmp_path, {"power": [[0, 100], [14, 500]], "throttle": [[0, 100, "sw_power_cap"]]})
+    back = [
+        {**event, "t": event["t"] - 0.4} if event["kind"] == "device" and event["t"] > t else event for event in events
+    ]
+    finding: Event = {"kind": "finding", "name": "clock_stepped_back", "step": None, "t": t}
+    found = in_order([*back, finding], [])
+    assert summarise(found).keys() & OF_DEVICE == {"peak_device_memory"}
+    assert "throttle" not in facts(found)
 
 
 def test_a_hole_in_the_samples_gives_nothing(tmp_path: Path) -> None:

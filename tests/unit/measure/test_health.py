@@ -270,8 +270,12 @@ def test_margins_that_do_not_grow_and_accuracies_of_chance_are_told() -> None:
     found = _named(_logs(rewards__margins=noise, rewards__accuracies=[0.5 + value / 5 for value in noise]))
     assert found["reward_accuracy"].level == "warning"
     assert found["reward_accuracy"].step == 41
+    by_chance = [0.0, -0.014, 0.012, 0.046, -0.04, 0.06, 0.105, -0.007, 0.134, 0.021, 0.072, 0.01, 0.097, 0.157]
+    said = _named(_logs(rewards__margins=by_chance))["reward_margin"].text
+    assert said.startswith("the reward margin does not grow by more than chance would have it, 0.1")  # 0 → 0.097
     shrinking = _named(_logs(rewards__margins=[2 - step / 60 for step in range(60)]))
     assert shrinking["reward_margin"].level == "warning"
+    assert shrinking["reward_margin"].text.startswith("the reward margin does not grow: ")
 
 
 # Divergence

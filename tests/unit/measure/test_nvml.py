@@ -216,6 +216,8 @@ def test_a_script_that_cannot_be_read_is_an_error_and_not_the_real_device() -> N
         ('{"devices": [{"uuid": "1", "power": []}]}', "power is neither"),
         ('{"devices": [{"uuid": "1", "memory": [[2, 1], [1, 1]]}]}', "memory is neither"),
         ('{"devices": [{"uuid": "1", "power": null}]}', "power is neither"),
+        ('{"devices": [{"uuid": "1", "power": NaN}]}', "power is neither"),
+        ('{"devices": [{"uuid": "1", "power": [[0, Infinity]]}]}', "power is neither"),
         ('{"devices": [{"uuid": "1", "processes": [[0, 1]]}]}', "processes is no list of entries of 4 parts"),
         ('{"devices": [{"uuid": "1", "throttle": [[0, 1, "heat"]]}]}', "as a reason to throttle"),
         ('{"devices": [{"uuid": "1", "errors": [[0, 1, "memry", "x"]]}]}', "did you mean 'memory'"),
