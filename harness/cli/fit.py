@@ -34,7 +34,10 @@ def fit(
         typer.Option("--cell", "--only", metavar="GLOB", help="Only cells whose name or id matches; repeatable."),
     ] = None,
     skip: options.Skip = None,
-    low: Annotated[int, typer.Option("--from", metavar="N", min=1, help="The smallest value to try.")] = 1,
+    low: Annotated[
+        int | None,
+        typer.Option("--from", metavar="N", min=1, help="The smallest; without it 1, of train.max_length 64."),
+    ] = None,
     high: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help="The largest; without it 65536.")] = None,
     multiple: Annotated[int, typer.Option("--multiple-of", metavar="N", min=1, help="Try multiples of N alone.")] = 1,
     steps: Annotated[int, typer.Option(metavar="N", min=2, help="Optimizer steps of each trial.")] = _STEPS,
@@ -64,6 +67,7 @@ def fit(
     from harness.cli.run import engine_of, pretended
     from harness.records.progress import Silent
 
+    low = low or fitting.lowest(axis, high)
     wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=low, high=high, step=multiple, steps=steps)
     script = dict(pretended(given) for given in pretend or [])
     found = fitting.fit(

@@ -241,3 +241,13 @@ def test_real_trainings_on_a_cpu_decide(room: Path, harness: Harness) -> None:
     peaks = {probe["value"]: probe["peak"] for probe in cell["probes"]}
     assert peaks[cell["largest"]] <= small["peak"] + 60 * 2**20 < peaks[cell["fails"]]
     assert max(probe["positions"] for probe in cell["probes"]) == 64 * max(peaks)
+
+
+@pytest.mark.parametrize(("given", "first"), [((), 64), (("--to", "32"), 32), (("--from", "16"), 16)])
+def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
+    room: Path, harness: Harness, given: tuple[str, ...], first: int
+) -> None:
+    axis = "train.max_length"
+    answer = _fit(harness, *given, "--json", "--cell", "*full*", "--pretend", f"*@{first}=oom", axis=axis)
+    cells = _cells(answer)
+    assert {value for cell in cells.values() for value in _tried(cell)} == {first}
