@@ -198,8 +198,10 @@ def _tell_failures(found: Fit) -> None:
     undecided = [frontier for frontier in found.frontiers if frontier.stopped is not None]
     none = [frontier for frontier in found.frontiers if frontier.stopped is None and frontier.largest is None]
     problems = [
-        Problem(what=frontier.sentence, hint=f"harness show {frontier.probes[-1].trial} tells more")
+        Problem(what=frontier.sentence, hint=f"harness show {probe.trial} tells more")
         for frontier in undecided
+        for probe in frontier.probes
+        if probe.fits is None
     ]
     lower = ", or lower --from" if found.question.low > found.question.step else ""
     problems += [Problem(what=frontier.sentence, hint=f"raise --limit{lower}") for frontier in none]

@@ -251,3 +251,12 @@ def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
     answer = _fit(harness, *given, "--json", "--cell", "*full*", "--pretend", f"*@{first}=oom", axis=axis)
     cells = _cells(answer)
     assert {value for cell in cells.values() for value in _tried(cell)} == {first}
+
+
+def test_the_trial_to_look_at_is_the_one_that_ended_badly(room: Path, harness: Harness) -> None:
+    pretended = ("--pretend", "*@4=oom", "--pretend", "*@3=crash")
+    answer = _fit(harness, *pretended, "--json", "--cell", "*full*")
+    assert answer.returncode == 5
+    (cell,) = _cells(answer).values()
+    (crashed,) = [probe["trial"] for probe in cell["probes"] if probe["value"] == 3]
+    assert f"harness show {crashed} tells more" in answer.stderr
