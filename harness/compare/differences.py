@@ -21,11 +21,15 @@ _NOT_COMPARED = (
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
 _OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "device.pcie.width")
 """Of an environment: hash, declaration and what the packages tell too, and a link that slows down while it rests."""
-_ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
+_ROOTS = (
+    *("method", "model", "data", "train", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint"),
+)
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
     "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
+    "reference": ("reference",),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),
     "train.dataloader_num_workers": ("data_loader",),
