@@ -204,6 +204,15 @@ def _tell_failures(found: Fit) -> None:
         if probe.fits is None
     ]
     lower = ", or lower --from" if found.question.low > found.question.step else ""
-    problems += [Problem(what=frontier.sentence, hint=f"raise --limit{lower}") for frontier in none]
+    problems += [Problem(what=frontier.sentence, hint=f"{_way_out(frontier)}{lower}") for frontier in none]
     if problems:
         raise TrialsFailed(problems=problems)
+
+
+def _way_out(frontier: Frontier) -> str:
+    """What lets the smallest value fit; a larger limit gives nothing to a trial that had no more to take."""
+    (smallest,) = [probe for probe in frontier.probes if probe.value == frontier.fails]
+    over = smallest.outcome == "ok" and smallest.peak is not None and smallest.peak > frontier.limit
+    return (
+        "raise --limit" if over else "give it more than the device or limits.host_memory did, or train what takes less"
+    )

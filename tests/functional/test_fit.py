@@ -260,3 +260,10 @@ def test_the_trial_to_look_at_is_the_one_that_ended_badly(room: Path, harness: H
     (cell,) = _cells(answer).values()
     (crashed,) = [probe["trial"] for probe in cell["probes"] if probe["value"] == 3]
     assert f"harness show {crashed} tells more" in answer.stderr
+
+
+def test_a_larger_limit_is_no_advice_where_memory_ran_out(room: Path, harness: Harness) -> None:
+    answer = _fit(harness, "--pretend", "*@1=oom", "--cell", "*full*")
+    assert answer.returncode == 5
+    assert "raise --limit" not in answer.stderr
+    assert "give it more than the device or limits.host_memory did" in answer.stderr
