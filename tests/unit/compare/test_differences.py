@@ -144,7 +144,13 @@ def test_another_reference_shows_in_training_and_asks_for_nothing_else() -> None
     other = _side({"reference": "explicit"}, active={"reference": "copy"}, reference="explicit", warmup_steps=2)
     found = what_else(one, other)
     assert (_names(found.asked), _names(found.acted)) == (["reference"], ["reference"])
-    assert (_names(found.beside), found.active) == (["warmup_steps"], ())
+    assert (_names(found.beside), found.active) == (["measure.warmup_steps"], ())
+
+
+def test_what_is_measured_has_the_name_of_its_axis() -> None:
+    found = what_else(*(_side({"measure.warmup_steps": str(steps)}, warmup_steps=steps) for steps in (1, 2)))
+    assert (_names(found.axis), _names(found.asked)) == (["measure.warmup_steps"], ["measure.warmup_steps"])
+    assert found.besides_the_axis == ()
 
 
 def test_a_field_left_out_is_its_default() -> None:
