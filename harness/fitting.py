@@ -17,7 +17,7 @@ from harness.measure.present import models_here
 from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
-from harness.plan.probes import MOST, Axis, Probed, axis_of, bounded, probe, probed
+from harness.plan.probes import LEAST, MOST, Axis, Probed, axis_of, bounded, probe, probed
 from harness.plan.search import Span, edge, next_value
 from harness.records.outcome import Outcome
 from harness.records.plan import Cell, Plan, Trial
@@ -111,6 +111,12 @@ def fit(
 def machine() -> str:
     """What trials run on here, without waking it: the models of the NVIDIA devices that may be used, or `cpu`."""
     return ", ".join(models_here()) or "cpu"
+
+
+def lowest(axis: str, high: int | None) -> int:
+    """The smallest value to try where nobody says: what is less may not train at all. No more than `high`."""
+    least = LEAST.get(axis, 1)
+    return least if high is None else min(least, high)
 
 
 def _span(wanted: Wanted) -> Span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _SAID_BY_NAME = ("tokens", "tokens/s", "samples/s", "steps", "spikes", "parameters", "nats", "")
@@ -119,7 +119,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _print_differences(found: Mapping[str, Any]) -> None:
-    _print("what differs by the axis", _lines([*found["axis"], *_other_names(found["asked"], found["axis"])]))
+    _print("what differs by the axis", _lines([*_by_the_axis(found["axis"], found["asked"])]))
     _print("where that shows in training", _lines(found["acted"]))
     _print("asked for, but the same in training: it did not act", _lines(found["inert"]))
     _print("what else changed: configuration", _lines(found["beside"]))
@@ -129,10 +129,16 @@ def _print_differences(found: Mapping[str, Any]) -> None:
         print("\nnothing differs but what must: the seed, names and times")
 
 
-def _other_names(asked: Sequence[Mapping[str, Any]], axis: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Fields that an axis of another name set; an axis of that name has told it."""
-    told = {entry["name"] for entry in axis}
-    return [entry for entry in asked if entry["name"] not in told]
+def _by_the_axis(axis: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Levels that differ, then fields that an axis of another name set.
+
+    A trial without a level still has a value: where one names none, both values are the field's.
+    """
+    fields = {entry["name"]: entry for entry in asked}
+    for entry in axis:
+        field = fields.pop(entry["name"], entry)
+        yield field if None in (entry["one"], entry["other"]) else entry
+    yield from fields.values()
 
 
 def _lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:

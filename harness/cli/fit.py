@@ -34,7 +34,10 @@ def fit(
         typer.Option("--cell", "--only", metavar="GLOB", help="Only cells whose name or id matches; repeatable."),
     ] = None,
     skip: options.Skip = None,
-    low: Annotated[int, typer.Option("--from", metavar="N", min=1, help="The smallest value to try.")] = 1,
+    low: Annotated[
+        int | None,
+        typer.Option("--from", metavar="N", min=1, help="The smallest; without it 1, of train.max_length 64."),
+    ] = None,
     high: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help="The largest; without it 65536.")] = None,
     multiple: Annotated[int, typer.Option("--multiple-of", metavar="N", min=1, help="Try multiples of N alone.")] = 1,
     steps: Annotated[int, typer.Option(metavar="N", min=2, help="Optimizer steps of each trial.")] = _STEPS,
@@ -64,6 +67,7 @@ def fit(
     from harness.cli.run import engine_of, pretended
     from harness.records.progress import Silent
 
+    low = low or fitting.lowest(axis, high)
     wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=low, high=high, step=multiple, steps=steps)
     script = dict(pretended(given) for given in pretend or [])
     found = fitting.fit(
@@ -194,10 +198,21 @@ def _tell_failures(found: Fit) -> None:
     undecided = [frontier for frontier in found.frontiers if frontier.stopped is not None]
     none = [frontier for frontier in found.frontiers if frontier.stopped is None and frontier.largest is None]
     problems = [
-        Problem(what=frontier.sentence, hint=f"harness show {frontier.probes[-1].trial} tells more")
+        Problem(what=frontier.sentence, hint=f"harness show {probe.trial} tells more")
         for frontier in undecided
+        for probe in frontier.probes
+        if probe.fits is None
     ]
     lower = ", or lower --from" if found.question.low > found.question.step else ""
-    problems += [Problem(what=frontier.sentence, hint=f"raise --limit{lower}") for frontier in none]
+    problems += [Problem(what=frontier.sentence, hint=f"{_way_out(frontier)}{lower}") for frontier in none]
     if problems:
         raise TrialsFailed(problems=problems)
+
+
+def _way_out(frontier: Frontier) -> str:
+    """What lets the smallest value fit; a larger limit gives nothing to a trial that had no more to take."""
+    (smallest,) = [probe for probe in frontier.probes if probe.value == frontier.fails]
+    over = smallest.outcome == "ok" and smallest.peak is not None and smallest.peak > frontier.limit
+    return (
+        "raise --limit" if over else "give it more than the device or limits.host_memory did, or train what takes less"
+    )

@@ -18,14 +18,20 @@ _NOT_COMPARED = (
     *("schema", "defaults", "predicted_memory"),
 )
 """Of a spec: names, and what follows from the rest; `levels` are told as the axis, `defaults` as part of `train`."""
+_MEASURE = ("warmup_steps", "device_hz")
+"""Of a spec: what a suite calls `measure.…`."""
 _MUST_DIFFER = ("config.seed", "config.output_dir", "config.logging_dir", "config.run_name")
 _OF_THE_MOMENT = ("hash", "harness", "environment", "device.pcie.generation", "device.pcie.width")
 """Of an environment: hash, declaration and what the packages tell too, and a link that slows down while it rests."""
-_ROOTS = ("method", "model", "data", "train", "lora", "init", "environment", "measure", "limits")
+_ROOTS = (
+    *("method", "model", "data", "train", "lora", "reference", "init", "environment"),
+    *("measure", "limits", "checkpoint"),
+)
 _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "method": ("trainer", "loss_type", "reference"),
     "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
     "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
+    "reference": ("reference",),
     "train.bf16": ("mixed_precision",),
     "train.fp16": ("mixed_precision",),
     "train.dataloader_num_workers": ("data_loader",),
@@ -270,6 +276,7 @@ def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, 
     def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
         train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
         kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
+        kept["measure"] = {name: kept.pop(name) for name in _MEASURE if name in kept}  # under the suite's names
         kept["environment"] = _mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
         return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
 

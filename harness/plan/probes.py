@@ -25,6 +25,9 @@ from harness.records.run_folder import FIT
 
 MOST = 65_536
 """The largest value that is tried where nobody says otherwise."""
+LEAST = {"train.max_length": 64}
+"""The smallest value that is tried where nobody says otherwise, if not 1: a prompt alone, in a chat's markers, fills
+less, and TRL drops rows that are cut before their answer."""
 _ROOTS = ("train", "lora", "model.overrides")
 _OWN = {"max_steps": "fit sets it itself: --steps", "num_train_epochs": "fit trains a few steps: --steps"}
 

@@ -241,3 +241,29 @@ def test_real_trainings_on_a_cpu_decide(room: Path, harness: Harness) -> None:
     peaks = {probe["value"]: probe["peak"] for probe in cell["probes"]}
     assert peaks[cell["largest"]] <= small["peak"] + 60 * 2**20 < peaks[cell["fails"]]
     assert max(probe["positions"] for probe in cell["probes"]) == 64 * max(peaks)
+
+
+@pytest.mark.parametrize(("given", "first"), [((), 64), (("--to", "32"), 32), (("--from", "16"), 16)])
+def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
+    room: Path, harness: Harness, given: tuple[str, ...], first: int
+) -> None:
+    axis = "train.max_length"
+    answer = _fit(harness, *given, "--json", "--cell", "*full*", "--pretend", f"*@{first}=oom", axis=axis)
+    cells = _cells(answer)
+    assert {value for cell in cells.values() for value in _tried(cell)} == {first}
+
+
+def test_the_trial_to_look_at_is_the_one_that_ended_badly(room: Path, harness: Harness) -> None:
+    pretended = ("--pretend", "*@4=oom", "--pretend", "*@3=crash")
+    answer = _fit(harness, *pretended, "--json", "--cell", "*full*")
+    assert answer.returncode == 5
+    (cell,) = _cells(answer).values()
+    (crashed,) = [probe["trial"] for probe in cell["probes"] if probe["value"] == 3]
+    assert f"harness show {crashed} tells more" in answer.stderr
+
+
+def test_a_larger_limit_is_no_advice_where_memory_ran_out(room: Path, harness: Harness) -> None:
+    answer = _fit(harness, "--pretend", "*@1=oom", "--cell", "*full*")
+    assert answer.returncode == 5
+    assert "raise --limit" not in answer.stderr
+    assert "give it more than the device or limits.host_memory did" in answer.stderr

@@ -87,6 +87,17 @@ def test_two_trials_show_side_by_side_with_what_else_changed(cells: list[str], h
     assert max(map(len, answer.stdout.splitlines())) <= 80
 
 
+def test_a_trial_without_the_level_is_told_with_the_value_it_has(cells: list[str], ran: Path, harness: Harness) -> None:
+    for folder in run_folders(ran.parent / "results", "tiny"):
+        spec = folder.spec() or {}
+        if spec["name"] == cells[0]:
+            spec_file = folder.path / "spec.json"
+            spec_file.write_text(json.dumps({**spec, "levels": {}}), encoding="utf-8")
+    shown = harness("show", *cells).stdout
+    told = next(line for line in shown.splitlines() if line.startswith("  train.learning_rate"))
+    assert told.split() == ["train.learning_rate", "0.001", "→", "0.002"]
+
+
 def test_two_trials_as_json_are_one_document(cells: list[str], harness: Harness) -> None:
     told = json.loads(harness("show", *cells, "--json").stdout)
     assert [told[side]["name"] for side in ("one", "other")] == cells

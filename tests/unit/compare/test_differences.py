@@ -139,6 +139,20 @@ def test_a_field_that_no_axis_varies_is_told_beside_it() -> None:
     assert _names(found.asked) == ["train.packing"]
 
 
+def test_another_reference_shows_in_training_and_asks_for_nothing_else() -> None:
+    one = _side({}, active={"reference": "adapter_off"}, reference=None, warmup_steps=1)
+    other = _side({"reference": "explicit"}, active={"reference": "copy"}, reference="explicit", warmup_steps=2)
+    found = what_else(one, other)
+    assert (_names(found.asked), _names(found.acted)) == (["reference"], ["reference"])
+    assert (_names(found.beside), found.active) == (["measure.warmup_steps"], ())
+
+
+def test_what_is_measured_has_the_name_of_its_axis() -> None:
+    found = what_else(*(_side({"measure.warmup_steps": str(steps)}, warmup_steps=steps) for steps in (1, 2)))
+    assert (_names(found.axis), _names(found.asked)) == (["measure.warmup_steps"], ["measure.warmup_steps"])
+    assert found.besides_the_axis == ()
+
+
 def test_a_field_left_out_is_its_default() -> None:
     found = what_else(_side(train={"packing": False}), _side(train={}))
     assert found.beside == ()
