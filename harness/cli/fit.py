@@ -36,7 +36,7 @@ def fit(
     skip: options.Skip = None,
     low: Annotated[
         int | None,
-        typer.Option("--from", metavar="N", min=1, help="The smallest; without it 1, of train.max_length 64."),
+        typer.Option("--from", metavar="N", min=1, help="The smallest; without it 1 (max_length: 64)."),
     ] = None,
     high: Annotated[int | None, typer.Option("--to", metavar="N", min=1, help="The largest; without it 65536.")] = None,
     multiple: Annotated[int, typer.Option("--multiple-of", metavar="N", min=1, help="Try multiples of N alone.")] = 1,
@@ -63,27 +63,22 @@ def fit(
       harness fit suites/memory.yaml --axis train.max_length --limit 24GiB
     """
     from harness import fitting
-    from harness.cli.output import print_json, say
+    from harness.cli.output import print_json
     from harness.cli.run import engine_of, pretended
     from harness.records.progress import Silent
 
-    low = low or fitting.lowest(axis, high)
-    wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=low, high=high, step=multiple, steps=steps)
-    script = dict(pretended(given) for given in pretend or [])
+    least = low or fitting.lowest(axis, high)
+    wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=least, high=high, step=multiple, steps=steps)
     found = fitting.fit(
         suite,
         options.choice(only, skip),
         wanted,
         options.places(results),
-        engine=engine_of(engine, script),
+        engine=engine_of(engine, dict(pretended(given) for given in pretend or [])),
         observer=Silent() if quiet else Lines(),
     )
-    if as_json:
-        print_json(_document(found))
-    else:
-        _print(found)
-    for name in found.own_rows:
-        say(f"warning: {name}: train.max_length is null, so its own rows were used; longer ones take more memory")
+    print_json(_document(found)) if as_json else _print(found)
+    _tell_own_rows(found)
     _tell_failures(found)
 
 
@@ -189,6 +184,13 @@ def _document(found: Fit) -> dict[str, Any]:
         "own_rows": list(found.own_rows),
         "made_up": found.made_up,
     }
+
+
+def _tell_own_rows(found: Fit) -> None:
+    from harness.cli.output import say
+
+    for name in found.own_rows:
+        say(f"warning: {name}: train.max_length is null, so its own rows were used; longer ones take more memory")
 
 
 def _tell_failures(found: Fit) -> None:
