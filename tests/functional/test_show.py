@@ -87,6 +87,16 @@ def test_two_trials_show_side_by_side_with_what_else_changed(cells: list[str], h
     assert max(map(len, answer.stdout.splitlines())) <= 80
 
 
+def test_a_difference_has_its_sign_either_way(cells: list[str], harness: Harness) -> None:
+    def change(*trials: str) -> str:
+        shown = harness("show", *trials).stdout.splitlines()
+        return next(line for line in shown if line.startswith("final_loss ")).split()[-1]
+
+    there, back = change(*cells), change(*reversed(cells))
+    assert {there[0], back[0]} == {"+", "−"}
+    assert there[1:] == back[1:]
+
+
 def test_a_trial_without_the_level_is_told_with_the_value_it_has(cells: list[str], ran: Path, harness: Harness) -> None:
     for folder in run_folders(ran.parent / "results", "tiny"):
         spec = folder.spec() or {}
