@@ -30,6 +30,7 @@ from harness.records.request import Choice, Places
 from harness.records.run_folder import BISECT, run_folders
 from harness.records.suite import Suite
 from harness.records.verdict import Selected, Verdict
+from harness.report import commands
 
 BLOCK = 100
 """Seeds of each release that is tried: the first has 0, 1, …, the second 100, 101, … So none reuses the good side's
@@ -131,6 +132,8 @@ def bisect(
     cells = {key_of(trial.cell): trial.cell.name for trial in plan.trials if trial.cell.kind == "cell"}
     if not cells:
         raise InputError.of("no cell of the matrix is chosen", hint="see `harness plan` for their names")
+    if plan.warnings:
+        observer.warned(plan.warnings)
     known = (
         between(releases(wanted.package), wanted.good, wanted.bad)
         if wanted.versions is None
@@ -307,7 +310,7 @@ class _Search:
             what = f"{trial.name} ended {_end(ended[trial.id])}"
             if trial.cell.id in both.side(1):
                 raise _Unusable(what)
-            hint = f"harness show {trial.id} tells more"
+            hint = f"harness show {trial.id}{commands.within(str(self.places.results))} tells more"
             raise TrialsFailed(problems=(Problem(what=what, why="the good release must train", hint=hint),))
 
     def _undecided(self, plan: Plan, *, both: Both) -> Collection[str]:

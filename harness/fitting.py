@@ -80,6 +80,8 @@ def fit(
     axis, span = axis_of(wanted.axis), _span(wanted)
     _, plan = pipeline.prepared(file, choice, engine, observer)
     known = suite.catalog_of(plan.suite)
+    if unfit := pipeline.unfit(plan):  # what else the plan warns of are trainings of full length
+        observer.warned(unfit)
     cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
     name = f"{plan.suite.name}{FIT}"
     with execute.session(places.results, name) as session, closing(engine):

@@ -213,6 +213,8 @@ def _confirmed(
 
     done = {trial.trial_id for trial in found.results.trials if trial.outcome not in _SAID_NOTHING}
     ran = replace(plan, trials=tuple(trial for trial in plan.trials if trial.id in done))
+    if plan.warnings:
+        observer.warned(plan.warnings)
     with execute.session(places.results, plan.suite.name) as session, closing(engine):
         train = replicating.training(
             ran, places, session=session, engine=engine, observer=observer, scoring=_judges_scores(asked, found.results)

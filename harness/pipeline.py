@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import data, score, suite
 from harness import plan as planning
-from harness.errors import SuiteError, in_order
+from harness.errors import Problem, SuiteError, in_order
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
@@ -104,17 +104,22 @@ def _whole(file: Path, places: Places | None) -> Plan:
 
 
 def _chosen(whole: Plan, choice: Choice) -> Plan:
-    """The chosen part of a plan, with warnings of its cells that this machine, without a GPU, is not made for."""
+    """The chosen part of a plan, with what `unfit` says of it."""
+    plan = planning.select(whole, choice.only, choice.skip)
+    return replace(plan, warnings=(*plan.warnings, *unfit(plan)))
+
+
+def unfit(plan: Plan) -> list[Problem]:
+    """Warnings of its cells that this machine, without a GPU, is not made for."""
     from harness.measure import host
     from harness.measure.present import models_here
 
-    plan = planning.select(whole, choice.only, choice.skip)
     if models_here():
-        return plan
+        return []
     halved, memory = planning.halved(plan.cells), host.usable_memory()
     found = [planning.without_gpu(plan.suite, halved)] if halved else []
     large = planning.too_large(plan.suite, plan.cells, catalog.load(), memory) if memory else None
-    return replace(plan, warnings=(*plan.warnings, *found, *([large] if large else [])))
+    return [*found, *([large] if large else [])]
 
 
 def prepared(

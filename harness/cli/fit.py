@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,7 +80,7 @@ def fit(
     )
     print_json(_document(found)) if as_json else _print(found)
     _tell_own_rows(found)
-    _tell_failures(found)
+    _tell_failures(found, results)
 
 
 class Lines:
@@ -193,14 +194,16 @@ def _tell_own_rows(found: Fit) -> None:
         say(f"warning: {name}: train.max_length is null, so its own rows were used; longer ones take more memory")
 
 
-def _tell_failures(found: Fit) -> None:
+def _tell_failures(found: Fit, results: Path) -> None:
     """Raises TrialsFailed where a limit was not found; by then everything else is told."""
     from harness.errors import Problem, TrialsFailed
+    from harness.report import commands
 
+    where = commands.within(str(results))
     undecided = [frontier for frontier in found.frontiers if frontier.stopped is not None]
     none = [frontier for frontier in found.frontiers if frontier.stopped is None and frontier.largest is None]
     problems = [
-        Problem(what=frontier.sentence, hint=f"harness show {probe.trial} tells more")
+        Problem(what=frontier.sentence, hint=f"harness show {probe.trial}{where} tells more")
         for frontier in undecided
         for probe in frontier.probes
         if probe.fits is None

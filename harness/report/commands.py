@@ -15,7 +15,12 @@ def run(answer: Answer) -> str:
 
 def where(answer: Answer) -> str:
     """The option that finds the run folders, where they do not lie in the usual place."""
-    folder = shown_path(answer.results)
+    return within(answer.results)
+
+
+def within(results: str) -> str:
+    """The option that finds run folders in `results`, where that is not the usual place."""
+    folder = shown_path(results)
     return "" if folder == _RESULTS else f" --results {word(folder)}"
 
 

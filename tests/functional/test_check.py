@@ -41,7 +41,7 @@ replicates: {seeds: [0, 1, 2, 3, 4, 5]}
 
 def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, suite: Path) -> None:
     text = suite.read_text(encoding="utf-8").replace("seeds: [0]", "seeds: [0, 1]")
-    suite.write_text(text, encoding="utf-8")
+    suite.write_text(f"{text}exclude: [{{method: dpo}}]\n", encoding="utf-8")
     assert harness("run", suite, *DEBUG).returncode == 0
     assert harness("baseline", "save", "before", suite, "--quiet").returncode == 0
     idle = harness("check", "--baseline", "before")  # accepted by its file: by its name all that is stored would be
@@ -50,6 +50,7 @@ def test_more_replicates_are_trained_where_it_is_doubtful(harness: Harness, suit
     asked = ("check", "--baseline", "before", suite, "--metric", "tokens_per_second", "--engine", "debug")
     answer = harness(*asked, "--confirm", "2", "--json")
     assert answer.returncode == 0, answer.stderr
+    assert "exclude rule 1 matches no cell" in answer.stderr  # what the plan warns of is said before more is trained
     found = json.loads(answer.stdout)
     assert set(found["added"]) == {"sft-learning_rate0.001", "sft-learning_rate0.002"}
     assert all(seeds == [2, 3] for seeds in found["added"].values())

@@ -255,11 +255,11 @@ def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
 
 def test_the_trial_to_look_at_is_the_one_that_ended_badly(room: Path, harness: Harness) -> None:
     pretended = ("--pretend", "*@4=oom", "--pretend", "*@3=crash")
-    answer = _fit(harness, *pretended, "--json", "--cell", "*full*")
+    answer = _fit(harness, *pretended, "--json", "--cell", "*full*", "--results", "there")
     assert answer.returncode == 5
     (cell,) = _cells(answer).values()
     (crashed,) = [probe["trial"] for probe in cell["probes"] if probe["value"] == 3]
-    assert f"harness show {crashed} tells more" in answer.stderr
+    assert f"harness show {crashed} --results there tells more" in answer.stderr
 
 
 def test_a_larger_limit_is_no_advice_where_memory_ran_out(room: Path, harness: Harness) -> None:

@@ -140,8 +140,22 @@ def test_what_trials_do_not_tell_gets_more_of_them_and_is_said_then(tmp_path: Pa
 
 
 def test_a_good_release_that_does_not_train_ends_it(tmp_path: Path) -> None:
-    with pytest.raises(TrialsFailed, match=r"sft@1.0-s0 ended oom"):
+    with pytest.raises(TrialsFailed, match=r"sft@1.0-s0 ended oom") as told:
         find(tmp_path, {"*@1.0-*": "oom"})
+    (problem,) = told.value.problems
+    assert problem.hint is not None
+    assert f"--results {tmp_path}/results tells more" in problem.hint
+
+
+def test_it_says_first_what_the_plan_warns_of(tmp_path: Path) -> None:
+    file, observer = tmp_path / "which.yaml", Silent()
+    file.write_text(SUITE.replace("max_steps: 10", "max_steps: 1"), encoding="utf-8")
+    asked = Wanted(package="trl", good="1.0", bad="2.0", versions=(), replicates=1, confirm=0)
+    places = Places(results=tmp_path / "results")
+    bisect(file, Choice(only=("sft",)), asked, places, engine=DebugEngine(), observer=observer)
+    kind, problems = observer.told[0]
+    assert kind == "warned"
+    assert any("nothing is left to measure" in problem.what for problem in problems)
 
 
 def test_an_end_that_is_expected_speaks_against_no_release(tmp_path: Path) -> None:

@@ -111,6 +111,22 @@ def test_status_counts_all_that_was_tried(tmp_path: Path) -> None:
     assert (found.done, found.total, found.search) == (len(tried), len(tried), "harness fit")
 
 
+@pytest.mark.slow
+def test_it_says_first_what_a_machine_without_a_gpu_is_not_made_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(present, "models_here", list)
+    file, observer = tmp_path / "guess.yaml", Silent()
+    text = SUITE.replace("max_steps: 10", "max_steps: 3, bf16: true")  # fewer than the warm-up: fit's own are more
+    file.write_text(text, encoding="utf-8")
+    wanted = Wanted(axis="train.max_length", limit=parse_size("64GiB"), low=64, high=64)
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+    fit(file, pipeline.Choice(), wanted, places, engine=DebugEngine(), observer=observer)
+    kind, problems = observer.told[0]
+    assert kind == "warned"
+    assert [problem.what for problem in problems] == ["no CUDA device is here, so sft would train on the CPU"]
+
+
 def test_the_machine_is_told_by_its_devices_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(present, "cpu_build", lambda: False)
