@@ -35,6 +35,7 @@ TAKEN = 2 * 2**30
 """Bytes in use before the trial that tell of others although NVML names nobody; a driver alone takes below 1 GiB."""
 
 _HOLE_S = 1.0
+_WINDOW = "in the measured window"
 _MEANS = {"utilization": "mean_device_utilization", "sm_clock": "mean_sm_clock"}
 
 
@@ -90,10 +91,15 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
 
 
 def disturbed(events: Sequence[Event]) -> list[str]:
-    """Throttling by heat or power supply, and others on the device, within the measured window."""
+    """Throttling by heat or power supply, and others on the device, within the measured window.
+
+    Where the clock went back nobody knows which samples are of the window: others count whenever they were there.
+    """
     devices, spans = _devices(events), measured_spans(events)
     if not spans:
         return []
+    if went_back(events) is not None:
+        return _sharing(devices, [(0.0, math.inf)], "while it trained")
     return [*_throttling(devices, spans), *_sharing(devices, spans)]
 
 
@@ -260,21 +266,21 @@ def _throttling(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
     return [f"the device was throttled in the measured window ({said} of it)"]
 
 
-def _sharing(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
+def _sharing(devices: Sequence[_Device], spans: Sequence[Span], when: str = _WINDOW) -> list[str]:
     others, memory = 0, 0.0
     for device in devices:
         for _, line in _within(device, spans):
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
-    return shared(others, memory, max((device.before or 0 for device in devices), default=0))
+    return shared(others, memory, max((device.before or 0 for device in devices), default=0), when)
 
 
-def shared(others: int, memory: float, before: float) -> list[str]:
+def shared(others: int, memory: float, before: float, when: str = _WINDOW) -> list[str]:
     """What tells of others on a device: their number, the bytes they hold, and those in use before one's own."""
     if others:
         who = "another process was" if others == 1 else f"{others} other processes were"
         held = f", holding {format_size(memory)}" if memory else ""
-        return [f"{who} on the device in the measured window{held}"]
+        return [f"{who} on the device {when}{held}"]
     if before > TAKEN:
         return [f"{format_size(before)} of the device were in use beforehand, by nobody that NVML lists"]
     return []

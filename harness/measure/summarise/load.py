@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.measure.summarise.numbers import number
+from harness.measure.summarise.spans import went_back
 from harness.records.events import Event
 
 OTHERS_SHARE = 0.03
@@ -24,7 +25,12 @@ LEAST_S = 1.0
 
 
 def disturbed(events: Sequence[Event]) -> list[str]:
-    """Others that took cores the training would have used, and what a hypervisor took."""
+    """Others that took cores the training would have used, and what a hypervisor took.
+
+    Where the clock went back nothing is said: the window's seconds, which both are shares of, are not known.
+    """
+    if went_back(events) is not None:
+        return []
     found = [event["values"] for event in events if event.get("kind") == "host" and "values" in event]
     return _reasons(found[-1]) if found else []
 

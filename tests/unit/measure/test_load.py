@@ -123,6 +123,13 @@ def test_a_busy_machine_is_disturbed(values: dict[str, Any], said: str) -> None:
     assert reason.startswith(said)
 
 
+def test_of_a_window_whose_length_is_not_known_no_shares_are_told() -> None:
+    finding: Event = {"kind": "finding", "name": "clock_stepped_back", "step": 4, "t": 3.0}
+    events = _event(busy=20.0, own=13.3, waited=6.7)
+    assert disturbed(events)
+    assert disturbed([*events, finding]) == ()
+
+
 @given(
     own=st.floats(0, 1),
     others=st.floats(0, 1),
