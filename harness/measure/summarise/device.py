@@ -217,8 +217,10 @@ def _answers(device: _Device, name: str, begin: float, end: float) -> bool:
 
 
 def _hole(device: _Device, t: float) -> float:
-    """The longest time that may lie before the sample of `t`, which may stand for many."""
+    """The longest time that may lie before the line of `t`, which may stand for many samples; 0 right after a hole."""
     line = device.lines[bisect_left(device.times, t)]
+    if number(line.get("silent", 0)) > max(_HOLE_S, 5 / device.hz):
+        return 0.0
     return max(_HOLE_S, 5 / device.hz, 2.5 * number(line.get("samples", 1)) / device.hz)
 
 

@@ -34,7 +34,13 @@ OF_DEVICE = {
 
 
 def _sample(
-    folder: Path, devices: Sequence[dict[str, Any]], until: float, *, hz: float = 10.0, marks: Sequence[float] = ()
+    folder: Path,
+    devices: Sequence[dict[str, Any]],
+    until: float,
+    *,
+    hz: float = 10.0,
+    marks: Sequence[float] = (),
+    silence: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
     """What a sampler writes over the scripts, its first sample a little after the start; `marks` as a worker sends."""
     now = [0.0]
@@ -48,6 +54,7 @@ def _sample(
     sampler.begin(nvml.gpus(), {gpu.uuid: {**_before(gpu), "processes": [7]} for gpu in nvml.gpus()}, origin=100.0)
     sampler.use([gpu.uuid for gpu in nvml.gpus()])
     due = [(0.037 + tick / hz, False) for tick in range(int(until * hz) + 1)]
+    due = [(t, marked) for t, marked in due if not silence[0] < t < silence[1]]
     for now[0], marked in sorted([*due, *((mark, True) for mark in marks)]):
         if not sampler.over:
             sampler.mark(now[0]) if marked else sampler.tick(now[0])
@@ -277,6 +284,16 @@ def test_a_hole_in_the_samples_gives_nothing(tmp_path: Path) -> None:
         event for event in _trial(tmp_path, {"power": 300}) if not 6 < event["t"] < 8 or event["kind"] != "device"
     ]
     assert not summarise(events).keys() & {"energy", "mean_power", "mean_sm_clock"}
+
+
+@pytest.mark.parametrize(("silent", "figures"), [(0.8, True), (1.5, False), (4.5, False)])
+def test_a_hole_between_lines_that_stand_for_many_samples_is_one_all_the_same(
+    silent: float, figures: bool, tmp_path: Path
+) -> None:
+    """After half an hour a line stands for 16 samples, 1.6 s of them."""
+    log = _sample(tmp_path, [{"power": 300}], 1900, silence=(1500.0, 1500.0 + silent))
+    found = summarise(in_order(_steps(1400.0, [1.0] * 200), device_events([log])))
+    assert bool(found.keys() & OF_DEVICE) == figures
 
 
 def test_the_workers_own_peak_counts_where_it_is_higher(tmp_path: Path) -> None:
