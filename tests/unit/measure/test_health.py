@@ -264,6 +264,12 @@ def test_overfitting_shows_through_noise(count: int) -> None:
     assert found >= 95
 
 
+@pytest.mark.parametrize("count", [30, 42, 61, 97])
+def test_an_accuracy_of_exactly_the_limit_is_told_whatever_the_number_of_logs(count: int) -> None:
+    assert "reward_accuracy" in _named(_logs(rewards__accuracies=[0.55] * count))
+    assert "reward_accuracy" not in _named(_logs(rewards__accuracies=[0.551] * count))
+
+
 def test_margins_that_do_not_grow_and_accuracies_of_chance_are_told() -> None:
     chance = random.Random(3)
     noise = [chance.gauss(0, 0.1) for _ in range(60)]

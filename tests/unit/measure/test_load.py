@@ -148,7 +148,18 @@ def test_the_family_is_what_this_process_started(tmp_path: Path) -> None:
     for pid, (parent, its_group) in processes.items():
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (a b) c) S {parent} {its_group} 1 0")
-    assert family(tmp_path) == [910, 911, 920]
+    assert family(tmp_path, {}) == [910, 911, 920]
+
+
+def test_processes_that_train_together_are_not_others_to_each_other(tmp_path: Path) -> None:
+    """A launcher starts each in a process group of its own."""
+    me, launcher = os.getpid(), os.getppid()
+    processes = {launcher: (1, 900), me: (launcher, 901), 910: (launcher, 910), 911: (910, 911), 930: (1, 930)}
+    for pid, (parent, its_group) in processes.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (python) S {parent} {its_group} 1 0")
+    assert family(tmp_path, {"WORLD_SIZE": "2"}) == sorted([launcher, 910, 911])
+    assert family(tmp_path, {"WORLD_SIZE": "1"}) == []
 
 
 @pytest.mark.parametrize(
