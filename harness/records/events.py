@@ -16,7 +16,8 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
     device   device, values, silent?                NVML's figures, sampled by a process beside the worker; no step;
-                                                    null where it did not answer; the first also says name, hz, origin;
+                                                    null where it did not answer; the first also says name, hz, origin,
+                                                    and `owners`: processes listed before the trial;
                                                     `silent`: seconds without a sample right before this line
     host     values                                 CPU seconds of the cores, own and others', over the measured window
     finding  name, step, level, text                what the health of the training shows: loss_spike, …

@@ -44,6 +44,7 @@ class _Device:
 
     hz: float
     before: float | None
+    owned: bool  # NVML listed whose the memory was that was used before
     lines: tuple[Event, ...]
     times: tuple[float, ...]
     power_only: bool
@@ -116,6 +117,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
         _Device(
             hz=number(opening["hz"]),
             before=opening["values"].get("memory_before"),
+            owned=bool(opening.get("owners")),
             lines=tuple(lines.get(uuid, ())),
             times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
             power_only=uuid in power_only,
@@ -268,7 +270,8 @@ def _sharing(devices: Sequence[_Device], spans: Sequence[Span]) -> list[str]:
         for _, line in _within(device, spans):
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
-    return shared(others, memory, max((device.before or 0 for device in devices), default=0))
+    nobodys = max((device.before or 0 for device in devices if not device.owned), default=0)
+    return shared(others, memory, nobodys)
 
 
 def shared(others: int, memory: float, before: float) -> list[str]:

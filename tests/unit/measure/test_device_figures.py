@@ -51,7 +51,8 @@ def _sample(
     log = folder / "device.jsonl"
     log.unlink(missing_ok=True)
     sampler = Sampler(log=log, hz=hz, worker=1)
-    sampler.begin(nvml.gpus(), {gpu.uuid: {**_before(gpu), "processes": [7]} for gpu in nvml.gpus()}, origin=100.0)
+    before = {gpu.uuid: {**_before(gpu), "processes": [7] if 7 in gpu.processes() else []} for gpu in nvml.gpus()}
+    sampler.begin(nvml.gpus(), before, origin=100.0)
     sampler.use([gpu.uuid for gpu in nvml.gpus()])
     due = [(0.037 + tick / hz, False) for tick in range(int(until * hz) + 1)]
     due = [(t, marked) for t, marked in due if not silence[0] < t < silence[1]]
@@ -382,6 +383,12 @@ def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> No
     (said,) = disturbed(_trial(tmp_path, {"memory": 5 * GIB}))
     assert said == "5 GiB of the device were in use beforehand, by nobody that NVML lists"
     assert disturbed(_trial(tmp_path, {"memory": GIB})) == ()
+
+
+def test_memory_of_a_process_that_ended_before_the_window_disturbs_nothing(tmp_path: Path) -> None:
+    leaving = {"memory": [[0, 5 * GIB], [1, 5 * GIB], [1, 0], [20, GIB]]}
+    processes = [[0, 1, 7, 5 * GIB], [0, 100, 9, GIB]]
+    assert disturbed(_trial(tmp_path, {**leaving, "processes": processes})) == ()
 
 
 def test_a_made_up_device_says_so(tmp_path: Path) -> None:
