@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
-from statistics import fmean, mean, median
+from statistics import mean, median
 from typing import Any, Literal
 
 from harness.measure.divergence import FINDING as DIVERGED
@@ -300,7 +300,7 @@ def _evaluation(training: Training) -> Iterator[Finding]:
     if len(after) < 2 or after[-1] <= lowest + RISE * abs(lowest) or after[-1] < after[0]:
         return
     # the lowest of several is low by luck, and one high evaluation is no rise: the last two have to stand out of noise
-    if fmean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
+    if mean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
         return
     before = [point.value for point in losses if point.step <= evals[best].step]
     since = [point.value for point in losses if point.step > evals[best].step]
