@@ -66,7 +66,7 @@ class HostLoad(Probe):
 
     def train_begin(self) -> None:
         self._helpers = None
-        self._begin = self._read(())
+        self._begin = self._read(tuple(family(self._proc)))
 
     def step_end(self, event: Event) -> None:
         if event["measured"]:
