@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import fmean, median
+from itertools import pairwise, takewhile
+from statistics import mean, median
 from typing import Any, Literal
 
 from harness.measure.divergence import FINDING as DIVERGED
@@ -87,11 +87,17 @@ def read(events: Iterable[Event]) -> Training:
     return Training(
         finite=curves.finite,
         broken=curves.broken,
-        warmup=max((int(step["step"]) for step in curves.steps if not step.get("measured", True)), default=0),
+        warmup=_warmup(curves.steps),
         steps=curves.steps,
         told=frozenset(curves.told),
         half=curves.half,
     )
+
+
+def _warmup(steps: Sequence[Event]) -> int:
+    """The last step before the measured window; a step after it that one of several processes lacks is no warm-up."""
+    before = takewhile(lambda step: not step.get("measured", True), steps)
+    return max((int(step["step"]) for step in before), default=0)
 
 
 @dataclass(slots=True)
@@ -294,7 +300,7 @@ def _evaluation(training: Training) -> Iterator[Finding]:
     if len(after) < 2 or after[-1] <= lowest + RISE * abs(lowest) or after[-1] < after[0]:
         return
     # the lowest of several is low by luck, and one high evaluation is no rise: the last two have to stand out of noise
-    if fmean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
+    if mean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
         return
     before = [point.value for point in losses if point.step <= evals[best].step]
     since = [point.value for point in losses if point.step > evals[best].step]
@@ -328,7 +334,7 @@ def _rewards(training: Training) -> Iterator[Finding]:
         yield _finding("reward_margin", began, "warning", text)
     if len(accuracies) >= FEWEST:
         late = accuracies[-(len(accuracies) // 3) :]
-        share = sum(point.value / len(late) for point in late)  # a sum of nonsense may overflow, a mean does not
+        share = mean(point.value for point in late)  # exact: neither rounding nor an overflow of nonsense decides
         if share <= CHANCE:
             text = f"the chosen answer wins in {share:.0%} of the pairs of the last third of the logs; chance is 50%"
             yield _finding("reward_accuracy", late[0].step, "warning", text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class HostLoad(Probe):
 
     def train_begin(self) -> None:
         self._helpers = None
-        self._begin = self._read(())
+        self._begin = self._read(tuple(family(self._proc)))
 
     def step_end(self, event: Event) -> None:
         if event["measured"]:
@@ -175,8 +175,11 @@ def _ticks(proc: Path, pid: int) -> int:
     return sum(int(field) for field in fields[11:15])
 
 
-def family(proc: Path = _PROC) -> list[int]:
-    """Processes that belong to this one: those it started, those that they started, and its process group."""
+def family(proc: Path = _PROC, environment: Mapping[str, str] = os.environ) -> list[int]:
+    """Processes that belong to this one: those it started, those that they started, and its process group.
+
+    Of several that train together (`WORLD_SIZE`) their launcher and all that it started: none of them is another's.
+    """
     children: dict[int, list[int]] = {}
     found: set[int] = set()
     try:
@@ -194,6 +197,9 @@ def family(proc: Path = _PROC) -> list[int]:
         if its_group == group:
             found.add(int(name))
     waiting = [me]
+    if int(environment.get("WORLD_SIZE", "1")) > 1:
+        waiting = [os.getppid()]
+        found.update(waiting)
     while waiting:
         started = [pid for pid in children.get(waiting.pop(), []) if pid != me]
         found.update(started)

@@ -70,6 +70,8 @@ class Sampler:
             }
             if self.made_up:
                 opening["made_up"] = self.made_up
+            if then.get("processes"):
+                opening["owners"] = len(then["processes"])
             held.append({**opening, "values": {key: then[key] for key in ("memory_before",) if key in then}})
 
     def use(self, uuids: Sequence[str]) -> None:

@@ -15,8 +15,10 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
     batch    rows, length                           the largest batch that a training step forwarded, in positions
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
-    device   device, values                         NVML's figures, sampled by a process beside the worker; no step;
-                                                    null where it did not answer; the first also says name, hz, origin
+    device   device, values, silent?                NVML's figures, sampled by a process beside the worker; no step;
+                                                    null where it did not answer; the first also says name, hz, origin,
+                                                    and `owners`: processes listed before the trial;
+                                                    `silent`: seconds without a sample right before this line
     host     values                                 CPU seconds of the cores, own and others', over the measured window
     finding  name, step, level, text                what the health of the training shows: loss_spike, …
     active   values                                 the resolved configuration and what was really active
@@ -73,6 +75,20 @@ def read_events(path: Path) -> Iterator[Event]:
             raise ValueError(f"{path}:{number}: not a JSON object: {error}") from error
         if isinstance(event, dict):
             yield event
+
+
+def placed(events: Iterable[Event]) -> Iterator[tuple[str | None, Event]]:
+    """Each event with the innermost phase that was open before it; None outside of all."""
+    open_phases: list[str] = []
+    for event in events:
+        yield (open_phases[-1] if open_phases else None), event
+        if event.get("kind") != "phase":
+            continue
+        name = str(event.get("name"))
+        if event.get("edge") == "start":
+            open_phases.append(name)
+        elif name in open_phases:
+            del open_phases[len(open_phases) - 1 - open_phases[::-1].index(name)]
 
 
 def last_phase(events: Iterable[Event]) -> str | None:

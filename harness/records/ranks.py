@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records.events import Event
+from harness.records.events import Event, placed
 
 _SUMMED = (
     "real_tokens",
@@ -52,7 +52,16 @@ def merged(main: Sequence[Event], others: Sequence[Sequence[Event]]) -> list[Eve
             same = [steps[number] for steps in ranks] if number in whole else []
             event = _combined(same, slowest[number]) if same else {**event, "measured": False}
         found.append(event)
-    return found + [event for events in others for event in events if event.get("kind") in _OF_ALL]
+    return found + [event for events in others for event in _of_all(events)]
+
+
+def _of_all(events: Sequence[Event]) -> list[Event]:
+    """What of another rank's events is told; its memory with the phase that it was in, since its phases are not."""
+    return [
+        {**event, "phase": phase} if event["kind"] == "memory" and phase and "phase" not in event else event
+        for phase, event in placed(events)
+        if event.get("kind") in _OF_ALL
+    ]
 
 
 def _steps(events: Sequence[Event]) -> dict[int, Event]:

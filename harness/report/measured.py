@@ -52,8 +52,13 @@ def steps(answer: Answer) -> str:
         return ""
     how = _of_seconds(cell.metrics[name].mean for cell in rows for name in times if name in cell.metrics)
     columns = [_column(name, rows, how) for name in _STEPS if any(name in cell.metrics for cell in rows)]
-    legend = f"Wall time of optimizer steps in {how.unit}, means over seeds, of the measured window."
+    beside = ", and the device's time," if _on_device(rows) else ""
+    legend = f"Wall time of optimizer steps{beside} in {how.unit}, means over seeds, of the measured window."
     return f"## Steps\n\n{_table(answer, rows, columns)}\n\n{legend}"
+
+
+def _on_device(rows: Sequence[CellSummary]) -> bool:
+    return any("device_step_seconds_p50" in cell.metrics for cell in rows)
 
 
 def startup(answer: Answer) -> str:

@@ -39,11 +39,14 @@ class Track:
     _energy: _Energy = field(default_factory=lambda: _Energy())
     _processes_at: float = float("-inf")
     _found: dict[str, float] = field(default_factory=dict)
+    _at: float | None = None
+    _silent: dict[str, float] = field(default_factory=dict)  # of the next line
 
     def sample(self, t: float) -> None:
         """Reads everything once; `t` is seconds since the attempt's start."""
         if self.lost:
             return
+        self._mark_silence(t)
         values: dict[str, float | None] = {}
         for what, names in NAMES.items():
             if what not in self._never and not self.lost:
@@ -56,6 +59,13 @@ class Track:
         self._say_unread(t)
         for line in self._thinned.add(t, values):
             self._write(line)
+
+    def _mark_silence(self, t: float) -> None:
+        """A line ends before a hole, and the next says so: where a line stands for many samples, times do not tell."""
+        if self._at is not None and t - self._at > HOLE_S:
+            self.finish()
+            self._silent = {"silent": round(t - self._at, 6)}
+        self._at = t
 
     def finish(self) -> None:
         """Writes what is held."""
@@ -132,7 +142,8 @@ class Track:
         self.write({"t": round(t, 6), "kind": "note", "level": level, "text": text})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self.write({"t": line.pop("t"), "kind": "device", "device": identity(self.gpu.uuid), **line})
+        silent, self._silent = self._silent, {}
+        self.write({"t": line.pop("t"), "kind": "device", "device": identity(self.gpu.uuid), **silent, **line})
 
 
 @dataclass

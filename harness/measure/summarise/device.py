@@ -45,6 +45,7 @@ class _Device:
 
     hz: float
     before: float | None
+    owned: bool  # NVML listed whose the memory was that was used before
     lines: tuple[Event, ...]
     times: tuple[float, ...]
     power_only: bool
@@ -122,6 +123,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
         _Device(
             hz=number(opening["hz"]),
             before=opening["values"].get("memory_before"),
+            owned=bool(opening.get("owners")),
             lines=tuple(lines.get(uuid, ())),
             times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
             power_only=uuid in power_only,
@@ -223,8 +225,10 @@ def _answers(device: _Device, name: str, begin: float, end: float) -> bool:
 
 
 def _hole(device: _Device, t: float) -> float:
-    """The longest time that may lie before the sample of `t`, which may stand for many."""
+    """The longest time that may lie before the line of `t`, which may stand for many samples; 0 right after a hole."""
     line = device.lines[bisect_left(device.times, t)]
+    if number(line.get("silent", 0)) > max(_HOLE_S, 5 / device.hz):
+        return 0.0
     return max(_HOLE_S, 5 / device.hz, 2.5 * number(line.get("samples", 1)) / device.hz)
 
 
@@ -272,7 +276,8 @@ def _sharing(devices: Sequence[_Device], spans: Sequence[Span], when: str = _WIN
         for _, line in _within(device, spans):
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
-    return shared(others, memory, max((device.before or 0 for device in devices), default=0), when)
+    nobodys = max((device.before or 0 for device in devices if not device.owned), default=0)
+    return shared(others, memory, nobodys, when)
 
 
 def shared(others: int, memory: float, before: float, when: str = _WINDOW) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.measure.summarise.numbers import number
-from harness.records.events import Event
+from harness.records.events import Event, placed
 
 _PEAKS = {
     "host_uss": "peak_host_memory",
@@ -80,16 +80,9 @@ def _peaks(events: Iterable[Event]) -> dict[str, tuple[float, str]]:
 
 def _placed(events: Iterable[Event]) -> Iterator[tuple[str, Event]]:
     """Memory events, each with the phase that it tells of: samples are taken before the edges of phases."""
-    phases: list[str] = []
-    for event in events:
+    for phase, event in placed(events):
         if event.get("kind") == "memory":
-            yield str(event.get("phase") or (phases[-1] if phases else "start")), event
-        elif event.get("kind") == "phase":
-            name = str(event.get("name"))
-            if event.get("edge") == "start":
-                phases.append(name)
-            elif name in phases:
-                del phases[len(phases) - 1 - phases[::-1].index(name)]
+            yield str(event.get("phase") or phase or "start"), event
 
 
 def _breakdown(events: Iterable[Event]) -> dict[str, Any]:

@@ -13,8 +13,13 @@ def number(value: Any) -> float:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean of at least one value."""
-    return math.fsum(values) / len(values)
+    """The arithmetic mean of at least one value; not a number where infinities of both signs are among them."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # of a training that blew up: the sum is beyond a float, the mean is not
+        return math.fsum(value / len(values) for value in values)
+    except ValueError:
+        return math.nan
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -34,7 +34,13 @@ OF_DEVICE = {
 
 
 def _sample(
-    folder: Path, devices: Sequence[dict[str, Any]], until: float, *, hz: float = 10.0, marks: Sequence[float] = ()
+    folder: Path,
+    devices: Sequence[dict[str, Any]],
+    until: float,
+    *,
+    hz: float = 10.0,
+    marks: Sequence[float] = (),
+    silence: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
     """What a sampler writes over the scripts, its first sample a little after the start; `marks` as a worker sends."""
     now = [0.0]
@@ -45,9 +51,11 @@ def _sample(
     log = folder / "device.jsonl"
     log.unlink(missing_ok=True)
     sampler = Sampler(log=log, hz=hz, worker=1)
-    sampler.begin(nvml.gpus(), {gpu.uuid: {**_before(gpu), "processes": [7]} for gpu in nvml.gpus()}, origin=100.0)
+    before = {gpu.uuid: {**_before(gpu), "processes": [7] if 7 in gpu.processes() else []} for gpu in nvml.gpus()}
+    sampler.begin(nvml.gpus(), before, origin=100.0)
     sampler.use([gpu.uuid for gpu in nvml.gpus()])
     due = [(0.037 + tick / hz, False) for tick in range(int(until * hz) + 1)]
+    due = [(t, marked) for t, marked in due if not silence[0] < t < silence[1]]
     for now[0], marked in sorted([*due, *((mark, True) for mark in marks)]):
         if not sampler.over:
             sampler.mark(now[0]) if marked else sampler.tick(now[0])
@@ -279,6 +287,16 @@ def test_a_hole_in_the_samples_gives_nothing(tmp_path: Path) -> None:
     assert not summarise(events).keys() & {"energy", "mean_power", "mean_sm_clock"}
 
 
+@pytest.mark.parametrize(("silent", "figures"), [(0.8, True), (1.5, False), (4.5, False)])
+def test_a_hole_between_lines_that_stand_for_many_samples_is_one_all_the_same(
+    silent: float, figures: bool, tmp_path: Path
+) -> None:
+    """After half an hour a line stands for 16 samples, 1.6 s of them."""
+    log = _sample(tmp_path, [{"power": 300}], 1900, silence=(1500.0, 1500.0 + silent))
+    found = summarise(in_order(_steps(1400.0, [1.0] * 200), device_events([log])))
+    assert bool(found.keys() & OF_DEVICE) == figures
+
+
 def test_the_workers_own_peak_counts_where_it_is_higher(tmp_path: Path) -> None:
     events = _trial(tmp_path, {"memory": [[0, 100], [5, 500]]})
     memory: Event = {"kind": "memory", "step": 3, "t": 6.0, "values": {"device_used": 700}}
@@ -373,6 +391,12 @@ def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> No
     (said,) = disturbed(_trial(tmp_path, {"memory": 5 * GIB}))
     assert said == "5 GiB of the device were in use beforehand, by nobody that NVML lists"
     assert disturbed(_trial(tmp_path, {"memory": GIB})) == ()
+
+
+def test_memory_of_a_process_that_ended_before_the_window_disturbs_nothing(tmp_path: Path) -> None:
+    leaving = {"memory": [[0, 5 * GIB], [1, 5 * GIB], [1, 0], [20, GIB]]}
+    processes = [[0, 1, 7, 5 * GIB], [0, 100, 9, GIB]]
+    assert disturbed(_trial(tmp_path, {**leaving, "processes": processes})) == ()
 
 
 def test_a_made_up_device_says_so(tmp_path: Path) -> None:

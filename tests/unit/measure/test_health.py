@@ -264,6 +264,22 @@ def test_overfitting_shows_through_noise(count: int) -> None:
     assert found >= 95
 
 
+@pytest.mark.parametrize("wild", [["Infinity", "-Infinity"], [1e308, 1.5e308], [-1e308, "NaN"]])
+def test_figures_of_a_training_that_blew_up_end_nothing(wild: list[Any]) -> None:
+    names = ("loss", "eval_loss", "rewards/margins", "rewards/accuracies", "grad_norm")
+    events = [{"kind": "log", "step": step, "values": dict.fromkeys(names, wild[step % 2])} for step in range(1, 41)]
+    findings(events)
+    summary = summarise(events)
+    assert all(math.isfinite(value) for value in summary.values())
+    assert summary.get("final_loss") == (pytest.approx(1.25e308) if wild[0] == 1e308 else None)
+
+
+@pytest.mark.parametrize("count", [30, 42, 61, 97])
+def test_an_accuracy_of_exactly_the_limit_is_told_whatever_the_number_of_logs(count: int) -> None:
+    assert "reward_accuracy" in _named(_logs(rewards__accuracies=[0.55] * count))
+    assert "reward_accuracy" not in _named(_logs(rewards__accuracies=[0.551] * count))
+
+
 def test_margins_that_do_not_grow_and_accuracies_of_chance_are_told() -> None:
     chance = random.Random(3)
     noise = [chance.gauss(0, 0.1) for _ in range(60)]

@@ -66,6 +66,16 @@ def test_the_window_is_what_lies_between_two_readings(tmp_path: Path) -> None:
     assert 0 <= values["own"] < 5
 
 
+def test_what_a_process_of_the_workers_own_did_before_a_window_without_warm_up_is_not_of_it(tmp_path: Path) -> None:
+    helper = tmp_path / "proc" / "910"
+    helper.mkdir(parents=True)
+    fields = [f"{500 * TICK}" if place == 11 else "0" for place in range(2, 20)]
+    (helper / "stat").write_text(f"910 (sampler) S {os.getpid()} {' '.join(fields)}")
+    events = _host(tmp_path, {"busy": 1, "idle": 1}, {"busy": 5, "idle": 2}, warmup=0)
+    (host,) = [event["values"] for event in events if event["kind"] == "host"]
+    assert host["own"] < 100
+
+
 def test_a_kernel_that_tells_nothing_is_no_event(tmp_path: Path) -> None:
     with Recorder(tmp_path / "events.jsonl") as recorder:
         load = HostLoad(recorder, proc=tmp_path / "none", groups=tmp_path)
@@ -155,7 +165,18 @@ def test_the_family_is_what_this_process_started(tmp_path: Path) -> None:
     for pid, (parent, its_group) in processes.items():
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (a b) c) S {parent} {its_group} 1 0")
-    assert family(tmp_path) == [910, 911, 920]
+    assert family(tmp_path, {}) == [910, 911, 920]
+
+
+def test_processes_that_train_together_are_not_others_to_each_other(tmp_path: Path) -> None:
+    """A launcher starts each in a process group of its own."""
+    me, launcher = os.getpid(), os.getppid()
+    processes = {launcher: (1, 900), me: (launcher, 901), 910: (launcher, 910), 911: (910, 911), 930: (1, 930)}
+    for pid, (parent, its_group) in processes.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (python) S {parent} {its_group} 1 0")
+    assert family(tmp_path, {"WORLD_SIZE": "2"}) == sorted([launcher, 910, 911])
+    assert family(tmp_path, {"WORLD_SIZE": "1"}) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
+from harness.measure.facts import facts
+from harness.measure.summarise import summarise
 from harness.records.events import Event, encode
 from harness.records.ranks import merged, world_size
 from harness.records.run_folder import Attempt, RunFolder, write_json
@@ -72,6 +74,28 @@ def test_memory_and_findings_of_every_rank_are_told() -> None:
     note = {"t": 1.0, "kind": "note", "level": "info", "text": "said by each"}
     found = merged(_of(note), [_of(memory, note)])
     assert [event["kind"] for event in found] == ["active", "note", "memory"]
+
+
+def test_the_peak_of_another_rank_is_put_in_the_phase_that_it_was_in() -> None:
+    def rank(peak: int) -> list[Event]:
+        values = {"device_allocated_peak": peak, "backward_allocated_peak": peak}
+        return _of(
+            {"t": 0.0, "kind": "phase", "name": "train", "edge": "start"},
+            {"t": 1.0, "kind": "memory", "step": 1, "values": values},
+            {"t": 2.0, "kind": "phase", "name": "train", "edge": "end"},
+        )
+
+    assert facts(merged(rank(7), [rank(5)]))["peak_phase"] == "backward"
+    assert facts(merged(rank(5), [rank(7)]))["peak_phase"] == "backward"
+
+
+def test_a_last_step_that_one_rank_did_not_record_is_no_warm_up() -> None:
+    norms = [{"t": step, "kind": "log", "step": step, "values": {"grad_norm": 1.0 * step}} for step in (1, 2, 3)]
+    main = _of(*(_step(step, 1.0, 10, measured=step > 1) for step in (1, 2, 3)))
+    other = _of(*(_step(step, 1.0, 10, measured=step > 1) for step in (1, 2)))
+    summary = summarise(merged([*main, *norms], [other]))
+    assert summary["measured_steps"] == 1
+    assert summary["max_grad_norm"] == 3.0
 
 
 def test_one_process_is_left_as_it_is() -> None:
