@@ -19,12 +19,16 @@ _Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 _COLUMNS = (
     *("trial_id", "cell_id", "name", "cell_name", "kind", "levels", "seed", "method", "outcome", "phase", "cause"),
     *("attempts", "environment", "attempt", "disturbed", "spec", "active", "facts"),
+    "surroundings",
 )
 _TRIALS = """
 SELECT s.trial_id, s.cell_id, s.name, s.cell_name, s.kind, s.levels, s.seed, s.method, s.outcome, s.phase, s.cause,
-       s.attempts, s.environment, s.attempt, s.disturbed, t.spec, a.active, a.facts
+       s.attempts, s.environment, s.attempt, s.disturbed, t.spec, a.active, a.facts,
+       json_merge_patch(e.content, '{"packages": null, "editable": null, "origins": null}')
 FROM trial_summary AS s JOIN trials AS t USING (suite, trial_id)
 LEFT JOIN attempts AS a ON a.suite = s.suite AND a.trial_id = s.trial_id AND a.attempt = s.attempt
+LEFT JOIN environment_files AS e
+    ON e.suite = s.suite AND e.trial_id = s.trial_id AND e.environment = s.environment
 WHERE s.suite = ? ORDER BY s.name, s.trial_id
 """
 _METRICS = "SELECT trial_id, metric, value FROM trial_metrics WHERE suite = ? AND value IS NOT NULL ORDER BY ALL"
@@ -111,6 +115,7 @@ def _trial(row: Mapping[str, Any], beside: _Beside) -> TrialResult:
         facts=json.loads(row["facts"] or "{}"),
         disturbed=tuple(row["disturbed"] or ()),
         findings=tuple(_finding(*found) for found in beside.findings.get(key, ())),
+        surroundings=json.loads(row["surroundings"] or "{}"),
     )
 
 
