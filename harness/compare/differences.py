@@ -39,6 +39,7 @@ _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "train.gradient_checkpointing": ("gradient_checkpointing", "checkpointing"),
     "train.gradient_checkpointing_kwargs": ("checkpointing",),
     "train.lr_scheduler_type": ("scheduler",),
+    "train.num_train_epochs": ("max_steps",),
     "train.optim": (
         "optimizer",
         "optimizer_package",
@@ -52,11 +53,30 @@ _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
     "train.use_liger_kernel": ("liger", "patched"),
 }
 """Where the trainer shows what a field of the suite asked for, when it is not under the field's own name."""
+_MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
+    "train.dataloader_persistent_workers": ("data_loader",),
+    "train.dataloader_pin_memory": ("data_loader",),
+    "train.dataloader_prefetch_factor": ("data_loader",),
+    "train.full_determinism": ("numerics",),
+    "train.tf32": ("numerics",),
+    "train.torch_compile_backend": ("compiled",),
+    "train.torch_compile_mode": ("compiled",),
+    "train.use_cpu": ("device",),
+}
+"""Where a field's effect may show, while a fact that stays the same says nothing: the effect may lie elsewhere too."""
+_ACTS_WITH: Mapping[str, str] = {
+    "train.gradient_checkpointing_kwargs": "gradient_checkpointing",
+    "train.liger_kernel_config": "liger",
+    "train.packing_strategy": "packing",
+}
+"""Facts without which a field does nothing."""
 _WHOLE = ("optimizer_state", "optimizer_state_elements", "patched")
 """Facts whose parts say little each."""
 _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_elements")
 """Counts that move with nearly every lever: shown of two trials, left out of sentences."""
 _HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30,}\b")
+_AFTER_A_STEP = "compiled"
+"""A fact of every training that made a step, and of no other."""
 _MOST_NAMED = 6
 _MOST_LETTERS = 48
 
@@ -111,13 +131,14 @@ def what_else(one: Side, other: Side) -> WhatElse:
     changed = tuple(differences(*_asked(one.spec, other.spec)))
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
     facts = _between(one.active, other.active, whole=_WHOLE)
-    active = [fact for fact in facts if not _is_under(fact.name, _MUST_DIFFER)]
+    untold = _untold(one.active, other.active)
+    active = [fact for fact in facts if not _is_under(fact.name, _MUST_DIFFER) and fact.name not in untold]
     acted: list[Difference] = []
     inert: list[Difference] = []
     for entry in asked:
         shown = [fact for fact in active if shows(entry.name, fact.name)]
         acted += [fact for fact in shown if fact not in acted]
-        if not shown and _known(entry.name, one.active) and _known(entry.name, other.active):
+        if not shown and (all(_known(entry.name, side.active) for side in (one, other)) or _ignored(entry, one, other)):
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
     repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
@@ -137,9 +158,24 @@ def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[D
     return tuple(entry for entry in _between(one, other) if not _is_under(entry.name, _OF_THE_MOMENT))
 
 
+def _untold(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """Facts that one trial alone tells, where the other does not know: none is no answer of theirs.
+
+    A training that ended in its first step tells nothing of what shows after it, and a compiled one has kernels
+    that nobody saw.
+    """
+    alone = {name for name in {*one, *other} if (one.get(name) is None) != (other.get(name) is None)}
+    both_stepped = (_AFTER_A_STEP in one) == (_AFTER_A_STEP in other)
+    return alone & {"attention_kernels"} if both_stepped else alone
+
+
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:
-    """A trial of the store as a side; `environments` by hash, as `SuiteResults` has them."""
-    return Side(spec=trial.config, active=trial.active, environment=environments.get(trial.environment or "", {}))
+    """A trial of the store as a side; `environments` by hash, as `SuiteResults` has them.
+
+    One hash stands for many trials, whose threads and variables may differ: those are the trial's own.
+    """
+    environment = {**environments.get(trial.environment or "", {}), **trial.surroundings}
+    return Side(spec=trial.config, active=trial.active, environment=environment)
 
 
 def alongside(trials: Sequence[TrialResult], environments: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -188,7 +224,9 @@ def _sentences(change: tuple[str, str, str], cases: Sequence[WhatElse]) -> Itera
         yield f"{axis} {one} → {other} changed more than itself: {listed(moved)}."
     inert = _common([case.inert for case in cases])
     if inert:
-        yield f"{axis} {one} → {other} did not act: {listed(inert)} was asked for, and nothing of it shows in training."
+        whole = all(len(case.inert) == len(case.asked) for case in cases)
+        said = "did not act" if whole else "did not act in full"
+        yield f"{axis} {one} → {other} {said}: {listed(inert)} was asked for, and nothing of it shows in training."
 
 
 def worth_saying(entry: Difference) -> bool:
@@ -248,10 +286,13 @@ def shows(asked: str, fact: str) -> bool:
     """
     root, _, name = asked.partition(".")
     if root == "lora":
-        return fact == "adapter" or (fact.startswith("adapter.") and (not name or fact.endswith(f".{name}")))
+        # On how many modules it sits follows from many fields.
+        named = not name or fact.endswith((f".{name}", ".modules"))
+        return fact == "adapter" or (fact.startswith("adapter.") and named)
     if root == "data":
         return fact in ("train_rows", "eval_rows")
-    return _is_under(fact, _places_of(asked))
+    may = _MAY_SHOW_IN.get(".".join(asked.split(".")[:2]), ())
+    return _is_under(fact, (*_places_of(asked), *may))
 
 
 def _places_of(asked: str) -> tuple[str, ...]:
@@ -267,6 +308,19 @@ def _known(asked: str, active: Mapping[str, Any]) -> bool:
     if root == "lora":
         return any(name in adapter for adapter in _mapping(active.get("adapter")).values())
     return any(place in active for place in _places_of(asked))
+
+
+def _ignored(asked: Difference, one: Side, other: Side) -> bool:
+    """Whether a field of `train` cannot have acted: in both what it acts with is off, or its resolved value is one."""
+    root, _, rest = asked.name.partition(".")
+    name = rest.partition(".")[0]
+    gate = _ACTS_WITH.get(f"{root}.{name}")
+    if gate and all(side.active.get(gate) is False for side in (one, other)):
+        return True
+    configs = [_mapping(side.active.get("config")) for side in (one, other)]
+    if root != "train" or name.endswith("_token") or not all(name in config for config in configs):
+        return False  # Hugging Face writes <EOS_TOKEN> in place of a token
+    return _same(*(config[name] for config in configs))
 
 
 def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

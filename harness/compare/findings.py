@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from harness.compare.baseline import baseline_of
@@ -205,20 +206,48 @@ def _mixed(results: SuiteResults, trials: Sequence[TrialResult], within: str) ->
             f"Results of {many} are mixed ({', '.join(str(n) for n in used.values())} trials)"
             + (f"; they differ in {differ}." if differ else ".")
         )
+    unlike = _unlike_settings(trials)
+    if unlike:
+        yield f"Trials{within} ran with unlike threads or variables: {unlike}."
+
+
+def _unlike_settings(trials: Sequence[TrialResult]) -> str:
+    """Threads and variables that differ between trials, which no environment's hash tells, with their values."""
+    told = [_settings(trial.surroundings) for trial in trials if trial.surroundings]
+    values = {name: sorted({str(one.get(name, "none")) for one in told}) for name in sorted({*chain(*told)})}
+    differ = [f"{name} ({', '.join(found)})" for name, found in values.items() if len(found) > 1]
+    return ", ".join(differ[:MOST_NAMES]) + (
+        f" and {len(differ) - MOST_NAMES} more" if len(differ) > MOST_NAMES else ""
+    )
+
+
+def _settings(surroundings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without which device may be seen: trials that run side by side have one each."""
+    variables, torch = surroundings.get("variables") or {}, surroundings.get("torch") or {}
+    threads = {f"torch.{name}": torch[name] for name in ("threads", "interop_threads") if name in torch}
+    return {**threads, **{name: value for name, value in variables.items() if name != "CUDA_VISIBLE_DEVICES"}}
 
 
 def _differences(environments: Sequence[Mapping[str, Any]]) -> str:
-    """What differs between environments, in words: other parts by name, then versions of packages that all of them
-    have, those first that train; then packages that some of them lack.
+    """What differs between environments, in words: other parts by name; the sources of packages that came from no
+    index; versions of packages that all of them have, those first that train; then packages that some of them lack.
     """
     packages = [content.get("packages") or {} for content in environments]
     every = {name for found in packages if isinstance(found, dict) for name in found}
     names = sorted(every, key=lambda name: (not all(name in found for found in packages), name not in _DECIDING, name))
     differ = [name for name in names if len({str(found.get(name)) for found in packages}) > 1]
     said = [f"{name} ({', '.join(sorted({str(found.get(name, 'none')) for found in packages}))})" for name in differ]
-    parts = ("python", "device", "cpu", "platform")
-    said = [part for part in parts if len({str(content.get(part)) for content in environments}) > 1] + said
+    parts = ("python", "implementation", "device", "cpu", "platform", "limits")
+    other = [part for part in parts if len({str(content.get(part)) for content in environments}) > 1]
+    said = other + _sources(environments) + said
     return ", ".join(said[:MOST_NAMES]) + (f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else "")
+
+
+def _sources(environments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`the source of trl-harness`: packages whose commit, changes or archive differ."""
+    told = [{**(one.get("editable") or {}), **(one.get("origins") or {})} for one in environments]
+    names = sorted({name for found in told for name in found})
+    return [f"the source of {name}" for name in names if len({str(found.get(name)) for found in told}) > 1]
 
 
 def _backends(results: SuiteResults, unlike: Sequence[str]) -> Iterable[str]:

@@ -6,6 +6,8 @@ kernels and the optimizer's state are there to be looked at; the second record c
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -233,11 +235,19 @@ def padding_free(trainer: Any) -> bool:
 
 
 def compiled(trainer: Any) -> bool:
-    """Whether torch.compile stands in front of the model or of any module of it."""
+    """Whether torch.compile stands in front of the model or of any module of it, and was not switched off."""
+    if _compiler_off():
+        return False
     outer = getattr(trainer, "model_wrapped", trainer.model)
     if type(outer).__name__ == "OptimizedModule":
         return True
     return any(getattr(module, "_compiled_call_impl", None) is not None for module in trainer.model.modules())
+
+
+def _compiler_off() -> bool:
+    """torch then takes every call of what it compiled as it came, without a word: TORCH_COMPILE_DISABLE=1, say."""
+    dynamo = sys.modules.get("torch._dynamo")
+    return os.environ.get("TORCHDYNAMO_DISABLE") == "1" or bool(dynamo is not None and dynamo.config.disable)
 
 
 def compiles(trainer: Any) -> bool:

@@ -53,6 +53,7 @@ class TrialResult:
     facts: Mapping[str, Any] = field(default_factory=dict)  # outcome.json's: peak_phase, oom, …
     disturbed: Sequence[str] = ()  # why its figures are not to be trusted
     findings: Sequence[Finding] = ()  # of its health
+    surroundings: Mapping[str, Any] = field(default_factory=dict)  # its own environment.json, without what is installed
 
     @property
     def expect(self) -> str:

@@ -41,6 +41,10 @@ _STALE = """
 SELECT DISTINCT trial_id, task FROM task_scores ANTI JOIN trial_scores USING (suite, trial_id, task)
 WHERE suite = ? AND step IS NULL ORDER BY ALL
 """
+_SURROUNDINGS = """
+SELECT trial_id, json_merge_patch(content, '{"packages": null, "editable": null, "origins": null}')
+FROM environment_files JOIN trial_summary USING (suite, trial_id, environment) WHERE suite = ?
+"""
 _LAST = "SELECT trial_id, arg_max(outcome, attempt) FROM attempts WHERE suite = ? AND outcome IS NOT NULL GROUP BY ALL"
 
 
@@ -54,6 +58,7 @@ class _Beside:
     findings: _Rows
     stale: _Rows
     last: _Rows
+    surroundings: _Rows
 
 
 def of_suite(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialResult, ...]:
@@ -76,6 +81,7 @@ def of_suite(connection: duckdb.DuckDBPyConnection, suite: str) -> tuple[TrialRe
         findings=grouped(_FINDINGS),
         stale=grouped(_STALE),
         last=grouped(_LAST),
+        surroundings=grouped(_SURROUNDINGS),
     )
     rows = connection.execute(_TRIALS, [suite]).fetchall()
     return tuple(_trial(dict(zip(_COLUMNS, row, strict=True)), beside) for row in rows)
@@ -111,6 +117,7 @@ def _trial(row: Mapping[str, Any], beside: _Beside) -> TrialResult:
         facts=json.loads(row["facts"] or "{}"),
         disturbed=tuple(row["disturbed"] or ()),
         findings=tuple(_finding(*found) for found in beside.findings.get(key, ())),
+        surroundings=next((json.loads(content) for (content,) in beside.surroundings.get(key, ()) if content), {}),
     )
 
 

@@ -18,7 +18,7 @@ CURVES = ("loss",)
 """The curves that are kept: they tell two trainings apart. Others are as long, and nothing is compared by them."""
 _PLAIN = ("trial_id", "cell_id", "name", "cell_name", "kind", "method", "outcome", "phase", "cause", "environment")
 _NUMBERS = ("seed", "attempts", "counted")
-_JSON = ("levels", "config", "active", "facts", "stderr", "notes", "disturbed", "findings")
+_JSON = ("levels", "config", "active", "facts", "stderr", "notes", "disturbed", "findings", "surroundings")
 _TUPLES = ("notes", "disturbed")
 
 
@@ -132,6 +132,7 @@ def trials_of(tables: Mapping[str, bytes]) -> tuple[TrialResult, ...]:
 
 
 def _trial(row: Mapping[str, Any], metrics: Mapping[str, float]) -> TrialResult:
+    row = {"surroundings": "{}", **row}  # files of another time have none
     told = {name: json.loads(row[name]) for name in _JSON}
     told |= {name: tuple(told[name]) for name in _TUPLES}
     told["findings"] = tuple(Finding(**finding) for finding in told["findings"])

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compare.differences import Difference, Side, alongside, differences, listed, shows, what_else, worded
+from harness.compare.differences import (
+    Difference,
+    Side,
+    alongside,
+    differences,
+    listed,
+    shows,
+    side_of,
+    what_else,
+    worded,
+)
 from harness.records.results import TrialResult
 
 ACTIVE: dict[str, Any] = {
@@ -172,6 +182,11 @@ def test_a_field_left_out_is_its_default() -> None:
         ("lora", "adapter", True),
         ("data.rows", "train_rows", True),
         ("train.max_steps", "train_rows", False),
+        ("train.num_train_epochs", "max_steps", True),
+        ("train.dataloader_pin_memory", "data_loader.pin_memory", True),
+        ("train.full_determinism", "numerics.deterministic", True),
+        ("train.use_cpu", "device", True),
+        ("lora.layers_to_transform", "adapter.default.modules", True),
         ("train.gradient_checkpointing_kwargs.use_reentrant", "checkpointing.use_reentrant", True),
     ],
 )
@@ -186,6 +201,59 @@ def test_an_adapter_that_took_another_rank_than_asked_did_not_act() -> None:
     assert _names(what_else(one, other).inert) == ["lora.r"]
     unknown = what_else(_side({"lora.x": "1"}, lora={"x": 1}, active=adapter), _side({"lora.x": "2"}, lora={"x": 2}))
     assert unknown.inert == ()
+
+
+def _asked_by(field: str, one: Any, other: Any, active: Any = None, after: Any = None) -> tuple[Side, Side]:
+    """Two trials whose axis is a field of `train`; what both had active, and what the other one had otherwise."""
+    sides = ((one, active), (other, {**(active or {}), **(after or {})}))
+    return tuple(_side({f"train.{field}": str(value)}, train={field: value}, active=told) for value, told in sides)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("field", "gate"),
+    [
+        ("packing_strategy", "packing"),
+        ("gradient_checkpointing_kwargs", "gradient_checkpointing"),
+        ("liger_kernel_config", "liger"),
+    ],
+)
+def test_a_field_does_not_act_while_what_it_acts_with_is_off(field: str, gate: str) -> None:
+    assert _names(what_else(*_asked_by(field, "bfd", "wrapped", {gate: False})).inert) == [f"train.{field}"]
+    assert what_else(*_asked_by(field, "bfd", "wrapped", {gate: True})).inert == ()
+    assert what_else(*_asked_by(field, "bfd", "wrapped", {gate: False}, {gate: True})).inert == ()
+
+
+def test_a_field_that_was_resolved_to_one_value_did_not_act() -> None:
+    """On a CPU no memory is pinned, and nothing is evaluated without rows for it, whatever was asked for."""
+    resolved = {"config": {"eval_strategy": "no"}}
+    assert _names(what_else(*_asked_by("eval_strategy", "no", "steps", resolved)).inert) == ["train.eval_strategy"]
+    other = {"config": {"eval_strategy": "steps"}}
+    assert what_else(*_asked_by("eval_strategy", "no", "steps", resolved, other)).inert == ()
+    masked = {"config": {"eos_token": "<EOS_TOKEN>"}}
+    assert what_else(*_asked_by("eos_token", "a", "b", masked)).inert == ()
+
+
+def test_where_an_effect_may_show_it_need_not() -> None:
+    found = what_else(*_asked_by("torch_compile_mode", "default", "max-autotune", {"compiled": True}))
+    assert (found.acted, found.inert) == ((), ())
+    found = what_else(
+        *_asked_by(
+            "full_determinism",
+            False,
+            True,
+            {"numerics": {"deterministic": False}},
+            {"numerics": {"deterministic": True}},
+        )
+    )
+    assert (_names(found.acted), found.active) == (["numerics.deterministic"], ())
+
+
+def test_what_a_training_could_not_tell_is_no_difference() -> None:
+    stepped = {"compiled": False, "attention_kernels": ["flash"], "max_steps": 4, "optimizer_kernel": "fused"}
+    assert what_else(_side(active=stepped), _side()).active == ()  # it ended in its first step
+    compiled = {**stepped, "compiled": True, "attention_kernels": None, "optimizer_kernel": None}
+    found = what_else(_side(active=stepped), _side(active=compiled))
+    assert sorted(_names(found.active)) == ["compiled", "optimizer_kernel"]
 
 
 def test_packages_are_told_one_by_one() -> None:
@@ -285,6 +353,22 @@ def test_a_lever_that_did_not_act_is_a_sentence() -> None:
     trials = [_trial(f"c{n}", one, side) for n, (one, side) in enumerate(zip(levels, sides, strict=True))]
     (said,) = alongside(trials, {})
     assert said.startswith("train.padding_free false → true did not act: train.padding_free false → true was asked for")
+
+
+def test_a_level_of_which_a_part_did_not_act_is_not_said_to_have_done_nothing() -> None:
+    recipes = ({"recipe": "a"}, {"recipe": "b"})
+    sides = (_side(recipes[0]), _side(recipes[1], train={"learning_rate": 1e-3, "padding_free": True}))
+    (said,) = alongside(
+        [_trial(f"c{n}", one, side) for n, (one, side) in enumerate(zip(recipes, sides, strict=True))], {}
+    )
+    assert said.startswith("recipe a → b did not act in full: train.padding_free false → true was asked for")
+
+
+def test_threads_and_variables_are_the_trials_own_where_a_hash_is_shared() -> None:
+    trial = _trial("a", {}, PLAIN, surroundings={"torch": {"threads": 2}, "variables": {"OMP_NUM_THREADS": "2"}})
+    found = what_else(side_of(_trial("b", {}, PLAIN), {"e1": ENVIRONMENT}), side_of(trial, {"e1": ENVIRONMENT}))
+    assert _names(found.environment) == ["torch", "variables"]
+    assert side_of(trial, {"e1": ENVIRONMENT}).environment["packages"] == ENVIRONMENT["packages"]
 
 
 def test_methods_failures_and_trials_that_told_nothing_make_no_sentence() -> None:

@@ -53,6 +53,24 @@ def test_mixed_environments_are_found_with_what_differs(fine: SuiteResults) -> N
     assert "trl (1.16.0, none)" in said
 
 
+def test_another_commit_of_a_package_is_told_where_environments_are_mixed(fine: SuiteResults) -> None:
+    one = {**ENVIRONMENT, "editable": {"trl-harness": {"commit": "a", "dirty": False}}}
+    other = {**ENVIRONMENT, "editable": {"trl-harness": {"commit": "a", "dirty": True}}, "limits": {"cpus": 2.0}}
+    found = dataclasses.replace(changed(fine, "b-s1", environment="e2"), environments={"e1": one, "e2": other})
+    assert findings(found).endswith("they differ in limits, the source of trl-harness.")
+
+
+def test_unlike_threads_and_variables_are_found_though_the_hash_is_one(fine: SuiteResults) -> None:
+    found = fine
+    for name, threads in (("a-s0", "1"), ("a-s1", "2"), ("b-s0", "1"), ("b-s1", "1")):
+        variables = {"OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": name}
+        torch = {"version": "2.13.0", "threads": int(threads)}
+        found = changed(found, name, surroundings={"variables": variables, "torch": torch})
+    assert (
+        findings(found) == "Trials ran with unlike threads or variables: OMP_NUM_THREADS (1, 2), torch.threads (1, 2)."
+    )
+
+
 def test_environments_that_the_suite_compares_are_no_mixture(fine: SuiteResults) -> None:
     """What is asked for is said as such, with what else differs; a second build of one of them is a mixture."""
     packages: dict[str, Any] = {**ENVIRONMENT["packages"], "trl": "1.15.0"}

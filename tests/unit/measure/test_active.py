@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.active import Active, active, patched
+from harness.measure.active import Active, active, compiled, patched
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
 from harness.measure.recorder import Recorder
@@ -270,3 +270,19 @@ def test_planted_secrets_reach_neither_events_nor_environment(tmp_path: Path, mo
     for file in ("environment.json", "attempts/1/events.jsonl"):
         text = (tmp_path / file).read_text(encoding="utf-8")
         assert "nted" not in text, file
+
+
+@pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"])
+def test_a_compiler_that_was_switched_off_compiles_nothing(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch reads the second when its compiler is imported; the wrapper stands there either way."""
+    import torch
+    import torch._dynamo.config
+
+    model = torch.compile(torch.nn.Linear(2, 2))
+    trainer = SimpleNamespace(model=model, model_wrapped=model)
+    assert compiled(trainer)
+    if variable == "TORCHDYNAMO_DISABLE":
+        monkeypatch.setenv(variable, "1")
+    else:
+        monkeypatch.setattr(torch._dynamo.config, "disable", True)
+    assert not compiled(trainer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,3 +173,18 @@ def test_overlaps_of_a_suite(store: Store, results: Path) -> None:
     )
     assert list(first.examples) == [{"document": 7, "text": "7+5="}]
     assert (other.task, other.share, other.reason) == ("other", None, "no rows")
+
+
+def test_each_trial_has_the_surroundings_that_it_ran_in(store: Store, results: Path) -> None:
+    """One hash stands for both: what it does not cover, threads say, is each trial's own."""
+    for seed in (0, 1):
+        folder = write_folder(results, spec_of(seed=seed))
+        content = json.loads(folder.environment_file.read_text())
+        folder.environment_file.write_text(json.dumps({**content, "torch": {"threads": seed + 1}}))
+    store.ingest(run_folders(results))
+
+    found = store.results("quick")
+
+    assert list(found.environments) == ["env1"]
+    assert [trial.surroundings["torch"] for trial in found.trials] == [{"threads": 1}, {"threads": 2}]
+    assert "packages" not in found.trials[0].surroundings
