@@ -32,7 +32,7 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
     """The config of a trial on this machine; `scratch` takes what the trainer insists on writing.
 
     Raises:
-        SuiteError: the trial asks for what TRL does not do for this method.
+        SuiteError: the trial asks for what TRL does not do for this method, or on this machine.
     """
     refused = method.refused(spec.train, lora=spec.lora is not None)
     if refused:
@@ -41,6 +41,11 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
             hint=f"leave it out for {method.name}, or exclude the combination",
         )
     given = method.accepted(spec.train)
+    if given.get("activation_offloading") and (given.get("use_cpu") or not cuda):
+        raise SuiteError.of(
+            "train.activation_offloading: TRL moves activations from a GPU to its host, and this trial trains on the CPU",
+            hint="leave it out here (--skip), or run it where a GPU is",
+        )
     kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}
     kwargs.update(output_dir=str(scratch), seed=spec.seed, **_saving(spec.save_every))
     notes: list[str] = []

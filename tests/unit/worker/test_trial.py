@@ -76,6 +76,14 @@ def test_without_cuda_bf16_is_off_and_said_unless_asked_for() -> None:
     assert (asked.kwargs["bf16"], asked.notes) == (True, ())
 
 
+@pytest.mark.parametrize(("cuda", "more"), [(False, {}), (True, {"use_cpu": True})])
+def test_activations_cannot_be_moved_where_no_gpu_trains(cuda: bool, more: dict[str, Any]) -> None:
+    spec = _spec(train={**TRAIN, "activation_offloading": True, **more})
+    with pytest.raises(SuiteError, match=r"train.activation_offloading: .* trains on the CPU"):
+        _resolve(spec, cuda=cuda)
+    assert _resolve(_spec(train={**TRAIN, "activation_offloading": True}), cuda=True).kwargs["activation_offloading"]
+
+
 def test_evaluation_without_rows_is_off_and_said() -> None:
     spec = _spec(train={**TRAIN, "eval_strategy": "steps"})
     assert _resolve(spec, cuda=True, eval_rows=5).kwargs["eval_strategy"] == "steps"
