@@ -25,11 +25,12 @@ class Family:
     into_mlp: tuple[str, ...] = ("gate_proj", "up_proj")
     out_of_mlp: str = "down_proj"
     norm_after: bool = False  # a norm over the MLP's output, before that is added
+    one_window: bool = False  # its config's sliding window holds for every layer
 
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(),  # SmolLM2 too
-    "mistral": Family(),
+    "mistral": Family(one_window=True),
     "qwen2": Family(),
     "qwen3": Family(),
     "smollm3": Family(),
@@ -37,10 +38,13 @@ FAMILIES: dict[str, Family] = {
     "olmo2": Family(norm_after=True),
     "gemma2": Family(norm_after=True),
     "gemma3_text": Family(norm_after=True),
-    "phi3": Family(into_attention=("qkv_proj",), into_mlp=("gate_up_proj",)),
+    "phi3": Family(into_attention=("qkv_proj",), into_mlp=("gate_up_proj",), one_window=True),
 }
 """Families by transformers' `model_type`. Mixtures of experts are none of them: what a token costs there depends on
 where it is sent."""
+
+_LIKE_LORA = ("KasaLinearVariant", "MiCALinearVariant")
+"""PEFT's variants of LoRA whose products are those of plain LoRA."""
 
 
 def decoder(model: Any, *, adapter: bool = True) -> Decoder:
@@ -98,7 +102,17 @@ def _base(model: Any) -> Any:
             raise Unknown("a DoRA adapter")
         if getattr(config, "target_parameters", None):
             raise Unknown("an adapter on bare parameters")
+    _plain(model)
     return model.get_base_model()
+
+
+def _plain(model: Any) -> None:
+    """Raises where PEFT computes an adapter in another way than as B·A: aLoRA leaves positions out, BD-LoRA blocks."""
+    for module in model.modules():
+        for variant in getattr(module, "lora_variant", {}).values():
+            kind = type(variant).__name__
+            if kind not in _LIKE_LORA:
+                raise Unknown(f"an adapter of LoRA's variant {kind.removesuffix('LinearVariant')}")
 
 
 def _layer(module: Any, family: Family, config: Any, gradient: bool, adapter: bool) -> tuple[Layer, bool]:
@@ -117,7 +131,7 @@ def _layer(module: Any, family: Family, config: Any, gradient: bool, adapter: bo
     out = out or _norm_trained(module, "post_feedforward_layernorm")
     _nothing_else(module, walk.seen)
     queries, values = _widths(attention, config, family)
-    found = Attention(queries, values, query, key, value, _window(attention, config))
+    found = Attention(queries, values, query, key, value, _window(attention, config, family))
     saves_after = family.norm_after or getattr(config, "resid_pdrop", 0.0) > 0
     return Layer(tuple(walk.products), found, _checkpointed(module), saves_after), out
 
@@ -198,12 +212,9 @@ def _widths(attention: Any, config: Any, family: Family) -> tuple[int, int]:
     return int(attention.head_dim) * int(config.num_attention_heads), values
 
 
-def _window(attention: Any, config: Any) -> Window:
-    """The sliding window of a layer; families without kinds of layers have one window for all, or none."""
-    if hasattr(attention, "sliding_window"):
-        window = attention.sliding_window
-    else:
-        window = None if getattr(config, "layer_types", None) else getattr(config, "sliding_window", None)
+def _window(attention: Any, config: Any, family: Family) -> Window:
+    """The sliding window of a layer. A config may name a window, or kinds of layers, that its family never reads."""
+    window = config.sliding_window if family.one_window else getattr(attention, "sliding_window", None)
     return int(window) if window else None
 
 

@@ -233,7 +233,14 @@ def plan_of(trainer: Any, method: Any) -> Plan:
         reference = decoder(separate) if separate is not None else decoder(model, adapter=kept)
     kernel = str(model.config._attn_implementation)
     dense = True if kernel in _DENSE else (False if "flash" in kernel or "flex" in kernel else None)
-    return _costs(policy, reference, dense, fused=kernel != "eager", compact=_compact(trainer))
+    return _costs(policy, reference, dense, fused=_fused(trainer, kernel), compact=_compact(trainer))
+
+
+def _fused(trainer: Any, kernel: str) -> bool:
+    """Whether the backward of attention makes the scores again. torch's fused kernel for the CPU knows no dropout."""
+    if kernel == "sdpa" and _device(trainer) == "cpu":
+        return not getattr(trainer.model.config.get_text_config(), "attention_dropout", 0.0)
+    return kernel != "eager"
 
 
 def _costs(policy: Decoder, reference: Decoder | None, dense: bool | None, *, fused: bool, compact: bool) -> Plan:

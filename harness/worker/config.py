@@ -43,7 +43,7 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
     given = method.accepted(spec.train)
     if given.get("activation_offloading") and (given.get("use_cpu") or not cuda):
         raise SuiteError.of(
-            "train.activation_offloading: TRL moves activations from a GPU to its host, and this trial trains on the CPU",
+            "train.activation_offloading: TRL moves activations off a GPU, and this trial trains on the CPU",
             hint="leave it out here (--skip), or run it where a GPU is",
         )
     kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}

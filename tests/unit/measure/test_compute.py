@@ -12,7 +12,7 @@ import pytest
 from harness.measure import summarise
 from harness.records.events import Event
 from tests.unit.measure.counter import counting
-from tests.unit.measure.trained import Trained, train
+from tests.unit.measure.trained import MODEL, Trained, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*label_smoothing_factor:FutureWarning")]
 
@@ -107,6 +107,16 @@ def test_hardware_flops_are_what_torch_counts(name: str, tmp_path: Path) -> None
     assert [step["hardware_flops"] for step in trained.steps] == pytest.approx(counted.whole, rel=1e-3)
     assert all(step["model_flops"] <= step["hardware_flops"] for step in trained.steps)
     assert all(step["model_flops"] > 0 for step in trained.steps)
+
+
+@pytest.mark.parametrize("name", ["sft", "sft_eager", "sft_lora_early", "dpo"])
+def test_dropout_in_attention_leaves_the_cpu_without_a_fused_kernel(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODEL, "attention_dropout", 0.1)
+    method, kind, config, more = CASES[name]
+    trained, counted = _observed(tmp_path, method, kind, config, **more)
+    assert [step["hardware_flops"] for step in trained.steps] == pytest.approx(counted.whole, rel=1e-3)
 
 
 @pytest.mark.gpu

@@ -104,6 +104,43 @@ def test_every_family_is_counted_as_torch_counts_it(
     _check(model)
 
 
+_KINDS = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("llama", {"sliding_window": 8}),  # never read there, nor is what kinds of layers Mistral's and Phi-3's name
+        ("mistral", {"sliding_window": 8}),
+        ("mistral", {"sliding_window": None}),
+        ("mistral", _KINDS),
+        ("phi3", _KINDS),
+        ("qwen2", {"sliding_window": 8}),
+        ("qwen2", {"use_sliding_window": True, **_KINDS}),
+        ("qwen3", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}),
+        ("smollm3", {"use_sliding_window": True, **_KINDS}),
+        ("granite", {"sliding_window": 8}),
+        ("olmo2", {"sliding_window": 8}),
+        ("gemma2", {"head_dim": 8, "sliding_window": 8}),
+        ("gemma3_text", {"head_dim": 8, **_KINDS}),
+    ],
+)
+def test_windows_are_those_that_attention_keeps_to(family: str, config: dict[str, Any]) -> None:
+    """Seen in the weights of an eager attention: how far back a position looks."""
+    import torch
+
+    from harness.measure.architecture import decoder
+
+    model, seen = _model(family, **config), []
+    for layer in model.model.layers:
+        layer.self_attn.register_forward_hook(lambda module, args, out: seen.append(out[1][0].amax(0) > 0))
+    model(input_ids=torch.full((1, LENGTH), 5))
+    reach = [max(int(row - column) for row, column in found.nonzero()) + 1 for found in seen]
+    windows = [layer.attention.window for layer in decoder(model).layers]
+    assert windows == [None if back == LENGTH else back for back in reach]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "targets",
@@ -118,6 +155,16 @@ def test_lora_is_counted_as_torch_counts_it(targets: Any, checkpointing: str | N
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": checkpointing == "whole"})
     _check(model, fused=kernel == "sdpa")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [None, "early", "whole"])
+@pytest.mark.parametrize("variant", [{"kasa_config": {}}, {"init_lora_weights": "mica"}], ids=["kasa", "mica"])
+def test_variants_with_loras_products_are_counted_as_torch_counts_them(variant: Any, checkpointing: str | None) -> None:
+    model = _lora(_model(), ["q_proj", "down_proj"], **variant)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": checkpointing == "whole"})
+    _check(model)
 
 
 @pytest.mark.slow
@@ -204,8 +251,12 @@ def test_an_adapter_that_is_off_costs_nothing(targets: Any) -> None:
         (lambda: _model("mixtral", num_local_experts=2), "mixtral"),
         (lambda: _lora(_model(), ["q_proj"], use_dora=True), "DoRA"),
         (lambda: _lora(_model(tie_word_embeddings=False), ["lm_head", "q_proj"]), "head"),
+        (lambda: _lora(_model(), ["q_proj"], alora_invocation_tokens=[5]), "ALora"),
+        (lambda: _lora(_model(), ["q_proj"], use_bdlora={"target_modules_bd_b": ["q_proj"], "nblocks": 2}), "BdLora"),
+        (lambda: _lora(_model(), ["q_proj"], monteclora_config={}), "Monteclora"),
+        (lambda: _lora(_model(), ["q_proj"], velora_config={}), "Velora"),
     ],
-    ids=["parallel", "experts", "dora", "head"],
+    ids=["parallel", "experts", "dora", "head", "invoked", "blocks", "sampled", "grouped"],
 )
 def test_what_is_not_known_is_refused(make: Any, why: str) -> None:
     from harness.measure.architecture import Unknown, decoder
