@@ -101,10 +101,11 @@ def visible(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> lis
     found: list[Gpu] = []
     for entry in setting.split(","):
         named = entry.strip()
-        if named.isdigit() and not alike:
+        number = named.isascii() and named.isdigit()
+        if number and not alike:
             return list(gpus)
-        if named.isdigit():
-            matching = list(gpus[int(named) : int(named) + 1])
+        if number:
+            matching = [gpu for place, gpu in enumerate(gpus) if (named.lstrip("0") or "0") == str(place)]
         else:
             matching = [gpu for gpu in gpus if named and gpu.uuid.lower().startswith(named.lower())]
         if len(matching) != 1 or matching[0] in found:

@@ -98,15 +98,18 @@ class Sampler:
             self.flush(t)
 
     def mark(self, t: float) -> None:
-        """One more sample, and a line that ends with it: figures are made of what lies between two such moments."""
+        """One more sample, and a line that ends with it: figures are made of what lies between two such moments.
+
+        It is written at once: where several processes train, the main one may read this file before its end is there.
+        """
         self.tick(t)
         for track in self.tracks.values():
             track.finish()
+        self.flush(t)
 
     def end(self, t: float) -> None:
         """The last sample, and everything to the file."""
         self.mark(t)
-        self.flush(t)
         if self._file is not None:
             self._file.close()
 

@@ -11,10 +11,12 @@ from harness.records.events import Event, read_events
 def device_events(logs: Sequence[Path]) -> list[Event]:
     """The events of these logs on the clock of the first. A damaged one is a note: it must not cost the other figures.
 
-    Each log begins with its `origin`, the attempt's start in that process on the machine's monotonic clock.
+    Each log begins with its `origin`, the attempt's start in that process on the machine's monotonic clock. A device
+    that several of them sampled counts as the first has it, and what several say is told once.
     """
     found: list[Event] = []
     first: float | None = None
+    known: set[str] = set()
     for log in logs:
         try:
             events = list(read_events(log))
@@ -25,8 +27,14 @@ def device_events(logs: Sequence[Path]) -> list[Event]:
         origin = next((event["origin"] for event in events if isinstance(event.get("origin"), int | float)), None)
         first = origin if first is None else first
         late = origin - first if origin is not None and first is not None else 0.0
-        found += [{**event, "t": moment(event) + late} for event in events]
+        found += [{**event, "t": moment(event) + late} for event in events if _of(event) not in known]
+        known |= {_of(event) for event in events}
     return found
+
+
+def _of(event: Event) -> str:
+    """What the event is of: a device, or what a note says."""
+    return str(event.get("text" if event.get("kind") == "note" else "device"))
 
 
 def in_order(own: Sequence[Event], sampled: Sequence[Event]) -> list[Event]:

@@ -21,6 +21,8 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
                                                     `silent`: seconds without a sample right before this line
     host     values                                 CPU seconds of the cores, own and others', over the measured window
     finding  name, step, level, text                what the health of the training shows: loss_spike, …
+    process  own_libraries?, origin?                the attempt's start on the machine's monotonic clock, where several
+                                                    processes train; whether it loaded the training libraries itself
     active   values                                 the resolved configuration and what was really active
     note     level ("info"|"warning"), text         something a reader of the result should know
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.records.device_log import moment
 from harness.records.events import Event, placed
 
 _SUMMED = (
@@ -20,8 +21,10 @@ _SUMMED = (
     "hardware_flops",
 )
 _TIMES = ("wall_s", "data_s", "device_s")
-_OF_ALL = ("memory", "finding")
+_OF_ALL = ("memory", "batch", "oom", "finding", "note")
 """Kinds that are taken from every rank: the fullest process decides what fits, and each has findings of its own."""
+_SAID = ("finding", "note")
+"""Of these, those that are told once where several ranks say the same."""
 
 
 def world_size(events: Sequence[Event]) -> int:
@@ -31,7 +34,9 @@ def world_size(events: Sequence[Event]) -> int:
 
 
 def merged(main: Sequence[Event], others: Sequence[Sequence[Event]]) -> list[Event]:
-    """The main rank's events, its steps told for all ranks, and the memory and findings of the others.
+    """The main rank's events, its steps told for all ranks, and the memory, findings and notes of the others.
+
+    The times of the others are put on the main rank's clock, by the `origin` that each records where several train.
 
     Times are those of the rank that took longest over all measured steps, not of the slowest in each step: ranks wait
     for each other, so what one loses in a step the others lose in the next, and it would count twice.
@@ -48,24 +53,45 @@ def merged(main: Sequence[Event], others: Sequence[Sequence[Event]]) -> list[Eve
     found: list[Event] = []
     for event in main:
         if event.get("kind") == "step":
-            number = event["step"]
+            number = event.get("step", -1)
             same = [steps[number] for steps in ranks] if number in whole else []
             event = _combined(same, slowest[number]) if same else {**event, "measured": False}
         found.append(event)
-    return found + [event for events in others for event in _of_all(events)]
+    said = {_saying(event) for event in main if event.get("kind") in _SAID}
+    for events in others:
+        told = _of_all(events, _later(main, events))
+        found += [event for event in told if event["kind"] not in _SAID or _saying(event) not in said]
+        said |= {_saying(event) for event in events if event.get("kind") in _SAID}
+    return found
 
 
-def _of_all(events: Sequence[Event]) -> list[Event]:
+def _of_all(events: Sequence[Event], later: float) -> list[Event]:
     """What of another rank's events is told; its memory with the phase that it was in, since its phases are not."""
-    return [
-        {**event, "phase": phase} if event["kind"] == "memory" and phase and "phase" not in event else event
-        for phase, event in placed(events)
-        if event.get("kind") in _OF_ALL
-    ]
+    found = []
+    for phase, event in placed(events):
+        if event.get("kind") not in _OF_ALL:
+            continue
+        event = {**event, "t": max(0.0, moment(event) + later)}
+        found.append({"phase": phase, **event} if event["kind"] == "memory" and phase else event)
+    return found
+
+
+def _later(main: Sequence[Event], other: Sequence[Event]) -> float:
+    """By how many seconds the other rank's attempt began after the main one's; 0 where it is not told."""
+    first, then = _origin(main), _origin(other)
+    return then - first if first is not None and then is not None else 0.0
+
+
+def _origin(events: Sequence[Event]) -> float | None:
+    return next((event["origin"] for event in events if isinstance(event.get("origin"), int | float)), None)
+
+
+def _saying(event: Event) -> tuple[object, ...]:
+    return event.get("kind"), event.get("name"), event.get("step"), event.get("text")
 
 
 def _steps(events: Sequence[Event]) -> dict[int, Event]:
-    return {event["step"]: event for event in events if event.get("kind") == "step"}
+    return {event["step"]: event for event in events if event.get("kind") == "step" and "step" in event}
 
 
 def _wall(step: Event) -> float:

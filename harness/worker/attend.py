@@ -16,6 +16,7 @@ from harness.measure.summarise import summarise
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder
 from harness.worker.guard import Stopped, StopRequest
+from harness.worker.ranks import of_all
 
 Train = Callable[[RunFolder, Attempt], Outcome]
 """What trains one trial: `harness.worker.trial.run_trial`, or a stand-in of a test."""
@@ -53,6 +54,8 @@ def attend(folder: RunFolder, attempt: Attempt, train: Train, *signals: signal.S
     if stop.asked and outcome.outcome not in ("ok", "interrupted"):
         # The training stack caught `Stopped` and made an error of it.
         outcome = clock.ended(attempt, "interrupted", f"stopped by {stop.asked}; then: {outcome.cause}")
+    if attempt.rank == 0:
+        outcome = of_all(attempt, outcome)
     try:
         attempt.close(outcome)
     finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.records.outcome import Outcome
 from harness.records.run_folder import Attempt, RunFolder, read_json, write_json
 
 PATIENCE_S = 60.0
@@ -79,6 +80,26 @@ def join(folder: RunFolder, rank: Rank, patience_s: float = PATIENCE_S) -> Attem
                 hint="start all of them at once: torchrun --standalone --nproc-per-node N -m harness.worker RUN_FOLDER",
             )
         time.sleep(_POLL_S)
+
+
+def of_all(attempt: Attempt, outcome: Outcome) -> Outcome:
+    """The main process's outcome, told by what happened to another where that is why it ended.
+
+    A process that fails takes the others with it: all that they see is a connection that broke, or their launcher's
+    signal. Where it ran out of memory or diverged, so did the trial; where it crashed, its cause stands beside.
+    """
+    if outcome.outcome not in ("crashed", "interrupted"):
+        return outcome
+    for path in sorted(attempt.path.glob("outcome.rank*.json")):
+        number = int(path.name.split(".")[1].removeprefix("rank"))
+        other = replace(attempt, rank=number).outcome()
+        if other is None or other.cause == outcome.cause:
+            continue
+        if other.outcome in ("oom", "diverged"):
+            return replace(outcome, outcome=other.outcome, phase=other.phase, cause=f"{other.cause} (process {number})")
+        if other.outcome == "crashed":
+            return replace(outcome, cause=f"{outcome.cause}; process {number}: {other.cause}")
+    return outcome
 
 
 def _announcement(attempt: Attempt) -> Path:

@@ -29,7 +29,7 @@ from harness.worker.attempt import COLD_START
 from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
-from harness.worker.ranks import own_device
+from harness.worker.ranks import own_device, rank_here
 from harness.worker.rows import check_rows
 from harness.worker.saving import Saving
 from harness.worker.unheeded import unheeded
@@ -133,6 +133,8 @@ class _Trial:
 
     def run(self) -> None:
         refuse_elsewhere(self.spec)
+        if rank_here().size > 1:  # each began at a moment of its own, and their events are told together
+            self.recorder.add("process", origin=time.monotonic() - self.recorder.now())
         probes = [*start_probes(self.recorder), self._sampling]
         self._divergence = tolerate(probes, Tolerance.of(self.spec))
         if cold := os.environ.get(COLD_START):

@@ -116,7 +116,7 @@ class ScriptedNvml:
         """
         try:
             return cls.of(json.loads(Path(path).read_text(encoding="utf-8")), made_up=str(path))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise NvmlError(f"the script {path} cannot be used: {error}") from error
 
     @classmethod
@@ -141,6 +141,8 @@ class ScriptedNvml:
 def _gpu(device: Mapping[str, Any], clock: Callable[[], float]) -> ScriptedGpu:
     if not isinstance(device, Mapping) or not isinstance(device.get("uuid"), str):
         raise ValueError('each of its devices needs a "uuid"')
+    if not isinstance(device.get("name", ""), str):
+        raise ValueError(f"the name of a device is no text: {device['name']!r}")
     _known(device, _KEYS, "of a device")
     given = {**device, "memory_used": device.get("memory", 0.0)}
     throttle = _entries(device, "throttle", (float, float, str))
@@ -181,8 +183,11 @@ def _curve(name: str, given: Any) -> Curve:
     except (TypeError, ValueError):
         curve = ()
     times = [t for t, _ in curve]
+    named = name.removesuffix("_used")
     if not curve or times != sorted(times) or not all(map(math.isfinite, chain.from_iterable(curve))):
-        raise ValueError(f"{name.removesuffix('_used')} is neither a number nor points [t, value] in time: {given!r}")
+        raise ValueError(f"{named} is neither a number nor points [t, value] in time: {given!r}")
+    if name != "temperature" and min(value for _, value in curve) < 0:
+        raise ValueError(f"{named} is below 0: {given!r}")
     return curve
 
 

@@ -48,9 +48,10 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
             found = {"peak_phase": places[name], "peak_phases": places}
             break
     oom = next((event for event in events if event.get("kind") == "oom"), None)
-    batch = next((event for event in reversed(events) if event.get("kind") == "batch"), None)
-    if batch is not None:
-        found["largest_batch"] = {name: batch.get(name) for name in ("rows", "length")}
+    batches = [event for event in events if event.get("kind") == "batch"]
+    if batches:
+        batch = max(batches, key=lambda event: number(event["rows"]) * number(event["length"]))
+        found["largest_batch"] = {name: batch[name] for name in ("rows", "length")}
     if any(event.get("kind") == "process" and event.get("own_libraries") for event in events):
         found["own_libraries"] = True
     if oom is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from harness.records.outcome import Outcome
@@ -27,13 +28,24 @@ def train(folder: RunFolder, attempt: Attempt) -> Outcome:
 
 def dies(folder: RunFolder, attempt: Attempt) -> Outcome:
     """The same, but the second process is killed in the middle of its training."""
+    return _failing(folder, attempt, lambda: os._exit(9))
+
+
+def runs_out(folder: RunFolder, attempt: Attempt) -> Outcome:
+    """The same, but the second process asks for more memory than there is."""
+    import torch
+
+    return _failing(folder, attempt, lambda: torch.empty(2**50))
+
+
+def _failing(folder: RunFolder, attempt: Attempt, fail: Callable[[], Any]) -> Outcome:
     import transformers
 
     step = transformers.Trainer.training_step
 
     def stepping(trainer: Any, *args: Any, **kwargs: Any) -> Any:
         if attempt.rank and trainer.state.global_step == 3:
-            os._exit(9)
+            fail()
         return step(trainer, *args, **kwargs)
 
     transformers.Trainer.training_step = stepping

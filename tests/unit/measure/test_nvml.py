@@ -177,6 +177,9 @@ def _gpus(*uuids: str) -> list[Gpu]:
         ({"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-b"}, ["GPU-b"]),
         ({"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ["GPU-ab"]),
         ({"CUDA_VISIBLE_DEVICES": "2,9,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ["GPU-b"]),
+        ({"CUDA_VISIBLE_DEVICES": "02", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ["GPU-b"]),
+        ({"CUDA_VISIBLE_DEVICES": "\N{SUPERSCRIPT TWO}", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "9" * 5000, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, []),
         ({"CUDA_VISIBLE_DEVICES": "1"}, ["GPU-aa", "GPU-ab", "GPU-b"]),  # CUDA's order is not known
     ],
 )
@@ -218,6 +221,11 @@ def test_a_script_that_cannot_be_read_is_an_error_and_not_the_real_device() -> N
         ('{"devices": [{"uuid": "1", "power": null}]}', "power is neither"),
         ('{"devices": [{"uuid": "1", "power": NaN}]}', "power is neither"),
         ('{"devices": [{"uuid": "1", "power": [[0, Infinity]]}]}', "power is neither"),
+        (f'{{"devices": [{{"uuid": "1", "power": 1{"0" * 400}}}]}}', "too large"),
+        ('{"devices": [{"uuid": "1", "processes": [[0, 1, Infinity, 1]]}]}', "infinity"),
+        ('{"devices": [{"uuid": "1", "memory": -1}]}', "memory is below 0"),
+        ('{"devices": [{"uuid": "1", "name": null}]}', "no text"),
+        ("[" * 100_000, "recursion"),
         ('{"devices": [{"uuid": "1", "processes": [[0, 1]]}]}', "processes is no list of entries of 4 parts"),
         ('{"devices": [{"uuid": "1", "throttle": [[0, 1, "heat"]]}]}', "as a reason to throttle"),
         ('{"devices": [{"uuid": "1", "errors": [[0, 1, "memry", "x"]]}]}', "did you mean 'memory'"),

@@ -17,10 +17,11 @@ from harness.errors import InputError
 from harness.measure.facts import facts
 from harness.measure.summarise import summarise
 from harness.records.events import Event, encode
+from harness.records.outcome import Outcome
 from harness.records.ranks import merged, world_size
 from harness.records.run_folder import Attempt, RunFolder, write_json
 from harness.records.spec import Spec
-from harness.worker.ranks import Rank, announce, join, own_device, rank_here
+from harness.worker.ranks import Rank, announce, join, of_all, own_device, rank_here
 from tests.unit.measure.trained import MODEL, WORDS, labelled, ones, size
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +75,66 @@ def test_memory_and_findings_of_every_rank_are_told() -> None:
     note = {"t": 1.0, "kind": "note", "level": "info", "text": "said by each"}
     found = merged(_of(note), [_of(memory, note)])
     assert [event["kind"] for event in found] == ["active", "note", "memory"]
+
+
+def test_what_all_ranks_say_is_told_once_and_what_one_says_alone_too() -> None:
+    both = {"t": 1.0, "kind": "finding", "name": "diverged", "step": 3, "level": "warning", "text": "loss became nan"}
+    own = {"t": 1.0, "kind": "note", "level": "warning", "text": "the sampler of the device ended early (exit code 1)"}
+    found = merged(_of(both), [_of({**both, "t": 1.2}), _of(own, {**both, "step": 4}), _of(own)])
+    assert found[1:] == [both, own, {**both, "step": 4}]
+
+
+def test_memory_that_ran_out_on_one_rank_and_its_largest_batch_are_facts() -> None:
+    def batch(rows: int) -> Event:
+        return {"t": 2.0, "kind": "batch", "rows": rows, "length": 8}
+
+    short = {"t": 1.0, "kind": "oom", "phase": "forward", "values": {"device": "host"}}
+    found = facts(merged(_of(batch(4)), [_of(short, batch(5)), _of(batch(3))]))
+    assert found["oom"] == {"phase": "forward", "device": "host", "peaks": {}}
+    assert found["largest_batch"] == {"rows": 5, "length": 8}
+
+
+def test_times_of_another_rank_are_put_on_the_main_ones_clock() -> None:
+    """It may begin seconds before: by its own clock the attempt would have taken longer than it did."""
+    memory = {"t": 9.0, "kind": "memory", "step": 1, "values": {"host_uss": 7}}
+
+    def begun(at: float) -> Event:
+        return {"t": 0.0, "kind": "process", "origin": at}
+
+    main, other = [begun(103.0), *_of({**memory, "t": 6.0})], [begun(100.0), *_of(memory, {**memory, "t": 2.0})]
+    assert [event["t"] for event in merged(main, [other])[-2:]] == [6.0, 0.0]
+    assert summarise(merged(main, [other]))["trial_seconds"] == 6.0
+
+
+def test_a_step_without_its_number_harms_nothing() -> None:
+    main = _of(_step(1, 1.0, 10, measured=True), {"kind": "step"})
+    assert [step["measured"] for step in _steps(merged(main, [_of({"kind": "step"})]))] == [False, False]
+
+
+def _ended(name: str, cause: str | None) -> Outcome:
+    return Outcome(outcome=name, attempt=1, started_at="", ended_at="", duration_s=1.0, phase="train", cause=cause)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "told"),
+    [
+        (("crashed", "closed"), ("oom", "out of memory"), ("oom", "out of memory (process 2)")),
+        (("interrupted", "SIGTERM"), ("diverged", "loss nan"), ("diverged", "loss nan (process 2)")),
+        (("crashed", "closed"), ("crashed", "boom"), ("crashed", "closed; process 2: boom")),
+        (("crashed", "boom"), ("crashed", "boom"), ("crashed", "boom")),
+        (("interrupted", "SIGTERM"), ("interrupted", "SIGTERM"), ("interrupted", "SIGTERM")),
+        (("oom", "out of memory"), ("crashed", "closed"), ("oom", "out of memory")),
+        (("ok", None), ("crashed", "boom"), ("ok", None)),
+    ],
+)
+def test_a_trial_ends_as_the_process_that_took_the_others_with_it(
+    own: tuple[str, str], other: tuple[str, str], told: tuple[str, str], tmp_path: Path
+) -> None:
+    main = Attempt(tmp_path, 1)
+    replace(main, rank=1).close(_ended("ok", None))
+    replace(main, rank=2).close(_ended(*other))
+    found = of_all(main, _ended(*own))
+    assert (found.outcome, found.cause) == told
 
 
 def test_the_peak_of_another_rank_is_put_in_the_phase_that_it_was_in() -> None:
@@ -222,12 +283,27 @@ def test_two_real_processes_count_what_their_data_loaders_gave(method: str, tmp_
     measured = steps[1:]
     assert outcome.summary["real_tokens"] == sum(step["real_tokens"] for step in measured)
     seconds = sum(step["wall_s"] for step in measured)
+    assert outcome.summary["trial_seconds"] <= outcome.duration_s
     rate = outcome.summary["tokens_per_second"]
     assert rate == pytest.approx(outcome.summary["real_tokens"] / seconds)
     assert outcome.summary["tokens_per_second_per_device"] == pytest.approx(rate / 2)
     other = replace(attempt, rank=1).outcome()
     assert other is not None
     assert other.outcome == "ok"
+
+
+@pytest.mark.slow
+def test_a_rank_that_runs_out_of_memory_is_the_trials_outcome(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "t-0")
+    write_json(folder.spec_file, _spec(tmp_path, "sft").to_json())
+    assert _launch(folder, "runs_out").returncode != 0
+    (attempt,) = folder.attempts()
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome.outcome == "oom"
+    assert outcome.cause is not None
+    assert outcome.cause.endswith("(process 1)")
+    assert outcome.facts["oom"]["phase"] == "forward"
 
 
 @pytest.mark.slow

@@ -136,6 +136,17 @@ def test_a_device_that_is_lost_ends_with_nulls_and_a_note(tmp_path: Path) -> Non
     assert [note for note in _notes(events) if "is lost" in note] == _notes(events)
 
 
+def test_a_stretch_that_ends_is_on_disk_at_once(tmp_path: Path) -> None:
+    """Where several processes train, the main one reads the others' samples while their samplers are still ending."""
+    nvml = ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}, clock=lambda: 0.0)
+    sampler = Sampler(log=tmp_path / "device.jsonl", hz=10.0, worker=1)
+    sampler.begin(nvml.gpus(), {}, origin=0.0)
+    sampler.use(["GPU-1"])
+    for t in (1.0, 1.1):
+        sampler.mark(t)
+    assert [event["t"] for event in read_events(tmp_path / "device.jsonl") if event["kind"] == "device"] == [0, 1, 1.1]
+
+
 def test_a_stall_of_the_sampling_is_said(tmp_path: Path) -> None:
     sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
     sampler.begin(ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}).gpus(), {}, origin=0.0)
