@@ -54,6 +54,12 @@ _SHOWS_IN: Mapping[str, tuple[str, ...]] = {
 }
 """Where the trainer shows what a field of the suite asked for, when it is not under the field's own name."""
 _MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
+    "model.hub": ("tokenizer",),
+    "model.path": ("tokenizer",),
+    "model.shape": ("tokenizer",),
+    "train.chat_template_path": ("tokenizer",),
+    "train.eos_token": ("tokenizer",),
+    "train.pad_token": ("tokenizer",),
     "train.dataloader_persistent_workers": ("data_loader",),
     "train.dataloader_pin_memory": ("data_loader",),
     "train.dataloader_prefetch_factor": ("data_loader",),

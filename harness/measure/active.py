@@ -16,6 +16,7 @@ from harness.measure.optimizing import optimizer_facts
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
+from harness.records.fingerprint import of_value
 from harness.records.secrets import names_a_secret, plain
 
 # Where the run happened to lie, and what services it would tell, decide no result; tokens are nobody's business.
@@ -102,6 +103,7 @@ def active(trainer: Any, method: Any) -> tuple[dict[str, Any], dict[str, str]]:
             "loss_type": lambda: plain(_arg(trainer, "loss_type")) or method.name,
             "loss_weights": lambda: plain(getattr(trainer, "loss_weights", None)),
             "reference": lambda: reference_kind(trainer, method),
+            "tokenizer": lambda: tokenizer(trainer),
             "train_rows": lambda: _rows(trainer.train_dataset),
             "eval_rows": lambda: _rows(trainer.eval_dataset),
             "adapter": lambda: adapters(trainer.model),
@@ -203,6 +205,25 @@ def data_loader(trainer: Any) -> dict[str, Any] | None:
     names = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
     found = {name: _arg(trainer, f"dataloader_{name}") for name in names}
     return {name: value for name, value in found.items() if value is not None} or None
+
+
+def tokenizer(trainer: Any) -> dict[str, Any] | None:
+    """What the trainer writes rows with: its tokens for the end and for padding, the side it pads, its template's hash.
+
+    The resolved configuration does not tell: Hugging Face writes <EOS_TOKEN> there in place of the token.
+    """
+    found = getattr(trainer, "processing_class", None)
+    if found is None:
+        return None
+    found = getattr(found, "tokenizer", found)  # a processor holds one
+    template = getattr(found, "chat_template", None)
+    return {
+        "kind": type(found).__name__,
+        "eos_token": _text(getattr(found, "eos_token", None)),
+        "pad_token": _text(getattr(found, "pad_token", None)),
+        "padding_side": getattr(found, "padding_side", None),
+        "chat_template": of_value(template)[:10] if template else None,
+    }
 
 
 def checkpointing(trainer: Any) -> bool:

@@ -72,6 +72,7 @@ def test_levers_show_in_training_as_they_act(tmp_path: Path) -> None:
     assert found["patched"] == {"Qwen2ForCausalLM": "trl.trainer.utils"}
     assert (found["compiled"], found["liger"], found["activation_offloading"]) == (False, False, False)
     assert found["config"]["packing"] is True
+    assert found["tokenizer"].items() >= {"eos_token": "<|im_end|>", "pad_token": "<|pad|>"}.items()
     assert not {"output_dir", "hub_token", "push_to_hub_token"} & set(found["config"])
 
 
