@@ -15,7 +15,7 @@ from harness import compare as comparing
 from harness import pipeline, suite
 from harness.compare.comparison import same_measurements
 from harness.compare.selecting import chosen
-from harness.errors import InputError, Problem, SelectionError, did_you_mean
+from harness.errors import InputError, Problem, SelectionError, did_you_mean, nearest
 from harness.records.asked import metrics_asked, no_judged_metric
 from harness.records.document_scores import DocumentProvider
 from harness.records.figures import title
@@ -207,7 +207,8 @@ def _only_suite(text: str, look: _Look) -> str:
 def _of_suite(name: str, look: _Look) -> Source:
     """A suite by its name."""
     if name not in look.suites:
-        hint = did_you_mean(name, [*look.suites, *SOURCES]) if look.suites else "run it first: harness run SUITE"
+        meant = [*look.suites, *nearest(name, SOURCES)]  # these are no suites: named only where one is nearly written
+        hint = did_you_mean(name, meant) if look.suites else "run it first: harness run SUITE"
         raise SelectionError.of(f"no results of a suite {name!r} in {look.places.results}", hint=hint)
     found = look.stored(name)
     return replace(found, margins=suite.margins_stored(found.results, look.observer))

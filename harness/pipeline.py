@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import data, score, suite
 from harness import plan as planning
-from harness.errors import Problem, SuiteError, in_order
+from harness.errors import Problem, SelectionError, SuiteError, did_you_mean, in_order
 from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
@@ -342,12 +342,19 @@ def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None)
     """Rows as the suite's methods see them: one entry for each combination of data, method, model and arguments.
 
     Raises:
+        SelectionError: no cell trains, or none by this method.
         DataError: the rows cannot be shown.
     """
     plan = planned(file, choice)
     trained = [cell.config for cell in plan.cells if cell.config["method"]]
+    shown = [config for config in trained if method in (None, config["method"])]
+    if not trained:
+        raise SelectionError.of(f"no chosen cell of suite {plan.suite.name!r} trains: there are no rows to show")
+    if not shown:
+        what = f"no chosen cell of suite {plan.suite.name!r} trains by {method!r}"
+        raise SelectionError.of(what, hint=did_you_mean(str(method), {config["method"] for config in trained}))
     return data.ask_previews(
-        [config for config in trained if method in (None, config["method"])],
+        shown,
         formats={name: known.formats for name, known in METHODS.items()},
         root=plan.suite.file.parent.resolve(),
         rows=rows,

@@ -75,7 +75,9 @@ def ceiling_lines(ceilings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _lines(ceiling: Mapping[str, Any]) -> Iterator[str]:
-    threads = f", {ceiling['threads']} threads" if "threads" in ceiling else ""
+    from harness.cli.output import many
+
+    threads = f", {many(int(ceiling['threads']), 'thread')}" if "threads" in ceiling else ""
     when = str(ceiling.get("measured_at", ""))[:10]
     yield f"ceiling   {ceiling['device']} {ceiling['name']}{threads}, measured {when} ({_kept(ceiling)})"
     yield " " * 10 + ", ".join(_product(dtype, found) for dtype, found in ceiling["gemm"].items())

@@ -187,7 +187,8 @@ def _legend() -> None:
 
     print(
         wrapped(
-            "Change of B beside A, with its 95% interval; sees: the smallest change that so many runs find "
-            "4 times in 5. Better or worse only where the interval clears the metric's margin: see docs/comparing.md."
+            "A and B: means over runs, geometric ones of speed, time and energy; of memory the most. Change of B "
+            "beside A, with its 95% interval; sees: the smallest change that so many runs find 4 times in 5. Better or "
+            "worse only where the interval clears the metric's margin: see docs/comparing.md."
         )
     )

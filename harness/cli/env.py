@@ -92,7 +92,7 @@ def build(
     print(f"  {built.folder}")
 
 
-@app.command("show")
+@app.command("show", short_help="Show what is declared of one, what is in it and where.")
 def show(name: Name, file: File = None, as_json: options.Json = False) -> None:
     """Show how an environment is declared, what is in it and where it lies.
 
@@ -112,7 +112,7 @@ def show(name: Name, file: File = None, as_json: options.Json = False) -> None:
     print("\n".join(_described(declaration, built)))
 
 
-@app.command("remove")
+@app.command("remove", short_help="Remove environments, never one that is in use.")
 def remove(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Environments, or NAME-HASH for one of several.")

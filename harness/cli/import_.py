@@ -22,7 +22,7 @@ def _top() -> None:
     """Results of other tools, read into results/imported/ and the database."""
 
 
-@app.command("lm-eval")
+@app.command("lm-eval", short_help="Read results that lm-eval wrote, with their samples.")
 def lm_eval(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of lm_eval's --output_path, or a results file.")],
     name: Annotated[

@@ -39,8 +39,8 @@ class PlainLines:
         """Nothing: a log wants starts and ends, not every step."""
 
     def finished(self, trial: Trial, outcome: Outcome, *, will_retry: bool) -> None:
+        count = self._count(self._tally.done + 1)
         self._tally.ended(trial, outcome, will_retry=will_retry)
-        count = self._count(self._tally.done + will_retry)
         say(f"{count} {words.ended(trial, outcome, will_retry=will_retry)}{self._eta()}")
 
     def _count(self, number: int) -> str:

@@ -31,8 +31,8 @@ class Tally:
                 self.ended(trial, finished[trial.id], will_retry=False)
 
     def ended(self, trial: Trial, outcome: Outcome, *, will_retry: bool) -> None:
-        """An attempt ended; one that will be retried waits again."""
-        if will_retry:
+        """An attempt ended; a trial that will be retried, or that was interrupted and goes on later, waits again."""
+        if will_retry or outcome.outcome == "interrupted":
             self.waiting[trial.id] = trial
         else:
             self.waiting.pop(trial.id, None)

@@ -139,6 +139,8 @@ def _values(ctx: Context, axes: Axes, setting: Setting) -> tuple[Any, ...]:
             found.append(axes.values[setting.path][level])
         elif _may_name_a_level(axes, setting.path, item):
             continue
+        elif _can_only_name_a_level(axes, setting.path, item):
+            ctx.unknown(f"level of {setting.path!r}:", item.raw, axes.values[setting.path], item)
         elif check(
             ctx, Setting(setting.path, item, setting.place), tuple(METHODS)
         ):  # choosing asks nothing of a method
@@ -156,6 +158,12 @@ def _level_named(axes: Axes, path: str, node: Node) -> str | None:
 def _may_name_a_level(axes: Axes, path: str, node: Node) -> bool:
     """Whether a text may name a level that could not be read."""
     return isinstance(node.value, str) and (axes.may_be(path) or node.raw in axes.missing.get(path, ()))
+
+
+def _can_only_name_a_level(axes: Axes, path: str, node: Node) -> bool:
+    """Whether a text is no value of a field axis, since all of that axis' values are mappings (or null)."""
+    values = axes.values.get(path, {}).values()
+    return isinstance(node.value, str) and bool(values) and all(one is None or isinstance(one, dict) for one in values)
 
 
 def read_include(ctx: Context, axes: Axes, node: Node) -> tuple[Include, ...]:

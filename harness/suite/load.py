@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from harness.errors import Location, Problem, SuiteError, in_order
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog, Say, tell
 from harness.methods.catalog import load as load_catalog
 from harness.records.doubts import NONE, Doubts
-from harness.records.suite import Replicates, Suite
+from harness.records.suite import Decide, Replicates, Score, Suite
 from harness.suite.axes import read_matrix
 from harness.suite.catalogs import chosen_in, with_environments
 from harness.suite.choose import Axes, read_exclude, read_include, read_selector
@@ -249,7 +251,7 @@ def _keys(ctx: Context, root: Node) -> None:
     """Notes unknown and missing keys at the top. A misspelled `base` is read as what it means: all else is in it."""
     for key in [key for key in root.entries if key not in KEYS]:
         of_cells = key in FIELDS and not (key == "environment" and root.entries[key].is_mapping)
-        hint = f"it belongs in `base`: write base: {{{key}: …}}" if of_cells else None
+        hint = f"it belongs in `base`: write base: {{{key}: …}}" if of_cells else _belongs(ctx, key)
         means_base = "base" in ctx.misspelled and near(key, KEYS)[:1] == ["base"] and root.entries[key].is_mapping
         ctx.unknown("key", key, KEYS, root.keys[key], hint=hint, harmless=means_base)
         if means_base:
@@ -259,6 +261,19 @@ def _keys(ctx: Context, root: Node) -> None:
     for key in NEEDED:
         if key not in root.entries and key not in ctx.misspelled:
             ctx.add(f"{key!r} is missing", root, hint=Suite.model_fields[key].description)
+
+
+def _belongs(ctx: Context, key: str) -> str | None:
+    """Where an unknown key at the top would be right, unless it is a misspelled section."""
+    if near(key, KEYS):
+        return None
+    sections: dict[str, type[BaseModel]] = {"replicates": Replicates, "score": Score, "decide": Decide}
+    for name, section in sections.items():
+        if key in section.model_fields:
+            return f"it belongs in `{name}`: write {name}: {{{key}: …}}"
+    if any(key in fields for fields in ctx.catalog.methods.values()):
+        return f"it is a field of `train`: write base: {{train: {{{key}: …}}}}"
+    return None
 
 
 def _complete(ctx: Context, root: Node) -> None:

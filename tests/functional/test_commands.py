@@ -51,6 +51,11 @@ def test_help_names_every_command_and_fits_the_screen(harness: Harness) -> None:
     assert max(map(len, answer.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("group", ["baseline", "data", "store", "env", "import"])
+def test_no_line_of_a_groups_help_is_cut_short(group: str, harness: Harness) -> None:
+    assert "..." not in harness(group, "--help").stdout.split("Commands:")[1]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command: str, harness: Harness) -> None:
     answer = harness(*command.split(), "--help")
@@ -261,6 +266,13 @@ def test_data_show_marks_the_tokens_that_carry_loss(suite: Path, harness: Harnes
     assert "⟦" in answer.stdout
     (shown,) = json.loads(harness("data", "show", suite.name, "--rows", "1", "--json").stdout)
     assert len(shown["previews"]) == 1
+
+
+def test_data_show_of_a_method_that_no_cell_trains_by_is_an_error(suite: Path, harness: Harness) -> None:
+    answer = harness("data", "show", suite.name, "--method", "dpo")
+    assert answer.returncode == 2
+    assert "trains by 'dpo'" in answer.stderr
+    assert "known: sft" in answer.stderr
 
 
 @pytest.mark.slow

@@ -138,6 +138,8 @@ def test_a_folder_without_a_store_is_read_and_left_as_it_is(compare: Compare) ->
         (["method=sft", "method=dop"], ["no level 'dop'", "'dpo'"]),
         (["tow", "method=dpo"], ["matches no cell or trial", "'two'"]),
         (["tow:sft", "method=dpo"], ["no results of a suite 'tow'", "'two'"]),
+        (["quarterly:sft", "method=dpo"], ["no results of a suite 'quarterly'", "known: two"]),
+        (["baselin:old", "method=dpo"], ["no results of a suite 'baselin'", "did you mean 'baseline'?"]),
         (["sft", "sft"], ["choose the same measurements"]),
         (["", "sft"], ["a side of the comparison is empty"]),
         (["results:two:none", "sft"], ["matches no cell or trial of suite 'two'", "known: dpo"]),

@@ -188,6 +188,11 @@ def test_a_ceiling_is_shown_beside_the_datasheet() -> None:
     assert "measured 2026-01-02" in said
 
 
+@pytest.mark.parametrize(("threads", "said"), [(1, ", 1 thread,"), (2, ", 2 threads,")])
+def test_a_ceiling_of_a_processor_tells_its_threads(threads: int, said: str) -> None:
+    assert said in ceiling_lines([{**_MEASURED, "device": "cpu", "threads": threads}])[0]
+
+
 def test_a_ceiling_that_could_not_be_kept_is_told() -> None:
     assert "Read-only" in ceiling_lines([{**_MEASURED, "not_kept": "Read-only file system"}])[0]
 

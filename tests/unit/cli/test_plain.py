@@ -51,3 +51,15 @@ def test_a_skipped_trial_says_why(trial_of: MakeTrial, outcome_of: MakeOutcome, 
     lines.planned([trial], {})
     lines.finished(trial, outcome_of("skipped", cause="its stage base-s0 crashed"), will_retry=False)
     assert capsys.readouterr().err.splitlines()[1] == "[1/1] dpo-s0: skipped: its stage base-s0 crashed"
+
+
+def test_an_interrupted_trial_keeps_its_number(trial_of: MakeTrial, outcome_of: MakeOutcome, capsys: Capture) -> None:
+    lines = PlainLines()
+    trials = [trial_of("sft", seed=seed) for seed in range(2)]
+    lines.planned(trials, {})
+    lines.started(trials[0], 1)
+    lines.finished(trials[0], outcome_of("interrupted"), will_retry=False)
+    assert [line.split(" in ")[0] for line in capsys.readouterr().err.splitlines()[1:]] == [
+        "[1/2] sft-s0: started",
+        "[1/2] sft-s0: interrupted",
+    ]

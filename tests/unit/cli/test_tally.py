@@ -25,3 +25,10 @@ def test_failed_is_what_ended_otherwise_than_it_is_meant_to(
     tally.planned([trial], {})
     tally.ended(trial, outcome_of(outcome), will_retry=False)
     assert (tally.done, tally.failed) == (1, failed)
+
+
+def test_what_was_interrupted_waits(trial_of: Callable[..., Trial], outcome_of: Callable[..., Outcome]) -> None:
+    tally, trial = Tally(), trial_of("sft")
+    tally.planned([trial], {})
+    tally.ended(trial, outcome_of("interrupted"), will_retry=False)
+    assert (tally.done, tally.failed, list(tally.waiting)) == (0, 0, [trial.id])

@@ -31,6 +31,13 @@ def test_a_wrong_section(problems_of: ProblemsOf, text: str, column: int, what: 
     assert more is None or more in f"{problem.hint} {problem.why}"
 
 
+def test_a_word_beside_an_axis_of_mappings_is_a_level_that_is_not_there(problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of(HEAD + "matrix: {lora: {full: null, r4: {r: 4}}}\nbaseline: {lora: rank4}\n")
+    assert (problem.what, problem.hint) == ("unknown level of 'lora': 'rank4'", "known: full, r4")
+    assert problem.where is not None
+    assert (problem.where.line, problem.where.column) == (FIRST + 1, 18)
+
+
 @pytest.mark.parametrize(("line", "what", "more"), MODEL)
 def test_a_wrong_model(problems_of: ProblemsOf, line: str, what: str, more: str | None) -> None:
     (problem,) = problems_of(HEAD.replace("  model: {shape: tiny}", line))

@@ -133,6 +133,10 @@ IN_BASE: list[One] = [
 AT_TOP: list[One] = [
     ("matix: {}", 1, "unknown key 'matix'", "did you mean 'matrix'"),
     ("method: sft", 1, "unknown key 'method'", "belongs in `base`"),
+    ("seeds: [0, 1]", 1, "unknown key 'seeds'", "write replicates: {seeds: …}"),
+    ("tasks: [arithmetic_mc]", 1, "unknown key 'tasks'", "write score: {tasks: …}"),
+    ("maximise: mfu", 1, "unknown key 'maximise'", "write decide: {maximise: …}"),
+    ("learning_rate: 1", 1, "unknown key 'learning_rate'", "write base: {train: {learning_rate: …}}"),
     ("matrix: [a]", 9, "matrix must be a mapping, not a list", "matrix: {"),
     ("matrix: {train.packing: []}", 10, "the axis 'train.packing' has no levels", "remove it"),
     ("matrix: {recipe: {}}", 10, "the axis 'recipe' has no levels", "remove it"),
