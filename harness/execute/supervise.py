@@ -129,13 +129,13 @@ class Watch:
         self._peak_memory = max(self._peak_memory, used)
         if used <= limit:
             return None
-        held, most = format_size(used), format_size(limit)
-        return _Verdict("oom", f"host memory: it held {held}, its limit is {most} (limits.host_memory)")
+        return _Verdict("oom", _over(used, limit))
 
     def _judge(self, end: Exit, kills: int | None) -> Outcome:
         written = self.attempt.outcome()
         if written is not None and (self._verdict is None or written.outcome != "interrupted"):
-            return self._full_disk(written)  # it ended by itself, perhaps just before it was to be stopped
+            # it ended by itself, perhaps just before it was to be stopped
+            return self._held_too_much(written) or self._full_disk(written)
         if written is None:
             redact_file(
                 self.attempt.log, redactor()
@@ -148,6 +148,14 @@ class Watch:
             outcome = replace(outcome, killed=killed and outcome.outcome == "crashed")
             outcome = self._full_disk(outcome, unwritten=end.code == EXIT_UNWRITTEN)
         return self._close(outcome)
+
+    def _held_too_much(self, written: Outcome) -> Outcome | None:
+        """`oom` where it ended well, and its own samples tell of more than it may hold: no peak is lost on them."""
+        limit, peak = self.spec.host_memory, written.summary.get("peak_host_memory", 0)
+        if written.outcome != "ok" or limit is None or peak <= limit:
+            return None
+        cause = f"{_over(int(peak), limit)}; so briefly that it trained to its end"
+        return self._close(replace(written, outcome="oom", cause=cause))
 
     def _ended_by_us(self, written: Outcome | None, verdict: _Verdict) -> Outcome:
         if written is not None:
@@ -195,6 +203,11 @@ class Watch:
                 torn.unlink(missing_ok=True)  # of a writer that was killed
             self.attempt.close(outcome)
         return outcome
+
+
+def _over(held: int, limit: int) -> str:
+    """The cause of a worker that held more than it may."""
+    return f"host memory: it held {format_size(held)}, its limit is {format_size(limit)} (limits.host_memory)"
 
 
 def _planned_steps(spec: Spec) -> int | None:

@@ -42,6 +42,17 @@ def test_runs_in_order_and_leaves_whole_run_folders(bench: Bench) -> None:
     assert "-m harness.worker" in folder.command_file.read_text()
 
 
+def test_a_peak_between_two_looks_is_beyond_the_limit_too(bench: Bench) -> None:
+    """Otherwise the end of a short trial would be a matter of luck."""
+    bench.trial("roomy", host_memory=2**50)
+    bench.trial("tight", host_memory=2**10)
+    outcomes = bench.run()
+    assert names(outcomes) == {"roomy": "ok", "tight": "oom"}
+    assert outcomes["tight"] == bench.folder("tight").outcome()
+    assert "its limit is 1 KiB (limits.host_memory); so briefly that it trained" in str(outcomes["tight"].cause)
+    assert bench.run() == outcomes, "and stays so"
+
+
 def test_running_again_trains_nothing_twice(bench: Bench) -> None:
     bench.trial("a")
     bench.trial("b")
