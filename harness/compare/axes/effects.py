@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare.axes.design import Design, Levels, Point, Term
-from harness.compare.axes.exact import Cells, exact_effect, exact_interplay, most_of
+from harness.compare.axes.exact import Cells, by_cell, exact_effect, exact_interplay
 from harness.compare.axes.fitted import Change, Fitted, Tested, fitted
 from harness.compare.axes.words import sentences_of
 from harness.compare.columns import OF_A_METHOD
@@ -88,7 +88,7 @@ class _Taken:
 
     def behind(self) -> str:
         if self.fit is None:
-            return "the most over runs, exactly"
+            return "the range over runs and cells; the most over runs counts"
         if self.fit.error is None:
             return ""
         free = self.fit.error.degrees
@@ -106,7 +106,8 @@ class _Taken:
             yield Interplay(
                 axes=(one.pair[0], one.pair[1]),
                 metric=self.metric.name,
-                found=not one.why and one.spread > self._bound() * (1 if self.cells is None else 2),
+                found=not one.why
+                and (one.spread > self._bound() if self.cells is None else one.least > 2 * self._bound()),
                 spread=None if one.why else self._said(one.spread),
                 bound=None if one.bound is None else self._said(one.bound),
                 f=one.f,
@@ -203,7 +204,7 @@ def _take(
         return []
     if known.judged == "most":
         design = Design(axes=varied)
-        return [_Taken(metric=known, margin=margin, points=points, design=design, cells=most_of(design, points))]
+        return [_Taken(metric=known, margin=margin, points=points, design=design, cells=by_cell(design, points))]
     if known.judged == "ratio":
         if min(point.y for point in points) <= 0:
             left_out.append(f"{title(known.name)}: a ratio takes figures above 0")

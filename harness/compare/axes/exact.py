@@ -1,4 +1,4 @@
-"""What hardly varies (memory): exact ratios between cells that differ in one axis alone, and no test."""
+"""What hardly varies (memory): ratios of the most over runs, between cells that differ in one axis alone; no test."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from harness.compare.axes.design import Design, Levels, Point, Term
 from harness.compare.axes.fitted import Tested
 from harness.records.verdict import Effect
 
-Cells = Mapping[tuple[str, ...], tuple[float, int]]
-"""By levels in the design's order: the most over runs of the cell, and how many runs there were."""
+Runs = tuple[float, ...]
+Cells = Mapping[tuple[str, ...], Runs]
+"""By levels in the design's order: the figures of the cell's runs, of which the most counts."""
 
 
-def most_of(design: Design, points: Sequence[Point]) -> Cells:
-    """The most of every cell."""
+def by_cell(design: Design, points: Sequence[Point]) -> Cells:
+    """The runs of every cell."""
     found: dict[tuple[str, ...], list[float]] = {}
     for point in points:
         found.setdefault(tuple(point.levels[axis] for axis in design.axes), []).append(point.y)
-    return {key: (max(values), len(values)) for key, values in found.items()}
+    return {key: tuple(values) for key, values in found.items()}
 
 
 def exact_effect(design: Design, cells: Cells, axis: str, level: str, at: Levels | None = None) -> Effect | str:
-    """The geometric mean of the ratios between cells that differ in this axis alone, and the range of them.
+    """The geometric mean of the ratios between cells that differ in this axis alone, and the range of all ratios that
+    their runs could form: one point where nothing varies, as of two cells (`judging.effects`).
 
     A sentence where there are no two such cells, or where nothing is held that a ratio could be to.
     """
     pairs = list(_beside(design, cells, axis, level, at or {}))
     if not pairs:
         return f"no two cells differ in {axis} alone"
-    before, after = ([side[0] for side in sides] for sides in zip(*pairs, strict=True))
-    n = sum(side[1] for side, _ in pairs), sum(side[1] for _, side in pairs)
-    how = f"exact, over {len(pairs)} pairs of cells" if len(pairs) > 1 else "exact, one pair of cells"
-    if min(before) <= 0 or min(after) <= 0:
-        changes = [y - x for x, y in zip(before, after, strict=True)]
+    before = [max(runs) for runs, _ in pairs]
+    n = sum(len(runs) for runs, _ in pairs), sum(len(runs) for _, runs in pairs)
+    how = f"most over runs, {len(pairs)} pairs of cells" if len(pairs) > 1 else "most over runs, one pair of cells"
+    if min(min(runs) for sides in pairs for runs in sides) <= 0:
+        changes = [max(runs) - most for most, (_, runs) in zip(before, pairs, strict=True)]
         return Effect(
             kind="difference",
             value=math.fsum(changes) / len(changes),
-            low=min(changes),
-            high=max(changes),
+            low=min(min(after) - max(one) for one, after in pairs),
+            high=max(max(after) - min(one) for one, after in pairs),
             n=n,
             reference=math.fsum(before) / len(before),
             how=how,
         )
-    logs = [math.log(y / x) for x, y in zip(before, after, strict=True)]
+    logs = [math.log(max(runs) / most) for most, (_, runs) in zip(before, pairs, strict=True)]
     return Effect(
         kind="ratio",
         value=math.exp(math.fsum(logs) / len(logs)),
-        low=math.exp(min(logs)),
-        high=math.exp(max(logs)),
+        low=min(min(after) / max(one) for one, after in pairs),
+        high=max(max(after) / min(one) for one, after in pairs),
         n=n,
         reference=math.exp(math.fsum(map(math.log, before)) / len(before)),
         how=how,
@@ -56,24 +58,30 @@ def exact_effect(design: Design, cells: Cells, axis: str, level: str, at: Levels
 
 
 def exact_interplay(design: Design, cells: Cells, pair: Term) -> Tested:
-    """How much the ratio of one axis differs between levels of the other, all else alike; on the log scale."""
-    if any(value <= 0 for value, _ in cells.values()):
+    """How much the ratio of one axis differs between levels of the other, all else alike; on the log scale.
+
+    By so much as the runs of a cell lie apart it may be less, or more.
+    """
+    if any(min(runs) <= 0 for runs in cells.values()):
         return Tested(pair=pair, why="a ratio takes figures above 0")
     one, other = (list(design.axes).index(axis) for axis in pair)
-    spread: float | None = None
-    means: dict[tuple[str, str, str, str], list[float]] = {}
+    corners: dict[tuple[str, str, str, str], list[tuple[float, float]]] = {}
     for corner, quad in _quads(design, cells, pair, one, other):
-        means.setdefault(corner, []).append(math.log(quad[3]) - math.log(quad[2]) - math.log(quad[1] / quad[0]))
-    for found in means.values():
-        spread = max(spread or 0.0, abs(math.fsum(found) / len(found)))
-    if spread is None:
+        none, first, second, both = (math.log(max(runs)) for runs in quad)
+        apart = math.fsum(math.log(max(runs) / min(runs)) for runs in quad)
+        corners.setdefault(corner, []).append((both - second - (first - none), apart))
+    if not corners:
         return Tested(pair=pair, why="the combinations that would tell were not measured")
-    return Tested(pair=pair, spread=spread, bound=spread)
+    told = [[abs(math.fsum(part)) / len(part) for part in zip(*found, strict=True)] for found in corners.values()]
+    return Tested(
+        pair=pair,
+        spread=max(spread for spread, _ in told),
+        least=max(spread - apart for spread, apart in told),
+        bound=max(spread + apart for spread, apart in told),
+    )
 
 
-def _beside(
-    design: Design, cells: Cells, axis: str, level: str, at: Levels
-) -> Iterator[tuple[tuple[float, int], tuple[float, int]]]:
+def _beside(design: Design, cells: Cells, axis: str, level: str, at: Levels) -> Iterator[tuple[Runs, Runs]]:
     place = list(design.axes).index(axis)
     for key, found in cells.items():
         levels = dict(zip(design.axes, key, strict=True))
@@ -86,7 +94,7 @@ def _beside(
 
 def _quads(
     design: Design, cells: Cells, pair: Term, one: int, other: int
-) -> Iterator[tuple[tuple[str, str, str, str], tuple[float, float, float, float]]]:
+) -> Iterator[tuple[tuple[str, str, str, str], tuple[Runs, Runs, Runs, Runs]]]:
     """Four cells that differ in the two axes alone: both as they are, the first moved, the second moved, both moved."""
 
     def moved(key: tuple[str, ...], **to: str) -> tuple[str, ...]:
@@ -103,5 +111,5 @@ def _quads(
                 moves = ({"one": a}, {"other": b}, {"one": a, "other": b})
                 rest = [cells.get(moved(key, **move)) for move in moves]
                 if None not in rest:
-                    first, second, both = (value[0] for value in rest if value is not None)
-                    yield (key[one], a, key[other], b), (found[0], first, second, both)
+                    first, second, both = (runs for runs in rest if runs is not None)
+                    yield (key[one], a, key[other], b), (found, first, second, both)

@@ -36,7 +36,8 @@ class Error:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tested:
     """The F test of one pair of axes. `spread` is the largest difference between what a level does here and there,
-    `bound` how large it may be, both on the scale that is fitted. `why`: it could not be made.
+    `bound` how large it may be, both on the scale that is fitted. `least`: how small, where there is no test. `why`: it
+    could not be made.
     """
 
     pair: Term
@@ -45,6 +46,7 @@ class Tested:
     p: float | None = None
     spread: float = 0.0
     bound: float | None = None
+    least: float = 0.0
     why: str = ""
 
 

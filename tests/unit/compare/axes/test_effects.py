@@ -210,6 +210,32 @@ def test_memory_that_depends_on_another_axis_is_told_at_each_level() -> None:
     assert "(lora: −10% at full, −50% at r8)" in told.sentences[0]
 
 
+def test_memory_whose_runs_lie_apart_is_known_no_better_than_they_do() -> None:
+    """As where the two cells are compared: 9 or 10 GB beside 8.5 or 9.6 is no saving yet."""
+    runs = {"off": (9e9, 10e9), "on": (8.5e9, 9.6e9)}
+
+    def held(levels: Levels, seed: int) -> dict[str, float]:
+        return {MEMORY: runs[levels["gc"]][seed]}
+
+    one: Axes = {"gc": ["off", "on"]}
+    told = axis_effects(matrix(one, held, seeds=2), one, [MEMORY])
+    (mine,) = told.effects
+    assert mine.verdict.ruling == "inconclusive"
+    change = effect(told, "gc", "on", MEMORY)
+    assert (change.value, change.low, change.high) == pytest.approx((0.96, 0.85, 9.6 / 9))
+
+
+@pytest.mark.parametrize(("scatter", "expected"), [(0.0, [("gc", "lora")]), (0.02, [])])
+def test_an_interaction_of_memory_stands_out_of_how_far_runs_lie_apart(
+    scatter: float, expected: list[tuple[str, str]]
+) -> None:
+    def held(levels: Levels, seed: int) -> dict[str, float]:
+        both = levels["gc"] == "on" and levels["lora"] == "r8"
+        return {MEMORY: 10e9 * (0.9 if levels["gc"] == "on" else 1) * (0.95 if both else 1) * (1 - scatter * seed)}
+
+    assert found(axis_effects(matrix(TWO, held, seeds=2), TWO, [MEMORY]), MEMORY) == expected
+
+
 def test_nothing_held_before_is_told_as_a_difference() -> None:
     told = axis_effects(
         matrix(TWO, lambda levels, seed: {"reference_memory": 4e6 * (levels["gc"] == "on")}), TWO, ["reference_memory"]
