@@ -18,7 +18,6 @@ from harness.measure.summarise.numbers import number
 from harness.measure.summarise.spans import Span, length, measured_spans, overlap, went_back
 from harness.measure.summarise.window import measured
 from harness.records.events import Event
-from harness.records.ranks import world_size
 from harness.records.units import format_size
 
 THROTTLED = ("hw_slowdown", "hw_thermal", "sw_thermal", "hw_power_brake")
@@ -58,8 +57,6 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
     devices = _devices(events)
     if not devices:
         return {}
-    if len(devices) < world_size(events) and not any(device.made_up for device in devices):
-        return {"peak_device_memory": math.nan}  # each process trains on one: a part of a sum is no figure
     found = _peak_memory(events, devices)
     spans = measured_spans(events)
     if not spans or went_back(events) is not None:

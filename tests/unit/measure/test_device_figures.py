@@ -198,12 +198,6 @@ def test_a_device_that_two_ranks_sampled_counts_once(tmp_path: Path) -> None:
     assert found["energy"] == pytest.approx(400, rel=0.01)
 
 
-def test_devices_of_which_one_process_tells_nothing_have_no_figures(tmp_path: Path) -> None:
-    sampled = device_events([_sample(tmp_path, [{"power": 100, "memory": [[0, 0], [5, 100]]}], 10)])
-    active = {"t": 0.0, "kind": "active", "values": {"world_size": 2}}
-    assert not OF_DEVICE & summarise(in_order([active, *_steps(3.0, [1.0] * 4)], sampled)).keys()
-
-
 def test_a_device_of_another_rank_is_put_on_the_same_clock(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     main = _sample(tmp_path, [{"power": 100}], 10)
