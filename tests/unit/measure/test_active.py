@@ -284,6 +284,9 @@ def test_a_compiler_that_was_switched_off_compiles_nothing(variable: str, monkey
     assert compiled(trainer)
     if variable == "TORCHDYNAMO_DISABLE":
         monkeypatch.setenv(variable, "1")
+        assert not compiled(trainer)
     else:
-        monkeypatch.setattr(torch._dynamo.config, "disable", True)
-    assert not compiled(trainer)
+        with torch._dynamo.config.patch(disable=True):  # monkeypatch would take the setting away for good
+            assert not compiled(trainer)
+    monkeypatch.delenv(variable, raising=False)
+    assert compiled(trainer)
