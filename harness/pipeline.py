@@ -17,6 +17,7 @@ from harness.methods import METHODS, catalog
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
 from harness.records.progress import Observer
+from harness.records.refusal import try_writing
 from harness.records.request import Choice, Places
 from harness.records.run_folder import RunFolder, run_folders, suite_folder
 
@@ -186,6 +187,7 @@ def run(
     Raises:
         HeldError: another process runs or scores this suite; nothing was done.
         Interrupted: the user stopped it; what is finished is kept, and running again goes on.
+        OSError: the report's folder cannot be written; nothing was done.
         StoreError: the store cannot be used. At the end: all is trained and scored, and lies in the run folders.
     """
     from harness import execute
@@ -193,6 +195,9 @@ def run(
     whole, plan = prepared(file, choice, engine, observer, places)
     if plan.warnings:
         observer.warned(plan.warnings)
+    reports = places.reports / plan.suite.name
+    reports.mkdir(parents=True, exist_ok=True)
+    try_writing(reports)  # rather than learning of it after hours of training
     with execute.session(places.results, plan.suite.name) as session:
         outcomes, scores = carry_out(
             plan, choice, places, session=session, engine=engine, observer=observer, scoring=scoring

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.records.refusal import try_writing
 from harness.records.units import format_size
 
 REQUIRED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "lm-eval", "duckdb", "pydantic")
@@ -168,7 +170,11 @@ def _room(results: Path) -> tuple[int | None, bool]:
         free = shutil.disk_usage(folder).free
     except OSError:
         return None, False
-    return free, folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    try:
+        try_writing(folder)
+    except OSError as error:
+        return free, error.errno in (errno.ENOSPC, errno.EDQUOT)  # full is another problem, told by the free bytes
+    return free, True
 
 
 _ASK_TORCH = """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import tempfile
+from pathlib import Path
 
 _KEPT = "what finished is kept: run the same command again and it resumes from there"
 _SPACE = (
@@ -31,3 +33,17 @@ REFUSALS: dict[int, tuple[str, str]] = {
     errno.EIO: ("the disk reported an error", "check the disk, or choose another folder with --results"),
 }
 """Why and what to do next, by errno."""
+
+
+def try_writing(folder: Path) -> None:
+    """Writes a file without a name to `folder` and leaves nothing: permissions alone don't tell, least of all to root.
+
+    Raises:
+        OSError: the folder is not there, or cannot be written.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        error.filename = str(folder)  # rather than a name nobody has heard of
+        raise

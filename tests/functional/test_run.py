@@ -36,6 +36,15 @@ def test_a_run_ends_with_the_headline_and_the_reports_path(suite: Path, harness:
     assert ": ok in " in answer.stderr
 
 
+def test_a_report_that_cannot_be_written_shows_before_anything_is_trained(suite: Path, harness: Harness) -> None:
+    (suite.parent / "reports").write_text("a file in the way")
+    answer = harness("run", suite.name, "--engine", "debug")
+    assert answer.returncode == 2
+    assert "cannot use reports/tiny" in answer.stderr
+    assert "--reports" in answer.stderr
+    assert not (suite.parent / "results").exists()
+
+
 def test_a_second_run_trains_nothing(ran: Path, harness: Harness) -> None:
     before = _attempts(ran.parent / "results")
     answer = harness("run", ran.name, "--engine", "debug")

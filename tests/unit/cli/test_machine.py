@@ -119,6 +119,13 @@ def test_a_results_folder_that_cannot_be_is_a_problem(tmp_path: Path) -> None:
     assert any("--results" in problem for problem in machine.problems)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has /proc")
+def test_a_folder_that_nobody_can_write_to_is_a_problem_for_root_too() -> None:
+    machine = examine(Path("/proc/results"), lambda: {"devices": []})
+    assert not machine.results_writable
+    assert machine.problems == ("/proc/results cannot be written: choose another folder with --results",)
+
+
 def test_a_full_disk_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=2**30, used=2**30, free=0))
     machine = examine(tmp_path, lambda: {"devices": []})

@@ -297,6 +297,15 @@ def test_a_training_that_ends_within_its_warm_up_says_that_nothing_was_measured(
     assert ("tokens_per_second" in summarise(events)) == (not said)
 
 
+@pytest.mark.parametrize(("every", "said"), [(1, 0), (3, 0), (4, 1)])
+def test_a_training_that_ends_before_its_first_log_says_so(every: int, said: int) -> None:
+    some = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
+    events = _observe(FakeTrainer(steps=[some] * 3, log_every=every), FakeClock(), warmup=0)
+    notes = [event["text"] for event in events if event["kind"] == "note"]
+    assert len(notes) == said
+    assert all(text.startswith("no loss was logged: training ended with step 3,") for text in notes)
+
+
 def test_steps_whose_samples_were_never_read_are_no_part_of_their_speed() -> None:
     """Padding-free samples are counted on the device, and may be lost with it."""
     events: list[Event] = [
