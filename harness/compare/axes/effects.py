@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare.axes.design import Design, Levels, Point, Term
-from harness.compare.axes.exact import Cells, by_cell, exact_effect, exact_interplay
+from harness.compare.axes.exact import Cells, beside, by_cell, exact_effect, exact_interplay
 from harness.compare.axes.fitted import Change, Fitted, Tested, fitted
 from harness.compare.axes.words import sentences_of
 from harness.compare.columns import OF_A_METHOD
@@ -146,15 +146,15 @@ class _Taken:
         reference = self.design.axes[axis][0]
         if self.fit is not None:
             told = self.fit.change(axis, level, found, self.fit.model(found), at)
-            effect = told if isinstance(told, str) else self._interval(axis, level, at, told)
+            verdict = self._verdict(told if isinstance(told, str) else self._interval(axis, level, at, told))
         else:
-            effect = exact_effect(self.design, self.cells or {}, axis, level, at)
+            verdict = self._exact(axis, level, at, self.cells or {})
         return AxisEffect(
             axis=axis,
             reference=reference,
             level=level,
             metric=self.metric.name,
-            verdict=self._verdict(effect),
+            verdict=verdict,
             at=dict(at),
             cells=self._cells(axis, (reference, level), at),
         )
@@ -187,6 +187,18 @@ class _Taken:
             error=told.error,
             degrees=float(told.degrees),
         )
+
+    def _exact(self, axis: str, level: str, at: Levels, cells: Cells) -> Verdict:
+        """Of the mean over pairs of cells; it shows no change only where none of them does more: one that saves and one
+        that costs are no change on average.
+        """
+        pairs = list(beside(self.design, cells, axis, level, at))
+        verdict = self._verdict(exact_effect(pairs) if pairs else f"no two cells differ in {axis} alone")
+        if verdict.ruling != "equivalent" or {self._verdict(exact_effect([one])).ruling for one in pairs} == {
+            "equivalent"
+        }:
+            return verdict
+        return replace(verdict, ruling="inconclusive", why="small on average, yet not between each two cells")
 
     def _verdict(self, effect: Effect | str) -> Verdict:
         if isinstance(effect, str):

@@ -22,15 +22,23 @@ def by_cell(design: Design, points: Sequence[Point]) -> Cells:
     return {key: tuple(values) for key, values in found.items()}
 
 
-def exact_effect(design: Design, cells: Cells, axis: str, level: str, at: Levels | None = None) -> Effect | str:
-    """The geometric mean of the ratios between cells that differ in this axis alone, and the range of all ratios that
-    their runs could form: one point where nothing varies, as of two cells (`judging.effects`).
+def beside(design: Design, cells: Cells, axis: str, level: str, at: Levels) -> Iterator[tuple[Runs, Runs]]:
+    """The runs of each two cells that differ in this axis alone, its first level and this one."""
+    place = list(design.axes).index(axis)
+    for key, found in cells.items():
+        levels = dict(zip(design.axes, key, strict=True))
+        if key[place] != level or any(levels[name] != one for name, one in at.items()):
+            continue
+        before = cells.get((*key[:place], design.axes[axis][0], *key[place + 1 :]))
+        if before is not None:
+            yield before, found
 
-    A sentence where there are no two such cells, or where nothing is held that a ratio could be to.
+
+def exact_effect(pairs: Sequence[tuple[Runs, Runs]]) -> Effect:
+    """The geometric mean of the ratios between two cells each, and the range of all ratios that their runs could form:
+    one point where nothing varies, as of two cells (`judging.effects`). Where nothing is held that a ratio could be to,
+    the same of differences.
     """
-    pairs = list(_beside(design, cells, axis, level, at or {}))
-    if not pairs:
-        return f"no two cells differ in {axis} alone"
     before = [max(runs) for runs, _ in pairs]
     n = sum(len(runs) for runs, _ in pairs), sum(len(runs) for _, runs in pairs)
     how = f"most over runs, {len(pairs)} pairs of cells" if len(pairs) > 1 else "most over runs, one pair of cells"
@@ -79,17 +87,6 @@ def exact_interplay(design: Design, cells: Cells, pair: Term) -> Tested:
         least=max(spread - apart for spread, apart in told),
         bound=max(spread + apart for spread, apart in told),
     )
-
-
-def _beside(design: Design, cells: Cells, axis: str, level: str, at: Levels) -> Iterator[tuple[Runs, Runs]]:
-    place = list(design.axes).index(axis)
-    for key, found in cells.items():
-        levels = dict(zip(design.axes, key, strict=True))
-        if key[place] != level or any(levels[name] != one for name, one in at.items()):
-            continue
-        before = cells.get((*key[:place], design.axes[axis][0], *key[place + 1 :]))
-        if before is not None:
-            yield before, found
 
 
 def _quads(

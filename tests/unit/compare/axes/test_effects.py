@@ -15,28 +15,10 @@ from hypothesis import strategies as st
 from statsmodels.regression.linear_model import OLS
 
 from harness.compare.axes import axis_effects
-from harness.records.effects import AxisEffects
-from harness.records.verdict import Effect
-from tests.unit.compare.axes.made import TWO, Axes, Levels, matrix, trial
+from tests.unit.compare.axes.made import RATE, TWO, Axes, Levels, effect, found, matrix, trial
 
-RATE, MEMORY, LOSS = "tokens_per_second", "peak_device_memory", "final_loss"
+MEMORY, LOSS = "peak_device_memory", "final_loss"
 THREE: Axes = {"gc": ["off", "on"], "lora": ["full", "r8", "r64"], "batch": ["b2", "b8"]}
-
-
-def effect(told: AxisEffects, axis: str, level: str, metric: str = RATE, **at: str) -> Effect:
-    """The effect of a level; it must be there."""
-    found = [
-        one
-        for one in told.effects
-        if (one.axis, one.level, one.metric, one.at) == (axis, level, metric, at) and one.verdict.effect is not None
-    ]
-    assert len(found) == 1
-    assert found[0].verdict.effect is not None
-    return found[0].verdict.effect
-
-
-def found(told: AxisEffects, metric: str = RATE) -> list[tuple[str, str]]:
-    return [one.axes for one in told.interplays if one.found and one.metric == metric]
 
 
 def noisy(levels: Levels, seed: int, *, together: float = 0.0, chance: random.Random, cv: float = 0.01) -> float:
@@ -184,65 +166,6 @@ def test_what_cannot_be_told_to_be_alike_is_not_said_to_be() -> None:
 
     assert found(told) == []
     assert not any("whatever lora" in sentence for sentence in told.sentences[:1])
-
-
-def test_memory_is_exact_and_not_silent() -> None:
-    def held(levels: Levels, seed: int) -> dict[str, float]:
-        return {MEMORY: 10e9 * (0.62 if levels["gc"] == "on" else 1) * (0.5 if levels["lora"] == "r8" else 1)}
-
-    told = axis_effects(matrix(TWO, held, seeds=1), TWO, [MEMORY])
-
-    assert [one.verdict.ruling for one in told.effects] == ["improved", "improved"]
-    mine = effect(told, "gc", "on", MEMORY)
-    assert (mine.value, mine.low, mine.high) == pytest.approx((0.62, 0.62, 0.62))
-    assert (mine.error, mine.n) == (None, (2, 2))
-    assert told.sentences[0] == "gc, off → on: −38% peak device memory, whatever lora."
-
-
-def test_memory_that_depends_on_another_axis_is_told_at_each_level() -> None:
-    def held(levels: Levels, seed: int) -> dict[str, float]:
-        saved = {"full": 0.9, "r8": 0.5}[levels["lora"]] if levels["gc"] == "on" else 1
-        return {MEMORY: 10e9 * saved}
-
-    told = axis_effects(matrix(TWO, held, seeds=1), TWO, [MEMORY])
-
-    assert found(told, MEMORY) == [("gc", "lora")]
-    assert "(lora: −10% at full, −50% at r8)" in told.sentences[0]
-
-
-def test_memory_whose_runs_lie_apart_is_known_no_better_than_they_do() -> None:
-    """As where the two cells are compared: 9 or 10 GB beside 8.5 or 9.6 is no saving yet."""
-    runs = {"off": (9e9, 10e9), "on": (8.5e9, 9.6e9)}
-
-    def held(levels: Levels, seed: int) -> dict[str, float]:
-        return {MEMORY: runs[levels["gc"]][seed]}
-
-    one: Axes = {"gc": ["off", "on"]}
-    told = axis_effects(matrix(one, held, seeds=2), one, [MEMORY])
-    (mine,) = told.effects
-    assert mine.verdict.ruling == "inconclusive"
-    change = effect(told, "gc", "on", MEMORY)
-    assert (change.value, change.low, change.high) == pytest.approx((0.96, 0.85, 9.6 / 9))
-
-
-@pytest.mark.parametrize(("scatter", "expected"), [(0.0, [("gc", "lora")]), (0.02, [])])
-def test_an_interaction_of_memory_stands_out_of_how_far_runs_lie_apart(
-    scatter: float, expected: list[tuple[str, str]]
-) -> None:
-    def held(levels: Levels, seed: int) -> dict[str, float]:
-        both = levels["gc"] == "on" and levels["lora"] == "r8"
-        return {MEMORY: 10e9 * (0.9 if levels["gc"] == "on" else 1) * (0.95 if both else 1) * (1 - scatter * seed)}
-
-    assert found(axis_effects(matrix(TWO, held, seeds=2), TWO, [MEMORY]), MEMORY) == expected
-
-
-def test_nothing_held_before_is_told_as_a_difference() -> None:
-    told = axis_effects(
-        matrix(TWO, lambda levels, seed: {"reference_memory": 4e6 * (levels["gc"] == "on")}), TWO, ["reference_memory"]
-    )
-
-    mine = effect(told, "gc", "on", "reference_memory")
-    assert (mine.kind, mine.value) == ("difference", 4e6)
 
 
 def test_losses_are_paired_by_seed() -> None:
