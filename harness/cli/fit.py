@@ -132,15 +132,17 @@ def _limit(text: str) -> int:
 def _print(found: Fit) -> None:
     from harness.cli.output import fits, table, wrapped
 
+    predicted = any(probe.predicted is not None for frontier in found.frontiers for probe in frontier.probes)
     for frontier in found.frontiers:
-        rows = [_row(probe) for probe in frontier.probes]
+        rows = [_row(probe, predicted=predicted) for probe in frontier.probes]
         if rows:
-            columns = [found.question.axis.rpartition(".")[2], "outcome", *_COLUMNS]
+            figures = [name for name in _FIGURES if predicted or name != "predicted"]
+            columns = [found.question.axis.rpartition(".")[2], "outcome", *figures, "fits"]
             title = f"{frontier.cell}{_alike(frontier)}"
             if not fits(columns, rows):
                 title, columns[0] = f"{title}, by {columns[0]}", "value"
             print(wrapped(title, indent=2))
-            table(columns, rows, right=[columns[0], *_COLUMNS[:-1]])
+            table(columns, rows, right=[columns[0], *figures])
             print()
     for name, why in found.left_out.items():
         print(wrapped(f"left out: {name}: {why}", indent=2))
@@ -152,13 +154,14 @@ def _print(found: Fit) -> None:
         print(wrapped(told, indent=2))
 
 
-_COLUMNS = ("peak", "predicted", "positions/step", "tokens/s", "fits")
+_FIGURES = ("peak", "predicted", "positions/step", "tokens/s")
 
 
-def _row(probe: Probe) -> list[Any]:
+def _row(probe: Probe, *, predicted: bool) -> list[Any]:
     from harness.records.units import format_size
 
-    sizes = [None if size is None else format_size(size) for size in (probe.peak, probe.predicted)]
+    shown = (probe.peak, probe.predicted) if predicted else (probe.peak,)
+    sizes = [None if size is None else format_size(size) for size in shown]
     fits = "?" if probe.fits is None else "yes" if probe.fits else "no"
     rounded = [None if figure is None else round(figure) for figure in (probe.positions, probe.tokens_per_second)]
     return [
