@@ -9,7 +9,11 @@ from harness.measure.summarise import device, health, load, memory
 from harness.records.events import Event
 
 FACTS: tuple[Callable[[Sequence[Event]], dict[str, Any]], ...] = (health.facts, memory.facts, device.facts)
-DISTURBANCES: tuple[Callable[[Sequence[Event]], list[str]], ...] = (device.disturbed, load.disturbed)
+DISTURBANCES: tuple[Callable[[Sequence[Event]], list[str]], ...] = (
+    device.disturbed,
+    load.disturbed,
+    memory.disturbed,
+)
 """A new kind of fact, or of disturbance, is a function in the file of its probe's figures and an entry here."""
 
 

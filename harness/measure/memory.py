@@ -7,6 +7,7 @@ samples pages move from shared to unique (copy on write) and hardly ever back, s
     peak USS ≈ USS now + (peak RSS since the last sample − RSS now)
 
 which is exact while the shared part stands still and off by what was shared anew or unshared in between otherwise.
+Pages that the kernel moved to swap are the worker's all the same, but for those that it shares, and are added.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ _PROC = Path("/proc/self")
 
 
 class HostMemory:
-    """USS and its peak since the last sample, in bytes. `proc` is a process's folder under /proc."""
+    """USS and its peak since the last sample, in bytes. `proc` is a process's folder under /proc.
+
+    `swapped`: so much of the last sample's USS lay in swap.
+    """
 
     def __init__(self, proc: Path = _PROC) -> None:
+        self.swapped = 0
         self._proc = proc
         self._resets = True
         self._reset_peak()
@@ -45,17 +50,26 @@ class HostMemory:
             OSError: /proc is not readable here.
         """
         rollup = _fields(self._proc / "smaps_rollup")
-        uss = rollup["Private_Clean"] + rollup["Private_Dirty"]
+        swapped, before = _swapped_alone(rollup), self.swapped
+        uss = rollup["Private_Clean"] + rollup["Private_Dirty"] + swapped
         status = _fields(self._proc / "status")
-        above = max(0, status["VmHWM"] - status["VmRSS"]) if self._resets else 0
+        above = status["VmHWM"] - status["VmRSS"] - max(0, swapped - before)  # what left for swap is held still
         self._reset_peak()
-        return uss, uss + above
+        self.swapped = swapped
+        return uss, uss + max(0, above if self._resets else 0)
 
     def _reset_peak(self) -> None:
         try:
             (self._proc / "clear_refs").write_text("5")
         except OSError:
             self._resets = False  # without the reset the peak would be the parent's: samples alone must do
+
+
+def _swapped_alone(rollup: Mapping[str, int]) -> int:
+    """What of a process's pages in swap nobody shares: `SwapPss` counts all of these, and of a page that it shares with
+    its parent half, `Swap` the whole. With more sharers it is a little less.
+    """
+    return max(0, 2 * rollup.get("SwapPss", 0) - rollup.get("Swap", 0))
 
 
 def _fields(path: Path) -> dict[str, int]:
@@ -170,6 +184,8 @@ class Memory(Probe):
             values["host_uss"], values["host_uss_peak"] = self._host.sample()
         except (OSError, KeyError):
             self._say_once("host memory is not measured: this system does not tell a process's unique pages")
+        if self._host.swapped:
+            values["host_swapped"] = self._host.swapped
         values.update(self._device.sample(self._watched, window=self._in_window()))
         self._watched = None
         self._tell_missing()

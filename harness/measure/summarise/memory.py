@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.measure.summarise.numbers import number
 from harness.records.events import Event, placed
+from harness.records.units import format_size
 
 _PEAKS = {
     "host_uss": "peak_host_memory",
@@ -24,6 +25,9 @@ _HELD = {
 }
 PARTS = ("forward", "backward", "optimizer")
 """Parts of a step, in which the device's peak may fall."""
+
+SWAPPED_SHARE = 0.01
+"""Share of the host's peak that must have lain in swap: fetching it back takes time that is not the training's."""
 
 
 def figures(events: Sequence[Event]) -> dict[str, float]:
@@ -58,6 +62,19 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
         peaks = {name: int(value) for name, (value, _) in _peaks(events).items()}
         found["oom"] = {"phase": oom.get("phase"), **oom.get("values", {}), "peaks": peaks}
     return found
+
+
+def disturbed(events: Sequence[Event]) -> list[str]:
+    """That the machine was short of memory, and moved some of the worker's to swap."""
+    swapped = [
+        number(event["values"].get("host_swapped", 0))
+        for event in events
+        if event.get("kind") == "memory" and "values" in event
+    ]
+    most, (peak, _) = max(swapped, default=0.0), _peaks(events).get("peak_host_memory", (0.0, ""))
+    if not most or most < SWAPPED_SHARE * peak:
+        return []
+    return [f"the machine was short of memory: {format_size(most)} of the worker lay in swap"]
 
 
 def _peaks(events: Iterable[Event]) -> dict[str, tuple[float, str]]:
