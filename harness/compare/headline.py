@@ -138,8 +138,9 @@ def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]
     of = f"{title(decision.metric)} " if verdict.effect and verdict.effect.kind == "ratio" else ""
     ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
     said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
-    blind = verdict.ruling == "inconclusive" and verdict.detectable is not None
-    return [f"{said} (so many seeds show a change from {detectable_said(verdict)})." if blind else f"{said}."]
+    if verdict.ruling == "inconclusive" and verdict.detectable is not None:
+        said += f" (only a change of {detectable_said(verdict)} or more would show reliably)"
+    return [f"{said}."]
 
 
 def _silent(pair: CellComparison, verdict: Verdict) -> str:
