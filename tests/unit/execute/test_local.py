@@ -84,6 +84,12 @@ def test_trials_run_in_workers_of_one_nursery(bench: Bench) -> None:
         ("exit", "crashed", "it ended with exit code 3 and no outcome; its last words: rehearsed exit"),
         ("die", "crashed", "killed by signal 9 (SIGKILL); its last words: rehearsed death"),
         ("memory", "oom", "host memory: rehearsed"),
+        (
+            "full_device",
+            "oom",
+            "out of device memory, and a library ended the worker: "
+            "Error out of memory at line 74 in file /src/csrc/ops.cu",
+        ),
     ],
 )
 def test_every_end_of_a_worker_is_an_outcome(bench: Bench, behaviour: str, outcome: str, cause: str) -> None:
