@@ -37,6 +37,8 @@ _DEVICE_WORDS = (
     "CUDA driver error: out of memory",  # torch's own calls of the driver, as for expandable segments
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA ran out of memory outside PyTorch's allocator",  # cuDNN's attention, which compiles kernels for new shapes
+    "CUDA_ERROR_OUT_OF_MEMORY",
     "Triton Error [CUDA]: out of memory",
     "cudaErrorMemoryAllocation",
 )
