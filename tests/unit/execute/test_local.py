@@ -325,7 +325,9 @@ def _devices_of_the_nursery(engine: LocalEngine, spec: Spec) -> str | None:
     engine.warm(spec)
     try:
         assert engine.nursery_pid is not None
-        found: str | None = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")
+        process = psutil.Process(engine.nursery_pid)
+        wait_for(lambda: bool(process.environ()))  # Linux shows it a moment after the program has begun
+        found: str | None = process.environ().get("CUDA_VISIBLE_DEVICES")
     finally:
         engine.close()
     return found
