@@ -227,18 +227,23 @@ def nvml_devices(nvml: Any = None) -> Mapping[str, Any]:
 
 
 def _each_device(nvml: Any) -> list[dict[str, Any]]:
-    devices = []
+    """Those that this process may ask; NVML counts the machine's others too.
+
+    Raises:
+        NVMLError: it may ask none.
+    """
+    devices, failed = [], None
     for index in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        devices.append(
-            {
-                "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
-                "name": _text(nvml.nvmlDeviceGetName(handle)),
-                "memory": memory.total,
-                "used": memory.used,
-            }
-        )
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            uuid, name = _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))
+        except nvml.NVMLError as error:
+            failed = error
+            continue
+        devices.append({"uuid": uuid, "name": name, "memory": memory.total, "used": memory.used})
+    if failed is not None and not devices:
+        raise failed
     return devices
 
 

@@ -15,6 +15,7 @@ from harness.execute.interrupts import Interrupts
 from harness.execute.live import Tail
 from harness.execute.memory import OomKills, unique_memory
 from harness.execute.record import ended, log_end
+from harness.measure import oom
 from harness.measure.redact import redact_file, redactor
 from harness.records.outcome import Outcome, OutcomeName
 from harness.records.plan import Trial
@@ -169,6 +170,8 @@ class Watch:
         """How a worker ended that nobody asked to end and that left no outcome."""
         if end.unable:
             return "crashed", end.unable
+        if ran_out := oom.last_words(log_end(self.attempt.log, lines=20, most=4000)):
+            return "oom", f"out of device memory, and a library ended the worker: {ran_out}"
         last = log_end(self.attempt.log)
         said = f"{LAST_WORDS}{last}" if last else ""
         if end.lost:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from harness.measure import nvml as driver
+
 
 class Nvml(Protocol):
     """What is used of NVML: bytes used on each device, by UUID without its `GPU-` prefix."""
@@ -18,31 +20,29 @@ class Nvml(Protocol):
 
 
 class RealNvml:
-    """NVML through nvidia-ml-py.
+    """The driver's NVML, over the devices that it lets this process ask: of others it tells no more than their number.
 
     Raises:
-        RuntimeError: no NVML on this machine (from the constructor), or it stopped answering.
+        RuntimeError: no NVML on this machine (from the constructor), or none of its devices answers.
     """
 
     def __init__(self) -> None:
         try:
-            import pynvml
-
-            self._nvml: Any = pynvml
-            pynvml.nvmlInit()
-            count = pynvml.nvmlDeviceGetCount()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        except Exception as error:  # NVMLError and ImportError share no better base
+            self._gpus = driver.RealNvml().gpus()
+        except driver.NvmlError as error:
             raise RuntimeError(str(error)) from error
 
     def used(self) -> Mapping[str, int]:
-        try:
-            return {
-                bare_uuid(self._nvml.nvmlDeviceGetUUID(handle)): int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
-                for handle in self._handles
-            }
-        except Exception as error:
-            raise RuntimeError(str(error)) from error
+        found: dict[str, int] = {}
+        failed: driver.NvmlError | None = None
+        for gpu in self._gpus:
+            try:
+                found[driver.bare(gpu.uuid)] = int(gpu.read("memory")["memory_used"])
+            except driver.NvmlError as error:
+                failed = error
+        if failed is not None and not found:
+            raise RuntimeError(str(failed)) from failed
+        return found
 
 
 class Block(NamedTuple):

@@ -37,10 +37,15 @@ _DEVICE_WORDS = (
     "CUDA driver error: out of memory",  # torch's own calls of the driver, as for expandable segments
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA ran out of memory outside PyTorch's allocator",  # cuDNN's attention, which compiles kernels for new shapes
+    "CUDA_ERROR_OUT_OF_MEMORY",
     "Triton Error [CUDA]: out of memory",
     "cudaErrorMemoryAllocation",
 )
 _ENOMEM = 12
+# bitsandbytes ends the process by itself where a call of CUDA fails (CUDA_CHECK_RETURN, csrc/ops.cuh): no error of
+# Python's ever comes of it, only this line of its log.
+_LAST_WORDS = re.compile(r"Error out of memory at line \d+ in file \S+")
 
 
 def details(error: BaseException) -> dict[str, Any] | None:
@@ -107,6 +112,12 @@ def _holders(listed: Sequence[int], found: Mapping[str, int]) -> dict[str, int]:
 def size(number: str, unit: str) -> int:
     """Bytes of a size as torch writes it: "20.00 MiB", "512 bytes"."""
     return round(float(number) * _UNITS[unit.lower()])
+
+
+def last_words(log: str) -> str | None:
+    """What a library said that ended the process where the device's memory ran out; None where none did."""
+    found = _LAST_WORDS.search(log)
+    return found.group() if found else None
 
 
 def in_words(told: Mapping[str, Any], phase: str | None) -> str:

@@ -34,6 +34,9 @@ THROTTLED_S = 0.2
 TAKEN = 2 * 2**30
 """Bytes in use before the trial that tell of others although NVML names nobody; a driver alone takes below 1 GiB."""
 
+ITS_OWN = 256 * 2**20
+"""Bytes by which a device's memory moves of itself: less than an idle CUDA context takes."""
+
 _HOLE_S = 1.0
 _WINDOW = "in the measured window"
 _MEANS = {"utilization": "mean_device_utilization", "sm_clock": "mean_sm_clock"}
@@ -41,10 +44,14 @@ _MEANS = {"utilization": "mean_device_utilization", "sm_clock": "mean_sm_clock"}
 
 @dataclass(frozen=True, slots=True)
 class _Device:
-    """One device's samples in order of time; `hz` as asked for."""
+    """One device's samples in order of time; `hz` as asked for.
+
+    `before`: bytes in use before the trial; `since`: its peak is looked for from this line on.
+    """
 
     hz: float
     before: float | None
+    since: int
     owned: bool  # NVML listed whose the memory was that was used before
     lines: tuple[Event, ...]
     times: tuple[float, ...]
@@ -109,6 +116,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
     openings: dict[str, Event] = {}
     lines: dict[str, list[Event]] = {}
     power_only: set[str] = set()
+    trains = next((number(event.get("t")) for event in events if _begins_to_train(event)), math.inf)
     for event in events:
         if event.get("kind") != "device" or not isinstance(event.get("values"), Mapping):
             continue
@@ -119,10 +127,12 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
             power_only.add(uuid)
         else:
             lines.setdefault(uuid, []).append(event)
+    rest = {uuid: _at_rest(opening, lines.get(uuid, ()), trains) for uuid, opening in openings.items()}
     return [
         _Device(
             hz=number(opening["hz"]),
-            before=opening["values"].get("memory_before"),
+            before=rest[uuid][0],
+            since=rest[uuid][1],
             owned=bool(opening.get("owners")),
             lines=tuple(lines.get(uuid, ())),
             times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
@@ -131,6 +141,26 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
         )
         for uuid, opening in openings.items()
     ]
+
+
+def _begins_to_train(event: Event) -> bool:
+    return event.get("kind") == "phase" and event.get("name") == "train" and event.get("edge") == "start"
+
+
+def _at_rest(opening: Event, lines: Sequence[Event], until: float) -> tuple[float | None, int]:
+    """Bytes that were in use before the trial, and the line from which on more than that is the trial's.
+
+    The driver may give back only now what a process held that has ended, as the trial before: what falls before
+    anything rises is no trial's. Nothing is looked for from `until` on.
+    """
+    before, since = opening["values"].get("memory_before"), 0
+    for place, line in enumerate(lines if before is not None else ()):
+        used = line["values"].get("memory_used")
+        if number(line.get("t")) >= until or (used is not None and used > before + ITS_OWN):
+            break
+        if used is not None and used < before:
+            before, since = used, place
+    return before, since
 
 
 def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[str, float]:
@@ -155,7 +185,9 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
             return {"peak_device_memory": math.nan}
-        seen.append(max(0.0, max(value for _, value in known if value is not None) - device.before))
+        begins = device.times[device.since] if device.times else 0.0
+        peak = max((value for t, value in known if value is not None and t >= begins), default=device.before)
+        seen.append(max(0.0, peak - device.before))
     return {"peak_device_memory": max(seen)} if seen else {}
 
 

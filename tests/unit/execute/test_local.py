@@ -84,6 +84,12 @@ def test_trials_run_in_workers_of_one_nursery(bench: Bench) -> None:
         ("exit", "crashed", "it ended with exit code 3 and no outcome; its last words: rehearsed exit"),
         ("die", "crashed", "killed by signal 9 (SIGKILL); its last words: rehearsed death"),
         ("memory", "oom", "host memory: rehearsed"),
+        (
+            "full_device",
+            "oom",
+            "out of device memory, and a library ended the worker: "
+            "Error out of memory at line 74 in file /src/csrc/ops.cu",
+        ),
     ],
 )
 def test_every_end_of_a_worker_is_an_outcome(bench: Bench, behaviour: str, outcome: str, cause: str) -> None:
@@ -319,7 +325,9 @@ def _devices_of_the_nursery(engine: LocalEngine, spec: Spec) -> str | None:
     engine.warm(spec)
     try:
         assert engine.nursery_pid is not None
-        found: str | None = psutil.Process(engine.nursery_pid).environ().get("CUDA_VISIBLE_DEVICES")
+        process = psutil.Process(engine.nursery_pid)
+        wait_for(lambda: bool(process.environ()))  # Linux shows it a moment after the program has begun
+        found: str | None = process.environ().get("CUDA_VISIBLE_DEVICES")
     finally:
         engine.close()
     return found

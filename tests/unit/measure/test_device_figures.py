@@ -401,6 +401,30 @@ def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> No
     assert disturbed(_trial(tmp_path, {"memory": GIB})) == ()
 
 
+def test_memory_that_the_trial_before_gives_back_late_is_of_nobody(tmp_path: Path) -> None:
+    """Its process has ended, the driver is still at it: neither the peak nor what was there before is to have it."""
+    late = [
+        [0, 90 * GIB],
+        [0.4, 90 * GIB],
+        [0.9, GIB],
+        [1.5, GIB],
+        [1.5, 2 * GIB],
+        [6, 9 * GIB],
+        [6.2, 9 * GIB],
+        [8, GIB],
+    ]
+    events = _trial(tmp_path, {"memory": late})
+    assert summarise(events)["peak_device_memory"] == pytest.approx(8 * GIB, rel=0.01)
+    assert disturbed(events) == ()
+
+
+def test_memory_that_falls_while_it_trains_was_there_before(tmp_path: Path) -> None:
+    memory = [[0, 4 * GIB], [3, 4 * GIB], [3, 6 * GIB], [5, 6 * GIB], [5, 3 * GIB]]
+    events = _trial(tmp_path, {"memory": memory})
+    assert summarise(events)["peak_device_memory"] == 2 * GIB
+    assert disturbed(events) == ("4 GiB of the device were in use beforehand, by nobody that NVML lists",)
+
+
 def test_memory_of_a_process_that_ended_before_the_window_disturbs_nothing(tmp_path: Path) -> None:
     leaving = {"memory": [[0, 5 * GIB], [1, 5 * GIB], [1, 0], [20, GIB]]}
     processes = [[0, 1, 7, 5 * GIB], [0, 100, 9, GIB]]

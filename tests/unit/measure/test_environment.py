@@ -41,6 +41,7 @@ def test_no_secret_and_no_host_name_is_recorded(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0a1b2c3d-0000-1111-2222-333344445555,1")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("MALLOC_CONF", "narenas:1")
+    monkeypatch.setenv("TORCH_CUDNN_SDPA_DEPRIORITIZED", "1")
     monkeypatch.setenv("LD_PRELOAD", "/home/somebody/lib/libjemalloc.so.2 libc++.so")
     found = environment.capture()
     text = json.dumps(found)
@@ -50,6 +51,7 @@ def test_no_secret_and_no_host_name_is_recorded(monkeypatch: pytest.MonkeyPatch)
     assert found["variables"]["CUDA_VISIBLE_DEVICES"].endswith(",1")
     assert found["variables"]["OMP_NUM_THREADS"] == "3"
     assert found["variables"]["MALLOC_CONF"] == "narenas:1"
+    assert found["variables"]["TORCH_CUDNN_SDPA_DEPRIORITIZED"] == "1"
     assert found["variables"]["LD_PRELOAD"] == "libjemalloc.so.2:libc++.so"
     assert "hostname" not in text
     assert platform.node() not in text or platform.node() in ("vm", "localhost")

@@ -16,6 +16,7 @@ from harness.measure.nvml import READINGS, RealNvml, bare
 from tests.unit.measure import libnvml
 
 GIB = 2**30
+NO_PERMISSION = 4  # nvml.h, nvmlReturn_t
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,21 @@ def test_the_doctor_names_driver_and_device() -> None:
     assert [(each["name"], each["memory"], each["used"]) for each in found["devices"]] == [
         ("NVIDIA H200", 141 * GIB, 2 * GIB)
     ]
+
+
+def test_a_device_that_this_process_may_not_ask_hides_none_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML counts all of the machine's, also those that a container or a scheduler keeps from it (nvml.h)."""
+    library = libnvml.library()
+    monkeypatch.setitem(vars(library), "nvmlDeviceGetCount_v2", libnvml._numbers((3,)))
+    library.nvmlDeviceGetHandleByIndex_v2 = lambda index, handle: 0 if index.value == 1 else NO_PERMISSION
+    monkeypatch.setattr(pynvml, "nvmlLib", library)
+    assert device.RealNvml().used() == {bare(libnvml.UUID.decode()): 2 * GIB}
+    assert [each["name"] for each in nvml_devices()["devices"]] == ["NVIDIA H200"]
+    library.nvmlDeviceGetMemoryInfo = lambda handle, memory: NO_PERMISSION
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    with pytest.raises(RuntimeError, match="Insufficient Permissions"):
+        device.RealNvml().used()
+    assert nvml_devices() == {"absent": "Insufficient Permissions"}
 
 
 def test_nothing_is_asked_that_nvidia_ml_py_does_not_have() -> None:

@@ -51,6 +51,13 @@ IN_2_0 = (
     "max_split_size_mb to avoid fragmentation."
 )
 
+# cuDNN's attention asks the driver itself; torch 2.14 sees that it was for memory, and raises a plain RuntimeError.
+CUDNN_ATTENTION = (
+    'cuDNN SDPA execution failed with error code ["CUDNN_BACKEND_API_FAILED"]: [cudnn_frontend] err 2 != CUDA_SUCCESS '
+    "in shimCuLaunchKernelEx(&config)\nCUDA ran out of memory outside PyTorch's allocator. If this workload uses many "
+    "dynamic shapes, cuDNN may need additional device memory to JIT-compile shape-specialized kernels."
+)
+
 
 @pytest.mark.parametrize(
     ("error", "told"),
@@ -123,6 +130,7 @@ IN_2_0 = (
         ),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), {"device": "device"}),
         (RuntimeError("Triton Error [CUDA]: out of memory"), {"device": "device"}),
+        (RuntimeError(CUDNN_ATTENTION), {"device": "device"}),
         (
             RuntimeError(
                 "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
