@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.report.style import settle
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -38,7 +40,7 @@ def place(made: Figure, at: Axes, points: Sequence[Point]) -> None:
     """Writes every label at the nearest free place around its point; where none is free, at the least covered one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    made.draw_without_rendering()  # settles the layout, so that places are final
+    settle(made)
     renderer: Any = FigureCanvasAgg(made).get_renderer()
     inside = _box(at.get_window_extent(renderer))
     taken = [box for point in points for box in _boxes(at, point)]

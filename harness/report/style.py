@@ -63,6 +63,14 @@ def figure(columns: int, rows: int, *, width: float, height: float, share_y: boo
     return made, list(axes.flat)
 
 
+def settle(made: Figure) -> None:
+    """Lays the figure out, once and for all: from now on places are final, whatever is written into it."""
+    engine = made.get_layout_engine()
+    if engine is not None:
+        engine.execute(made)
+        made.set_layout_engine("none")
+
+
 def svg(made: Figure) -> str:
     """The figure as SVG text, without date or program, so that it is the same tomorrow."""
     buffer = io.StringIO()
