@@ -8,6 +8,7 @@ import pytest
 
 from harness.measure.facts import disturbed
 from harness.measure.summarise import summarise
+from harness.measure.summarise.spans import measured_spans
 from harness.records.events import Event
 
 GIB = 2**30
@@ -91,3 +92,12 @@ def test_power_is_the_mean_of_its_samples_where_energy_cannot_be_told() -> None:
     assert "energy" not in summary
     assert "energy_per_token" not in summary
     assert summary["mean_power"] == pytest.approx((155 + 160) / 2)  # a sample stands for the time before it
+
+
+@pytest.mark.parametrize("pause", ["eval", "save"])
+def test_a_pause_of_training_is_no_part_of_the_window(pause: str) -> None:
+    edges: list[Event] = [
+        {"kind": "phase", "name": pause, "edge": edge, "t": t} for edge, t in (("start", 11.0), ("end", 13.0))
+    ]
+    first: Event = {"kind": "step", "step": 1, "t": 11.0, "wall_s": 1.0, "measured": True}
+    assert measured_spans([first, *edges, {**first, "step": 2, "t": 14.0}]) == [(10.0, 11.0), (13.0, 14.0)]
