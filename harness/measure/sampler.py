@@ -52,6 +52,7 @@ class Sampler:
     _file: TextIO | None = None
     _flushed: float = 0.0
     _last: float | None = None
+    _stalled: bool = False
 
     def begin(self, gpus: Sequence[Gpu], before: Mapping[str, Mapping[str, Any]], origin: float) -> None:
         """Makes a track for each device; `origin` lets the times of several processes be put on one clock."""
@@ -87,7 +88,8 @@ class Sampler:
 
     def tick(self, t: float) -> None:
         """One sample of everything."""
-        if self._last is not None and t - self._last > max(HOLE_S, 5 / self.hz):
+        if not self._stalled and self._last is not None and t - self._last > max(HOLE_S, 5 / self.hz):
+            self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
             text = f"the device was not sampled for {t - self._last:.1f} s: the machine was too busy"
             self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
         self._last = t

@@ -1,7 +1,7 @@
 """Which of a trial's memory samples are kept: few on disk however long it runs, and no peak lost.
 
 Every sample tells the peaks since the one before it, so samples may grow sparse. The gap doubles after `FIRST` samples
-and after every `THEN` more, which makes 256 + 128 · log2(duration ÷ 512 s) of them: about 1,200 in a day, 1,900 in a
+and after every `THEN` more, which makes 256 + 128 · log2(duration ÷ 512 s) of them: about 1,200 in a day, 1,800 in a
 month, and never is a gap longer than a hundredth of the trial so far (or two seconds).
 """
 

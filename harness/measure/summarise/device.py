@@ -107,7 +107,7 @@ def disturbed(events: Sequence[Event]) -> list[str]:
     if not spans:
         return []
     if went_back(events) is not None:
-        return _sharing(devices, [(0.0, math.inf)], "while it trained")
+        return _sharing(devices, [(0.0, math.inf)], "during the trial")
     return [*_throttling(devices, spans), *_sharing(devices, spans)]
 
 

@@ -302,3 +302,8 @@ class _Moved:
 
 def test_on_the_host_there_is_nothing_to_add_up_to() -> None:
     assert doubt({"weights": 5}) is None
+
+
+@pytest.mark.parametrize(("unexplained", "told"), [(128 * 2**20, False), (128 * 2**20 + 1, True)])
+def test_what_workspaces_may_be_is_no_doubt_where_they_are_not_told(unexplained: int, told: bool) -> None:
+    assert (doubt({"unexplained": unexplained, "allocated": 2**30}) is not None) is told

@@ -91,6 +91,7 @@ def test_what_no_device_can_do_is_told() -> None:
         return ceiling.impossible({"name": "NVIDIA H100 80GB HBM3", "gemm": products, "copy": {"on_device": copy}})
 
     assert told(1.09 * 989.4e12) == []
+    assert len(told(1.11 * 989.4e12)) == 1
     (said,) = told(1.21 * 989.4e12)
     assert "bfloat16 at 1,197 TFLOP/s, 21% above the datasheet's 989" in said
     assert "bfloat16 took no time" in told(math.inf)[0]
@@ -168,3 +169,9 @@ def test_only_what_a_device_cannot_do_is_passed_over(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ceiling, "_product", missing)
     assert ceiling._products("cpu", ceiling.Clock.wall(), 0.1) == {}
+
+
+def test_a_product_is_two_operations_for_each_of_its_size_cubed() -> None:
+    import torch
+
+    assert ceiling._product("cpu", torch.float32, 8, ceiling.Clock(lambda work: 0.5), 0.1) == 2 * 8**3 / 0.5

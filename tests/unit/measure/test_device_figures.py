@@ -392,7 +392,7 @@ def test_after_a_clock_went_back_others_count_whenever_they_were_there(tmp_path:
     hot = {"throttle": [[0, 100, "hw_thermal"]], "processes": [[0, 100, 9, GIB], [0, 2, 7, GIB]]}
     finding: Event = {"kind": "finding", "name": "clock_stepped_back", "step": None, "t": 4.0}
     told = disturbed(in_order([*_trial(tmp_path, hot), finding], []))
-    assert told == ("another process was on the device while it trained, holding 1 GiB",)
+    assert told == ("another process was on the device during the trial, holding 1 GiB",)
 
 
 def test_memory_that_nobody_owns_before_the_trial_disturbs(tmp_path: Path) -> None:

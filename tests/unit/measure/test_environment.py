@@ -341,3 +341,25 @@ def test_the_environment_never_initialises_cuda() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "decides"),
+    [
+        *((part, None, True) for part in ("packages", "editable", "origins", "python", "implementation", "limits")),
+        *(("cpu", name, True) for name in ("model", "usable", "governor", "turbo")),
+        *(("cpu", name, False) for name in ("count", "max_mhz", "threads_per_core")),
+        *(("device", name, True) for name in ("name", "memory_bytes", "capability", "count", "driver")),
+        *(("device", name, True) for name in ("power_limit_w", "mig", "ecc")),
+        *(("device", name, False) for name in ("id", "pcie", "nvlinks", "vbios", "persistence")),
+        *((("platform", "machine", True), ("platform", "release", False), ("platform", "huge_pages", False))),
+        *((("environment", "spec_hash", True), ("environment", "name", False))),
+        *((part, None, False) for part in ("torch", "variables", "memory_bytes", "container", "harness")),
+    ],
+)
+def test_the_hash_covers_what_decides_and_no_more(part: str, name: str | None, decides: bool) -> None:
+    def told(value: str) -> str:
+        found: dict[str, Any] = {"environment": {}, part: value if name is None else {name: value}}
+        return of_value(environment.deciding(found))
+
+    assert (told("one") != told("other")) is decides

@@ -18,7 +18,7 @@ from harness.measure.facts import facts
 from harness.measure.fakes import FakeAllocator, FakeClock, FakeMethod, FakeNvml, FakeStep, FakeTrainer
 from harness.measure.memory import WATCH_SHARE, HostMemory, Memory
 from harness.measure.probe import Probe
-from harness.measure.timeline import EDGES, FIRST, Pace
+from harness.measure.timeline import EDGES, Edges, Pace
 from harness.records.events import Event, read_events
 
 pytestmark = pytest.mark.slow  # torch
@@ -223,8 +223,21 @@ def test_a_timeline_stays_small_however_long_the_trial() -> None:
         samples += 1
         if elapsed <= day:
             of_a_day = samples
-    assert FIRST < of_a_day < 1300
-    assert samples < 2000
+    assert of_a_day == pytest.approx(1200, rel=0.01)
+    assert samples == pytest.approx(1800, rel=0.02)
+
+
+def test_the_gap_doubles_after_256_samples_and_after_every_128_more() -> None:
+    pace = Pace(2.0)
+    gaps = [pace.take() for _ in range(256 + 128 + 128)]
+    assert [gaps.count(gap) for gap in (2.0, 4.0, 8.0, 16.0)] == [255, 128, 128, 1]
+
+
+def test_edges_that_tell_nothing_new_are_kept_32_times() -> None:
+    edges = Edges()
+    kept = [edges.says({"host_uss_peak": 5}) for _ in range(40)]
+    assert kept == [True] * 32 + [False] * 8
+    assert edges.says({"host_uss_peak": 6})
 
 
 def _memory_events(attempt: _Attempt) -> list[dict[str, Any]]:

@@ -144,6 +144,7 @@ CUDNN_ATTENTION = (
         ),
         (MemoryError(), {"device": "host"}),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), {"device": "host"}),
+        (OSError(errno.ENOMEM, "Nicht genügend Hauptspeicher verfügbar"), {"device": "host"}),  # by its number
     ],
 )
 def test_what_the_message_says_is_told_in_bytes(error: Exception, told: dict[str, Any]) -> None:

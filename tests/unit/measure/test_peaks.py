@@ -116,6 +116,14 @@ def test_an_unlisted_device_takes_its_measured_ceiling_of_that_dtype() -> None:
     assert "float16" in str(other.missing)
 
 
+@pytest.mark.parametrize(("limit", "doubted"), [(690.0, False), (680.0, True)])
+def test_a_device_counts_as_capped_below_98_per_cent_of_its_power(limit: float, doubted: bool) -> None:
+    from harness.measure.matmul import on_cuda
+
+    nvml = {"power_limit_w": limit, "default_power_limit_w": 700.0}
+    assert (on_cuda(_properties("NVIDIA H200"), "bfloat16", nvml).doubt is not None) is doubted
+
+
 def test_another_device_of_the_same_name_does_not_take_it() -> None:
     from harness.measure.matmul import on_cuda
 

@@ -39,6 +39,17 @@ def _steps(events: list[Event]) -> list[Event]:
     return [event for event in events if event["kind"] == "step"]
 
 
+@pytest.mark.parametrize(
+    "name", ["padded_tokens", "loss_tokens", "reference_tokens", "samples", "model_flops", "hardware_flops"]
+)
+def test_whatever_a_step_counts_adds_up_over_the_ranks_and_a_part_is_no_sum(name: str) -> None:
+    one, other = (_of(_step(1, 1.0, 5, measured=True, **{name: count})) for count in (7, 4))
+    (both,) = _steps(merged(one, [other]))
+    assert both[name] == 11
+    (part,) = _steps(merged(one, [_of(_step(1, 1.0, 5, measured=True))]))
+    assert name not in part
+
+
 def test_tokens_add_up_and_times_are_those_of_the_slowest_rank() -> None:
     """Not of the slowest in each step: ranks wait for each other, and a second lost in turn would count twice."""
     main = _of(_step(1, 2.0, 10, measured=True, data_s=0.5), _step(2, 1.0, 20, measured=True, data_s=0.1))

@@ -23,13 +23,15 @@ def test_events_are_held_back_for_a_second_at_most(tmp_path: Path) -> None:
     clock, path = _Clock(), tmp_path / "events.jsonl"
     recorder = Recorder(path, clock=clock)
     recorder.add("log", step=1, values={})
-    assert list(read_events(path)) == []
-    clock.now += 1.0
+    clock.now += 0.9
     recorder.add("log", step=2, values={})
-    assert [(event["step"], event["t"]) for event in read_events(path)] == [(1, 0.0), (2, 1.0)]
+    assert list(read_events(path)) == []
+    clock.now += 0.1
     recorder.add("log", step=3, values={})
+    assert [(event["step"], event["t"]) for event in read_events(path)] == [(1, 0.0), (2, 0.9), (3, 1.0)]
+    recorder.add("log", step=4, values={})
     recorder.close()
-    assert [event["step"] for event in read_events(path)] == [1, 2, 3]
+    assert [event["step"] for event in read_events(path)] == [1, 2, 3, 4]
 
 
 def test_events_may_be_completed_until_they_are_written(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,14 +147,53 @@ def test_a_stretch_that_ends_is_on_disk_at_once(tmp_path: Path) -> None:
     assert [event["t"] for event in read_events(tmp_path / "device.jsonl") if event["kind"] == "device"] == [0, 1, 1.1]
 
 
-def test_a_stall_of_the_sampling_is_said(tmp_path: Path) -> None:
+def test_a_stall_of_the_sampling_is_said_once(tmp_path: Path) -> None:
     sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
     sampler.begin(ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}).gpus(), {}, origin=0.0)
     sampler.use(["GPU-1"])
-    for t in (0.0, 0.1, 3.0):
+    for t in (0.0, 0.1, 3.0, 3.1, 8.0, 8.1):
         sampler.tick(t)
-    sampler.end(3.1)
+    sampler.end(8.2)
     assert _notes(list(read_events(sampler.log))) == ["the device was not sampled for 2.9 s: the machine was too busy"]
+
+
+@pytest.mark.parametrize(("stall", "silent"), [(0.98, []), (1.02, [1.02])])
+def test_a_time_of_more_than_a_second_without_samples_is_marked_and_has_no_energy(
+    stall: float, silent: list[float], tmp_path: Path
+) -> None:
+    now = [0.0]
+    script = {"uuid": "GPU-1", "power": 100, "errors": [[0, 9, "energy", "Not Supported"]]}
+    nvml = ScriptedNvml.of({"devices": [script]}, clock=lambda: now[0])
+    sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
+    sampler.begin(nvml.gpus(), {}, origin=0.0)
+    sampler.use(["GPU-1"])
+    for t in (0.0, 0.1, 0.1 + stall):
+        now[0] = t
+        sampler.tick(t)
+    sampler.end(0.2 + stall)
+    events = list(read_events(sampler.log))
+    assert [event["silent"] for event in events if "silent" in event] == silent
+    energies = [values["energy"] for _, values in _values(events)]
+    assert energies[2] == (None if silent else pytest.approx(100 * (0.1 + stall)))
+
+
+def test_processes_are_listed_once_a_second(tmp_path: Path) -> None:
+    asked: list[float] = []
+    now = [0.0]
+    (gpu,) = ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}, clock=lambda: now[0]).gpus()
+    listing = gpu.processes
+
+    def processes() -> Mapping[int, int | None]:
+        asked.append(now[0])
+        return listing()
+
+    gpu.processes = processes  # type: ignore[method-assign]
+    sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
+    sampler.begin([gpu], {}, origin=0.0)
+    for tick in range(31):
+        now[0] = tick / 10
+        sampler.tick(now[0])
+    assert asked == [0.0, 1.0, 2.0, 3.0]
 
 
 # Whose processes
@@ -233,6 +272,14 @@ def test_hours_fit_in_a_small_file(tmp_path: Path) -> None:
     stretches = [event.get("samples", 1) for event in events if "hz" not in event]
     assert stretches[:LINES] == [1] * LINES
     assert max(stretches) == 32
+
+
+def test_a_line_of_many_samples_has_the_highest_of_what_fills_up_and_heats_up() -> None:
+    thinned = Thinned(lines=1)
+    thinned.add(0.0, {})
+    names = ("memory_used", "temperature", "others", "others_memory", "power")
+    (line,) = [line for t in (1, 2) for line in thinned.add(t, dict.fromkeys(names, 3.0 - t))]
+    assert line["values"] == {"memory_used": 2, "temperature": 2, "others": 2, "others_memory": 2, "power": 1.5}
 
 
 def test_what_failed_is_never_mixed_with_what_did_not() -> None:

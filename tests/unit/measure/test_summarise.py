@@ -70,12 +70,16 @@ def test_saving_within_training_is_none_of_its_time() -> None:
 def test_curves_give_first_and_final_tenths() -> None:
     logs = [
         {"t": float(i), "kind": "log", "step": i, "values": {"loss": 10.0 - i / 10, "rewards/margins": i / 10}}
-        for i in range(1, 31)
+        for i in range(1, 40)
     ]
-    found = summarise([*logs, {"t": 31.0, "kind": "log", "step": 30, "values": {"eval_loss": 0.5}}])
-    assert found["final_loss"] == pytest.approx(7.1)
+    evals = [
+        {"t": 40.0, "kind": "log", "step": step, "values": {"eval_loss": value}}
+        for step, value in ((20, 0.4), (39, 0.5))
+    ]
+    found = summarise([*logs, *evals])
+    assert found["final_loss"] == pytest.approx(6.2)  # of 39 logs the last three
     assert found["first_reward_margin"] == pytest.approx(0.2)
-    assert found["final_reward_margin"] == pytest.approx(2.9)
+    assert found["final_reward_margin"] == pytest.approx(3.8)
     assert found["final_eval_loss"] == 0.5
 
 
