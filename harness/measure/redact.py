@@ -27,7 +27,7 @@ def redactor(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         written: f"[{name} redacted]"
         for name, value in known.items()
         if _names_a_secret(name.upper()) and len(value) >= _SHORTEST and not _is_setting(value)
-        for written in (value, json.dumps(value)[1:-1])  # in JSON quotes and accents are written otherwise
+        for written in _writings(value)
     }
     longest_first = sorted(secrets, key=len, reverse=True)  # one secret may hold another
 
@@ -63,6 +63,12 @@ def redact_file(path: Path, redact: Callable[[str], str]) -> None:
 
 def _names_a_secret(name: str) -> bool:
     return name.endswith(_ENDS) or any(mark in name for mark in _MARKS)
+
+
+def _writings(value: str) -> list[str]:
+    """As it is, as in JSON (quotes and accents are written otherwise), and by lines, as logs may hold a private key."""
+    lines = [line for line in map(str.strip, value.splitlines()) if len(line) >= _SHORTEST]
+    return [value, json.dumps(value)[1:-1], *lines]
 
 
 def _is_setting(value: str) -> bool:

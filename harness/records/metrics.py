@@ -180,7 +180,7 @@ _ALL = (
         name="reference_memory",
         unit="bytes",
         better="lower",
-        says="a reference model's weights, from its tensors",
+        says="a reference model's weights and buffers, from its tensors",
         judged="most",
         margin=_MEMORY,
     ),

@@ -21,7 +21,32 @@ _IN_QUERY = re.compile(
 )
 _KEYS = re.compile(
     r"\b(hf_[A-Za-z0-9]{16,}|gh[opusr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|pypi-[\w\-]{16,}"
-    r"|sk-[A-Za-z0-9_\-]{16,}|AKIA[0-9A-Z]{16}|eyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]*)"
+    r"|sk-[A-Za-z0-9_\-]{16,}|A[KS]IA[0-9A-Z]{16}|eyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]*"
+    r"|xox[a-z]-[A-Za-z0-9\-]{16,}|AIza[\w\-]{35}|npm_[A-Za-z0-9]{30,})"
+)
+# A value in running text, after its name. Bare words are masked where a digit is among them: code and sentences, as in
+# `password=self.password`, have the name too. What other rules have masked already begins with a bracket.
+_BARE = r"(?!\[)(?=[^\s\"'\\,;&)}\]]{8})[^\s\"'\\,;&)}\]\d]*\d[^\s\"'\\,;&)}\]]*"
+_IS = r"(?:\\?[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"
+_SECRET = r"(?:passw(?:or)?d|passphrase|api[_\-]?key|secret|(?:access|private|secret|account)[_\-]?key)s?"
+_TOKEN = r"(?![\d.+\-]+(?:e[+\-]?\d+)?\b)(?=[\w.\-/+=~]{16})(?=[\w.\-/+=~]*[a-z])(?=[\w.\-/+=~]*\d)[\w.\-/+=~]+"
+_IN_TEXT = re.compile(
+    rf"({_SECRET}{_IS}\\?[\"'])(?!\[)[^\"'\\\n]{{8,}}"
+    rf"|({_SECRET}{_IS}){_BARE}"
+    rf"|(--[\w\-]{{0,40}}?(?:{_SECRET}|token)[ \t]+){_BARE}"
+    rf"|(token{_IS}(?:\\?[\"'])?){_TOKEN}"  # numbers, as of `loss_per_token`, are none
+    rf"|(authorization{_IS}(?:\\?[\"'])?(?:[a-z]{{1,16}}\s+)?)(?!\[)[\w.~+/=\-]{{8,}}"
+    rf"|(\bbearer\s+){_TOKEN}"
+    r"|(\bmachine\s+\S{1,255}\s+login\s+\S{1,255}\s+password\s+)[^\s\"\\]+"  # as in .netrc
+    r"|(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^\"]{0,20000}?(?=-----END [A-Z ]{0,40}PRIVATE KEY-----)",
+    re.IGNORECASE,
+)
+# One of these is in whatever that pattern finds. Most texts, every step's event among them, have none, and to look for
+# these costs a tenth of what the pattern does.
+_SIGNS = (
+    *("passw", "passphrase", "secret", "authorization", "bearer", "machine", "apikey", "api_key", "api-key"),
+    *("ss_key", "ss-key", "sskey", "te_key", "te-key", "tekey", "nt_key", "nt-key", "ntkey", "private key"),
+    *(f"token{end}" for end in " \t\"'\\=:"),
 )
 
 
@@ -36,9 +61,16 @@ def holds_a_key(text: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """The text without users and passwords of URLs, without keys in their queries, and without what looks like one."""
-    text = _USER_IN_URL.sub(r"\1", text)
-    return _KEYS.sub(MASK, _IN_QUERY.sub(rf"\1{MASK}", text))
+    """The text without secrets: users and passwords of URLs, keys in their queries, and what looks like one.
+
+    Looks are those of known kinds of keys, and of values under a secret's name, as `password: …` or `MY_API_KEY=…`.
+    """
+    text = _IN_QUERY.sub(rf"\1{MASK}", _USER_IN_URL.sub(r"\1", text))
+    text = _KEYS.sub(MASK, text)
+    lowered = text.lower()
+    if not any(sign in lowered for sign in _SIGNS):
+        return text
+    return _IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
 
 
 def plain(value: Any, *, by_name: bool = True) -> Any:

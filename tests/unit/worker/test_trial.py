@@ -120,6 +120,12 @@ def test_names_of_secret_variables(name: str) -> None:
     assert redactor({name: "planted-secret"})("a planted-secret") == f"a [{name} redacted]"
 
 
+def test_each_line_of_a_secret_of_several_lines_is_replaced() -> None:
+    redact = redactor({"SERVICE_PRIVATE_KEY": "planted-one\nplanted-two\n}\n"})
+    assert redact("worker 1: planted-two\n}\n") == "worker 1: [SERVICE_PRIVATE_KEY redacted]\n}\n"
+    assert redact("planted-one\nplanted-two\n}\n") == "[SERVICE_PRIVATE_KEY redacted]"
+
+
 def test_what_looks_like_a_secret_goes_without_a_variable_and_leaves_json_whole() -> None:
     event = {
         "text": "no http://me:planted@host/a?token=planted",
