@@ -29,5 +29,5 @@ def _folded(entries: Sequence[tuple[TrialResult, Finding]]) -> CellFinding:
         name=first.name,
         level=first.level,
         text=first.text,
-        seen=tuple((trial.seed, finding.step) for trial, finding in ordered),
+        seen=tuple(dict.fromkeys((trial.seed, finding.step) for trial, finding in ordered)),
     )

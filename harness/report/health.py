@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from harness.records.figures import called
@@ -14,10 +15,11 @@ _MOST = 16  # lines of either list
 _APART = 3  # cells with a finding of one kind that are told one by one
 _MOST_PLACES = 3
 _MOST_DISTURBED = 20
+_FIGURE = re.compile(r"[−+-]?\d[\w.,]*|\b(nan|inf)\b")
 
 
 def health(answer: Answer) -> str:
-    """The section, warnings first; a kind of finding that many cells share is one line. Empty without findings."""
+    """The section, warnings first; what many cells share but for its figures is one line. Empty without findings."""
     lines = [line for level in ("warning", "info") for line in _lines(answer.health, level)]
     if not lines:
         return ""
@@ -26,10 +28,10 @@ def health(answer: Answer) -> str:
 
 
 def _lines(findings: Sequence[CellFinding], level: str) -> Iterator[str]:
-    kinds: dict[str, list[CellFinding]] = {}
+    kinds: dict[tuple[str, str], list[CellFinding]] = {}  # of one name some say this and others that
     for finding in findings:
         if finding.level == level:
-            kinds.setdefault(finding.name, []).append(finding)
+            kinds.setdefault((finding.name, _FIGURE.sub("…", finding.text)), []).append(finding)
     mark = "**warning** " if level == "warning" else ""
     for found in kinds.values():
         if len(found) > _APART:

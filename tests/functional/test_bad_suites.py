@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,10 +194,16 @@ def test_ten_million_cells_are_refused_at_once_with_their_count(suite: Path, har
     axes = "".join(f"  train.{name}: [{', '.join(map(str, range(1, 11)))}]\n" for name in _TEN_LEVELS)
     text = suite.read_text(encoding="utf-8").replace("  train.learning_rate: [1.0e-3, 2.0e-3]\n", axes)
     suite.write_text(text, encoding="utf-8")
-    began = time.monotonic()
+    before = _processor_seconds()
     answer = harness("plan", suite.name)
     _refused(answer, "10,000,000", "| matrix:")
-    assert time.monotonic() - began < 10
+    assert _processor_seconds() - before < 10  # to make them all takes minutes
+
+
+def _processor_seconds() -> float:
+    """What the command lines so far took of the processor: unlike time it knows of nobody else on the machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 _TEN_LEVELS = (

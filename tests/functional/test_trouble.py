@@ -38,8 +38,16 @@ def test_a_results_folder_that_cannot_be_written(folder: str, suite: Path, harne
     _told(harness("run", suite.name, "--engine", "debug", "--results", folder), folder, "--results")
 
 
-def test_a_reports_folder_that_cannot_be_written_keeps_the_results(suite: Path, harness: Harness) -> None:
+def test_a_reports_folder_that_cannot_be_written_is_told_before_anything_runs(suite: Path, harness: Harness) -> None:
     _told(harness("run", suite.name, "--engine", "debug", "--reports", "/proc/reports"), "/proc/reports")
+    assert not (suite.parent / "results").exists()
+
+
+def test_a_report_that_cannot_be_written_in_the_end_keeps_the_results(suite: Path, harness: Harness) -> None:
+    in_the_way = suite.parent / "reports" / "tiny" / "report.md"
+    in_the_way.mkdir(parents=True)
+    _told(harness("run", suite.name, "--engine", "debug"), "report.md")
+    in_the_way.rmdir()
     assert harness("report", suite.name).returncode == 0  # nothing had to be run again
     assert "3/3 trials done" in harness("status").stdout
 

@@ -181,6 +181,23 @@ def test_a_finding_that_many_cells_share_is_one_line() -> None:
     ]
 
 
+def test_findings_of_one_name_that_say_another_thing_are_lines_of_their_own() -> None:
+    made = plan([cell(f"sft-{number}") for number in range(6)], seeds=1)
+    texts = [f"loss became {'nan' if number % 2 else 'inf'}" for number in range(5)]
+    texts.append("loss 12.5 is above the limit of 10")
+    found = [
+        result(trial, {}, findings=(Finding(name="diverged", step=number, level="warning", text=said),))
+        for number, (trial, said) in enumerate(zip(made.trials, texts, strict=True))
+    ]
+
+    lines = section(markdown(answer(results(found), made), ()), "Health").strip().splitlines()
+
+    assert lines == [
+        "- **warning** sft-0, sft-1, sft-2 and 2 more cells; in the first, seed 0 at step 0: loss became inf",
+        "- **warning** sft-5, seed 0 at step 5: loss 12.5 is above the limit of 10",
+    ]
+
+
 def test_of_many_findings_the_first_are_told_and_the_rest_counted() -> None:
     made = plan([cell("sft")], seeds=1)
     findings = [Finding(name=f"kind{number}", step=None, level="info", text="x") for number in range(40)]
