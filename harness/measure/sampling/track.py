@@ -17,6 +17,9 @@ PROCESSES_S = 1.0
 HOLE_S = 1.0
 """A time without samples that is longer than this is a hole, over which nothing is integrated."""
 
+_NEVER, _FOR_A_TIME = "does not tell its {its}", "did not tell its {its} for a time"
+_SO_FAR = "could not be asked for its {its} from the start"
+
 
 @dataclass
 class Track:
@@ -35,7 +38,7 @@ class Track:
     _never: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
-    _unsaid: dict[tuple[bool, str], list[str]] = field(default_factory=dict)
+    _unsaid: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _energy: _Energy = field(default_factory=lambda: _Energy())
     _processes_at: float = float("-inf")
     _found: dict[str, float] = field(default_factory=dict)
@@ -92,15 +95,16 @@ class Track:
             self._never.add(what)
         if what not in self._said:
             self._said.add(what)
-            self._unsaid.setdefault((never, str(error)), []).append(what)
+            how = _NEVER if never else _FOR_A_TIME if what in self._told else _SO_FAR
+            self._unsaid.setdefault((how, str(error)), []).append(what)
         return {} if never else dict.fromkeys(names, None)
 
     def _say_unread(self, t: float) -> None:
         """One note for all that failed in the same way in this sample: a driver that falls silent is one event."""
-        for (never, why), failed in self._unsaid.items():
+        for (how, why), failed in self._unsaid.items():
             its = f"{', '.join(failed[:-1])} and {failed[-1]}" if len(failed) > 1 else failed[0]
-            text = f"does not tell its {its} ({why})" if never else f"did not tell its {its} for a time ({why})"
-            self._write_note(t, f"{self.gpu.name} {text}", "info" if never else "warning")
+            text = f"{self.gpu.name} {how.format(its=its)} ({why})"
+            self._write_note(t, text, "info" if how == _NEVER else "warning")
         self._unsaid.clear()
 
     def _add_energy(self, t: float, values: dict[str, float | None]) -> None:

@@ -128,6 +128,12 @@ def test_an_error_in_the_middle_is_null_and_said_once(tmp_path: Path) -> None:
     assert _notes(events) == [f"Scripted did not tell its {readings} for a time (Unknown Error)"]
 
 
+def test_an_error_from_the_start_is_not_told_as_one_in_the_middle(tmp_path: Path) -> None:
+    events = sampled(tmp_path, {"errors": [[0, 9, "energy", "Unknown Error"]]}, 6)
+    assert {values["energy"] for _, values in _values(events)} == {None}
+    assert _notes(events) == ["Scripted could not be asked for its energy from the start (Unknown Error)"]
+
+
 def test_a_device_that_is_lost_ends_with_nulls_and_a_note(tmp_path: Path) -> None:
     events = sampled(tmp_path, {"errors": [[3, 100, "all", "GPU is lost"]]}, 60)
     t, last = list(_values(events))[-1]
