@@ -186,6 +186,7 @@ def test_a_field_left_out_is_its_default() -> None:
         ("train.dataloader_pin_memory", "data_loader.pin_memory", True),
         ("train.full_determinism", "numerics.deterministic", True),
         ("train.use_cpu", "device", True),
+        ("train.eval_strategy", "config.do_eval", True),
         ("lora.layers_to_transform", "adapter.default.modules", True),
         ("train.gradient_checkpointing_kwargs.use_reentrant", "checkpointing.use_reentrant", True),
     ],
