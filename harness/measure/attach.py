@@ -101,7 +101,6 @@ class Loop:
         self.probes = probes
         self._told = {name: listeners(probes, name) for name in STEPPING}
         self.warmup_steps = warmup_steps
-        self.steps = 0
         self._wait = wait
         self._copies_wait = False
         self._paused_in: str | None = None
@@ -188,7 +187,6 @@ class Loop:
         event: Event = {"kind": "step", "step": step, "measured": step > self.warmup_steps}
         for told in self._told["step_end"]:
             told(event)
-        self.steps = step
         self.recorder.add_event(event)
 
     def logged(self, step: int, values: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.measure.device import Allocator, Block, TorchAllocator
+from harness.measure.optimizing import bare
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 
@@ -114,10 +115,7 @@ def sum_in(ledger: Ledger, trainer: Any) -> dict[str, int]:
     gradients = [weight.grad for weight in trainer.model.parameters() if weight.grad is not None]
     if gradients:
         found["gradients"] = ledger.add(gradients)
-    optimizer = trainer.optimizer
-    while hasattr(optimizer, "optimizer"):  # accelerate's wrapper
-        optimizer = optimizer.optimizer
-    state = getattr(optimizer, "state", None)
+    state = getattr(bare(trainer.optimizer), "state", None)
     if isinstance(state, Mapping):
         found["optimizer"] = ledger.add(tensors_in(state))
     return found

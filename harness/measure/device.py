@@ -14,7 +14,7 @@ from harness.measure import nvml as driver
 
 
 class Nvml(Protocol):
-    """What is used of NVML: bytes used on each device, by UUID without its `GPU-` prefix."""
+    """What is used of NVML: bytes used on each device, by its bare UUID."""
 
     def used(self) -> Mapping[str, int]: ...
 
@@ -78,7 +78,7 @@ class TorchAllocator:
     def uuid(self) -> str:
         import torch
 
-        return bare_uuid(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
+        return driver.bare(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
 
     def figures(self) -> dict[str, int]:
         import torch
@@ -222,9 +222,3 @@ def watch_devices() -> DeviceMemory:
         return DeviceMemory(TorchAllocator(), RealNvml())
     except RuntimeError as error:
         return DeviceMemory(TorchAllocator(), None, str(error))
-
-
-def bare_uuid(uuid: str | bytes) -> str:
-    """A device's UUID without `GPU-`, in lower case: torch leaves the prefix out and NVML does not."""
-    text = uuid.decode() if isinstance(uuid, bytes) else uuid
-    return text.removeprefix("GPU-").lower()

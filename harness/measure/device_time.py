@@ -80,9 +80,10 @@ class DeviceTime(Probe):
         """Completes the events whose marks have passed; they pass in order."""
         try:
             while self._pending and self._pending[0][2].query():
-                event, begin, end = self._pending.pop(0)
+                event, begin, end = self._pending[0]
                 event["device_s"] = round(begin.elapsed_time(end) / 1000, 6)
                 self.recorder.release(event, "device_time")
+                del self._pending[0]
         except Exception as error:
             self._give_up(error)
 

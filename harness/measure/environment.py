@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.measure import host
 from harness.measure.gpu import gpu
+from harness.measure.nvml import identity
 from harness.measure.packages import installed
 from harness.records.fingerprint import of_value
 from harness.records.secrets import plain
@@ -190,7 +191,7 @@ def _device(library: Any, unread: dict[str, str]) -> dict[str, Any] | None:
         "capability": f"{properties.major}.{properties.minor}",
         "multiprocessors": int(properties.multi_processor_count),
         "count": int(torch.cuda.device_count()),
-        **({"id": _hashed(uuid)} if uuid else {}),
+        **({"id": identity(uuid)} if uuid else {}),
     }
     told, why = _nvml(library, uuid)
     if why is not None:
@@ -209,8 +210,4 @@ def _anonymous(name: str, value: str) -> str:
     """A variable's value, devices in it by a hash of their UUID, libraries by their names: folders tell of users."""
     if name == "LD_PRELOAD":
         return ":".join(PurePath(one).name for one in re.split(r"[\s:]+", value) if one)
-    return _UUID.sub(lambda found: f"{found.group(1)}#{_hashed(found.group())}", value)
-
-
-def _hashed(uuid: str) -> str:
-    return of_value(uuid.lower().removeprefix("gpu-").removeprefix("mig-"))[:12]
+    return _UUID.sub(lambda found: f"{found.group(1)}#{identity(found.group())}", value)

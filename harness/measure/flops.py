@@ -142,11 +142,6 @@ class Decoder:
     head: Product
     embedding: tuple[Product, ...] = ()
 
-    @property
-    def windows(self) -> tuple[Window, ...]:
-        """Every window its layers attend in, each once."""
-        return tuple(dict.fromkeys(layer.attention.window for layer in self.layers))
-
     def forward(self) -> Cost:
         """One forward."""
         position = sum(product.forward for product in self._products())

@@ -21,8 +21,10 @@ def optimizer_facts(trainer: Any) -> dict[str, Callable[[], Any]]:
 
 
 def bare(optimizer: Any) -> Any:
-    """The optimizer behind accelerate's wrapper."""
-    return getattr(optimizer, "optimizer", optimizer)
+    """The optimizer behind accelerate's wrapper, and behind what that may wrap."""
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def tensors(optimizer: Any) -> Iterator[tuple[str, Any]]:

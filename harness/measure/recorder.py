@@ -28,8 +28,8 @@ class Recorder:
 
     Events are kept in memory and appended to the file at most once a second, at the edges of phases and at the end:
     a killed worker loses a second at most. `before_flush` callbacks may complete the buffered events first (token
-    counts that still lie on the device); one that fails is left out from then on, and a note says so. `on_phase_begin`
-    and `on_phase_end` callbacks run right before that edge of a phase is recorded.
+    counts that still lie on the device); one that fails is left out from then on, and a note says so, and where one is
+    stopped all are. `on_phase_begin` and `on_phase_end` callbacks run right before that edge of a phase is recorded.
 
     Times are seconds since the recorder was made. Every measurement of the attempt reads `clock`: should the clock
     below it go back, it stands still instead, `steps_back` counts it, and a finding says so once.
@@ -154,13 +154,10 @@ class Recorder:
         if self._flushing:
             return  # a callback recorded something; it is written with the rest
         self._flushing = True
-        for callback in tuple(self.before_flush):
-            try:
-                callback()
-            except Exception as error:  # a device that is lost must not take the log with it
-                self.before_flush.remove(callback)
-                self.note("warning", f"figures are missing from here on: {type(error).__name__}: {error}")
-        self._flushing = False
+        try:
+            self._complete()
+        finally:
+            self._flushing = False
         ready = self._buffer if whole else self._buffer[: self._ready()]
         if ready:
             text = "".join(encode(event) for event in ready)
@@ -170,6 +167,17 @@ class Recorder:
             self._file.write(self._redact(text) if self._redact else text)
             self._file.flush()
         self._flushed = self.now()
+
+    def _complete(self) -> None:
+        for callback in tuple(self.before_flush):
+            try:
+                callback()
+            except Exception as error:  # a device that is lost must not take the log with it
+                self.before_flush.remove(callback)
+                self.note("warning", f"figures are missing from here on: {type(error).__name__}: {error}")
+            except BaseException:  # stopped, perhaps while waiting for a device that hangs: nobody waits for it again
+                self.before_flush.clear()
+                raise
 
     def _ready(self) -> int:
         """How many of the buffered events can be written: those before the first that is held and not overdue."""

@@ -7,6 +7,7 @@ whatever they say, trains a few steps, and is neither scored nor kept.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,10 +61,10 @@ class Probed:
     def name(self) -> str:
         """The cell's name, without the part that a level of the axis itself gives it."""
         level = self.cell.levels.get(self.axis.path)
-        for part in (f"-{self.axis.name}{level}", f"-{level}"):
-            if level is not None and part in self.cell.name:
-                return self.cell.name.replace(part, "", 1)
-        return self.cell.name
+        if level is None:
+            return self.cell.name
+        own = f"(?:{re.escape(self.axis.name)})?{re.escape(level)}"
+        return re.sub(rf"-{own}(?=-|$)", "", self.cell.name, count=1)
 
     def config(self, value: int) -> Config:
         """The cell's configuration with this value."""

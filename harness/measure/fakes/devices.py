@@ -85,6 +85,8 @@ class FakeMark:
         return self.queue.clock() >= self.at
 
     def elapsed_time(self, end: FakeMark) -> float:
+        if self.queue.broken_marks:
+            raise RuntimeError("CUDA error: invalid resource handle")
         if not (self.query() and end.query()):
             raise RuntimeError("Both events must be completed before calculating elapsed time.")
         return (end.at - self.at) * 1000
@@ -92,12 +94,16 @@ class FakeMark:
 
 @dataclass
 class FakeQueue:
-    """A device that works off what is launched, in order, while the host goes on."""
+    """A device that works off what is launched, in order, while the host goes on.
+
+    `broken`: it is lost; `broken_marks`: it tells that marks have passed, and not when.
+    """
 
     clock: FakeClock
     free_at: float = 0.0
     up: bool = True
     broken: bool = False
+    broken_marks: bool = False
 
     def launch(self, seconds: float) -> None:
         """Queues so much work."""

@@ -100,6 +100,7 @@ class DeviceSampling(Probe):
         try:
             self._process = subprocess.Popen(
                 [*command, f"--hz={self._hz}", f"--parent={os.getpid()}"],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env=dict(self._environ),
@@ -108,6 +109,8 @@ class DeviceSampling(Probe):
             self._why = f"its sampler cannot be started: {error}"
             return
         self._send({"before": {gpu.uuid: _before(gpu) for gpu in self._gpus}})
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)  # should it hang in the driver, the training goes on
         if nvml.made_up and not self._up():
             self._use([gpu.uuid for gpu in self._gpus])  # no CUDA will say which: a script's devices are all in use
 
@@ -158,7 +161,6 @@ class DeviceSampling(Probe):
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):  # it has ended: that is said at the end
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
-                self._process.stdin.flush()
 
     def _mark(self) -> None:
         if self._used:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 
 from harness.measure.summarise.numbers import number
 from harness.records.events import Event
@@ -28,9 +30,7 @@ def measured_spans(events: Sequence[Event]) -> list[Span]:
                 spans[-1] = (spans[-1][0], end)
             else:
                 spans.append((begin, end))
-    for pause in _paused(events):
-        spans = [part for span in spans for part in _without(span, pause)]
-    return spans
+    return _without(spans, sorted(_paused(events)))
 
 
 def length(spans: Sequence[Span]) -> float:
@@ -39,8 +39,8 @@ def length(spans: Sequence[Span]) -> float:
 
 
 def overlap(spans: Sequence[Span], begin: float, end: float) -> float:
-    """Seconds of the stretch from `begin` to `end` that lie within the spans."""
-    return sum(max(0.0, min(b, end) - max(a, begin)) for a, b in spans)
+    """Seconds of the stretch from `begin` to `end` that lie within the spans, ascending and disjoint."""
+    return sum(min(b, end) - max(a, begin) for a, b in _touched(spans, begin, end))
 
 
 def went_back(events: Sequence[Event]) -> float | None:
@@ -63,8 +63,17 @@ def _paused(events: Sequence[Event]) -> list[Span]:
     return found
 
 
-def _without(span: Span, pause: Span) -> list[Span]:
-    (begin, end), (out, back) = span, pause
-    if back <= begin or out >= end:
-        return [span]
-    return [part for part in ((begin, out), (back, end)) if part[0] < part[1]]
+def _without(spans: Sequence[Span], pauses: Sequence[Span]) -> list[Span]:
+    """What the pauses leave of the spans, both ascending and disjoint."""
+    found: list[Span] = []
+    for begin, end in spans:
+        for out, back in _touched(pauses, begin, end):
+            found += [(begin, out)] if begin < out else []
+            begin = back
+        found += [(begin, end)] if begin < end else []
+    return found
+
+
+def _touched(spans: Sequence[Span], begin: float, end: float) -> Sequence[Span]:
+    """Those that share some time with the stretch: a training that evaluates often has thousands, and most do not."""
+    return spans[bisect_right(spans, begin, key=itemgetter(1)) : bisect_left(spans, end, key=itemgetter(0))]

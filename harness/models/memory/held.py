@@ -55,12 +55,11 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adapted:
-    """One linear module of a layer that carries an adapter of this rank, and how many layers do so."""
+    """One linear module of a layer that carries an adapter of this rank."""
 
     inputs: int
     outputs: int
     rank: int
-    layers: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +107,7 @@ def adapter(arch: Architecture, lora: Mapping[str, Any]) -> Adapter:
             layers = ranks.count(rank)
             tensors += _pair(inputs, outputs, rank, layers, lora)
             if module in arch.linears:
-                on[module] = Adapted(inputs=inputs, outputs=outputs, rank=rank, layers=layers)
+                on[module] = Adapted(inputs=inputs, outputs=outputs, rank=rank)
     if not tensors:
         raise Unknown("lora targets no module of this architecture")
     return Adapter(tensors=tuple(tensors), on=on)

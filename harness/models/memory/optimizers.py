@@ -29,11 +29,6 @@ class State:
     paged: int = 0
     step: int = 0
 
-    @property
-    def on_device(self) -> int:
-        """Bytes that torch's allocator holds."""
-        return self.kept - self.paged
-
 
 Rule = Callable[[Held], tuple[int, int]]
 """(bytes kept, bytes of them paged) for one tensor."""

@@ -54,7 +54,7 @@ def _counted(model: Any) -> tuple[int, int]:
 
 def _work(decoder: Decoder) -> Work:
     """A dense kernel forms all pairs of a row, whatever the window."""
-    return Work(ROWS * LENGTH, ROWS * LENGTH, dict.fromkeys(decoder.windows, ROWS * LENGTH**2))
+    return Work(ROWS * LENGTH, ROWS * LENGTH, dict.fromkeys(decoder.forward().pair, ROWS * LENGTH**2))
 
 
 def _check(model: Any, *, fused: bool = False) -> None:
@@ -305,7 +305,7 @@ def test_pairs_of_documents_never_exceed_those_of_their_row(lengths: list[int], 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 20), st.booleans())
 def test_hardware_never_does_less_than_the_model_asks(lengths: list[int], padding: int, fused: bool) -> None:
     decoder = _decoder()
-    real = Work(sum(lengths), sum(max(0, length - 1) for length in lengths), pairs(lengths, decoder.windows))
+    real = Work(sum(lengths), sum(max(0, length - 1) for length in lengths), pairs(lengths, decoder.forward().pair))
     longest = max(lengths) + padding
     padded = Work(longest * len(lengths), longest * len(lengths), {None: len(lengths) * longest**2})
     asked = (decoder.forward() + decoder.backward()).of(real)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure.device import DeviceMemory, bare_uuid
+from harness.measure.device import DeviceMemory
 from harness.measure.facts import disturbed
 from harness.measure.fakes import FakeAllocator, FakeNvml
 from harness.measure.memory import HostMemory, Memory
@@ -150,7 +150,3 @@ def test_no_cuda_means_no_device_figures_and_no_complaint() -> None:
     device = DeviceMemory(FakeAllocator(device="a", up=False), None, "not found")
     device.find()
     assert (device.sample(), device.missing) == ({}, [])
-
-
-def test_uuids_of_torch_and_nvml_compare() -> None:
-    assert bare_uuid(b"GPU-AB12") == bare_uuid("ab12") == "ab12"

@@ -42,6 +42,27 @@ def test_events_may_be_completed_until_they_are_written(tmp_path: Path) -> None:
     assert written["real_tokens"] == 7
 
 
+def test_a_stop_while_events_are_completed_costs_none_of_them(tmp_path: Path) -> None:
+    path, asked = tmp_path / "events.jsonl", [0, 0]
+
+    def hang() -> None:
+        asked[0] += 1
+        raise KeyboardInterrupt  # a signal, as it comes to whoever waits for a device that hangs
+
+    def wait() -> None:
+        asked[1] += 1
+
+    with Recorder(path) as recorder:
+        recorder.begin("train")
+        recorder.before_flush += [hang, wait]
+        recorder.add("step", step=1)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.flush()
+        recorder.note("info", "on the way out")
+    assert [event["kind"] for event in read_events(path)] == ["phase", "step", "note"]
+    assert asked == [1, 0]  # nobody waits for that device once more
+
+
 def test_a_phase_that_broke_stays_open_and_names_the_place(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     told: list[str] = []

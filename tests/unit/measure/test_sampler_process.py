@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -77,11 +78,40 @@ def test_moments_are_sampled_when_the_worker_says_so(script: Callable[..., dict[
         DeviceSampling(recorder, log, 10.0, environ=script({})) as sampling,
     ):
         _until(lambda: log.exists())
-        sampling.step_end({"step": 5, "measured": False})
-        told = recorder.now()
-        sampling.step_end({"step": 6, "measured": True})
-        time.sleep(0.5)
-    assert min(abs(line["t"] - told) for line in _lines(log)) < 0.05
+        before, begun = len(_lines(log)), recorder.now()
+        for number in range(100):
+            sampling.step_end({"step": number, "measured": False})
+        _until(lambda: len(_lines(log)) >= before + 100)  # each is written at once
+        took = recorder.now() - begun
+        for number in range(100, 200):
+            sampling.step_end({"step": number, "measured": True})
+    assert took < 5  # at ten a second they would have taken ten
+    assert len(_lines(log)) < before + 100 + 10 * (recorder.now() - begun) + 2
+
+
+def test_a_sampler_that_hangs_holds_up_no_training(script: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    woken: list[bool] = []
+    with (
+        Recorder(tmp_path / "events.jsonl") as recorder,
+        DeviceSampling(recorder, tmp_path / "device.jsonl", 10.0, environ=script({})) as sampling,
+    ):
+        process = sampling._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+
+        def wake() -> None:
+            woken.append(True)
+            process.send_signal(signal.SIGCONT)
+
+        waking = threading.Timer(PATIENCE_S, wake)
+        waking.start()
+        for _ in range(8_000):  # a pipe holds less
+            sampling.train_end()
+        waking.cancel()
+    waking.join()
+    assert not woken
+    (note,) = read_events(tmp_path / "events.jsonl")
+    assert "did not answer" in note["text"]
 
 
 WORKER = """

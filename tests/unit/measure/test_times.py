@@ -168,6 +168,23 @@ def test_a_step_waits_for_its_device_time_and_is_written_after_ten_seconds(tmp_p
         assert "device_s" not in second
 
 
+def test_a_step_whose_device_time_cannot_be_read_is_written_without_waiting_for_it(tmp_path: Path) -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        probe = DeviceTime(recorder, queue)
+        probe.train_begin()
+        probe.batch_begin({})
+        event: Event = {"kind": "step", "step": 1}
+        probe.step_end(event)
+        recorder.add_event(event)
+        queue.broken_marks = True
+        clock.sleep(1.1)
+        recorder.add("note", level="info", text="x")
+        told = [event["kind"] for event in read_events(tmp_path / "events.jsonl")]
+        assert told == ["step", "note", "note"]  # the second says that the device's time is not measured
+
+
 def test_a_device_that_is_lost_leaves_its_time_absent_and_says_so_once() -> None:
     clock = FakeClock()
     queue = FakeQueue(clock)
