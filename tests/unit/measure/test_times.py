@@ -253,6 +253,20 @@ def test_start_up_is_told_by_its_phases(tmp_path: Path) -> None:
     assert [summary[f"{name}_seconds"] for name in names] == pytest.approx([2, 3, 4, 5, 7, 14, 14, 28], rel=0.01)
 
 
+def test_an_evaluation_before_the_first_step_is_no_part_of_the_start_up() -> None:
+    """As with `eval_on_start`."""
+    events: list[Event] = [
+        {"kind": "phase", "name": "train", "edge": "start", "t": 10.0},
+        {"kind": "phase", "name": "eval", "edge": "start", "t": 11.0},
+        {"kind": "phase", "name": "eval", "edge": "end", "t": 61.0},
+        {"kind": "step", "step": 1, "measured": False, "wall_s": 3.0, "t": 63.0},
+        {"kind": "phase", "name": "eval", "edge": "start", "t": 63.0},
+        {"kind": "phase", "name": "eval", "edge": "end", "t": 113.0},
+        {"kind": "phase", "name": "train", "edge": "end", "t": 113.0},
+    ]
+    assert summarise(events)["startup_seconds"] == pytest.approx(10.0)
+
+
 # Steps without tokens
 
 
