@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.records.figures import called
 from harness.records.results import Answer, CellFinding
+from harness.records.wording import wording
 from harness.report.commands import run
 from harness.report.format import text
 from harness.report.tables import table
@@ -26,10 +27,10 @@ def health(answer: Answer) -> str:
 
 
 def _lines(findings: Sequence[CellFinding], level: str) -> Iterator[str]:
-    kinds: dict[str, list[CellFinding]] = {}
+    kinds: dict[tuple[str, str], list[CellFinding]] = {}
     for finding in findings:
         if finding.level == level:
-            kinds.setdefault(finding.name, []).append(finding)
+            kinds.setdefault((finding.name, wording(finding.text)), []).append(finding)
     mark = "**warning** " if level == "warning" else ""
     for found in kinds.values():
         if len(found) > _APART:
