@@ -46,6 +46,7 @@ class TokenCounter(Probe):
         self._owed = Owed(recorder)
         self._said: set[str] = set()
         self._largest = (0, 0, 0)  # positions, rows, length
+        self._before = (0, 0)
         self._reset()
 
     def _reset(self) -> None:
@@ -56,6 +57,7 @@ class TokenCounter(Probe):
         self._samples: Any = 0
         self._padded = 0
         self._forwards = self._reference_forwards = 0
+        self._missed = self._reference_missed = False  # whether a micro-batch passed the model, the reference by
 
     def attached(self, trainer: Any, method: Any) -> None:
         import torch
@@ -84,19 +86,23 @@ class TokenCounter(Probe):
 
     def batch_begin(self, batch: Mapping[str, Any]) -> None:
         self._inside = True
+        self._before = self._forwards, self._reference_forwards
         self._loss = self._loss + self._method.loss_tokens(batch, self._trainer)
         self._samples = self._samples + self._method.samples(batch) - self._padding_documents(batch)
 
     def batch_end(self, loss: Any) -> None:
         self._inside = False
+        forwards, reference_forwards = self._before
+        self._missed |= self._forwards == forwards
+        self._reference_missed |= self._reference_forwards == reference_forwards
 
     def step_end(self, event: Event) -> None:
         counts: dict[str, Any] = {"loss_tokens": self._loss, "samples": self._samples}
-        if self._forwards:
+        if self._forwards and not self._missed:
             counts |= {"real_tokens": self._real, "padded_tokens": self._padded}
         else:
             self._not_seen(event, "model")
-        if self._reference_forwards or not self._reference_expected:
+        if (self._reference_forwards and not self._reference_missed) or not self._reference_expected:
             counts["reference_tokens"] = self._reference
         elif self._forwards:
             self._not_seen(event, "reference")
@@ -138,7 +144,7 @@ class TokenCounter(Probe):
         """Says once that a step's tokens could not be counted; they are absent then, and so are figures of them."""
         if what not in self._said:
             self._said.add(what)
-            text = f"no forward of the {what} was seen in this step: its tokens are not counted"
+            text = f"a batch of this step was not seen to go through the {what}: its tokens are not counted"
             self.recorder.add("finding", name=NOT_SEEN, step=event["step"], level="warning", text=text)
 
 

@@ -181,7 +181,8 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellFinding:
-    """A finding of health, folded over the seeds of one cell. `text` is that of the first of `seen`."""
+    """A finding of health, folded over the seeds of one cell. `text` is that of the first of `seen`; others differ in
+    their numbers alone."""
 
     cell: str
     kind: Kind

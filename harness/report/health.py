@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from harness.records.figures import called
 from harness.records.results import Answer, CellFinding
+from harness.records.wording import wording
 from harness.report.commands import run
 from harness.report.format import text
 from harness.report.tables import table
@@ -15,7 +15,6 @@ _MOST = 16  # lines of either list
 _APART = 3  # cells with a finding of one kind that are told one by one
 _MOST_PLACES = 3
 _MOST_DISTURBED = 20
-_FIGURE = re.compile(r"[−+-]?\d[\w.,]*|\b(nan|inf)\b")
 
 
 def health(answer: Answer) -> str:
@@ -31,7 +30,7 @@ def _lines(findings: Sequence[CellFinding], level: str) -> Iterator[str]:
     kinds: dict[tuple[str, str], list[CellFinding]] = {}  # of one name some say this and others that
     for finding in findings:
         if finding.level == level:
-            kinds.setdefault((finding.name, _FIGURE.sub("…", finding.text)), []).append(finding)
+            kinds.setdefault((finding.name, wording(finding.text)), []).append(finding)
     mark = "**warning** " if level == "warning" else ""
     for found in kinds.values():
         if len(found) > _APART:

@@ -27,13 +27,14 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
     first = next((event for event in events if event.get("kind") == "step"), None)
     if first is not None and number(first.get("wall_s")) >= 0:
         found["first_step_seconds"] = number(first["wall_s"])
-    startup = _startup(events, first)
-    if startup is not None and (back is None or back > startup):
-        found["startup_seconds"] = startup
+    begun = _begun(events, first)
+    if begun is not None and (back is None or back > begun):
+        before = events[: events.index(first)] if first is not None else ()
+        found["startup_seconds"] = max(0.0, begun - within(before, "eval", "train"))  # `eval_on_start`: no start-up
     return found
 
 
-def _startup(events: Sequence[Event], first: Event | None) -> float | None:
+def _begun(events: Sequence[Event], first: Event | None) -> float | None:
     """When the first step began; without a step, when training did."""
     if first is None:
         return start_of(events, "train")

@@ -17,12 +17,17 @@ def with_findings(found: dict[str, list[Finding]]) -> SuiteResults:
     return dataclasses.replace(FINE, trials=trials)
 
 
-def spike(step: int, text: str = "the loss jumped") -> Finding:
+def spike(step: int, text: str = "the loss jumped to 40") -> Finding:
     return Finding(name="loss_spike", step=step, level="warning", text=text)
 
 
 def test_one_finding_of_several_seeds_is_told_once_with_each_seed_and_step() -> None:
-    found = with_findings({"a-s1": [spike(7, "of the second")], "a-s0": [spike(9), spike(3, "of the first"), spike(9)]})
+    found = with_findings(
+        {
+            "a-s1": [spike(7, "the loss jumped to 2")],
+            "a-s0": [spike(9), spike(3, "the loss jumped to 1.5e+03"), spike(9)],
+        }
+    )
 
     assert answer(found, PLAN).health == (
         CellFinding(
@@ -30,10 +35,35 @@ def test_one_finding_of_several_seeds_is_told_once_with_each_seed_and_step() -> 
             kind="cell",
             name="loss_spike",
             level="warning",
-            text="of the first",
+            text="the loss jumped to 1.5e+03",
             seen=((0, 3), (0, 9), (1, 7)),
         ),
     )
+
+
+def test_findings_of_one_name_that_tell_of_different_things_stay_apart() -> None:
+    def broken(name: str, step: int, value: str = "nan") -> Finding:
+        return Finding(name="not_finite", step=step, level="warning", text=f"{name} became {value}")
+
+    found = with_findings(
+        {"a-s0": [broken("entropy", 2), broken("eval_loss", 12)], "a-s1": [broken("entropy", 3, "inf")]}
+    )
+
+    assert [(one.text, one.seen) for one in answer(found, PLAN).health] == [
+        ("entropy became nan", ((0, 2), (1, 3))),
+        ("eval_loss became nan", ((0, 12),)),
+    ]
+
+
+def test_gradient_norms_that_are_too_low_and_too_high_stay_apart() -> None:
+    high = "the gradient norm is between 10 and 100 in 3 of 55 logs after warm-up; 50 at step 6"
+    low = "the gradient norm is below 0.1 in 1 of 55 logs after warm-up; 0.01 at step 9"
+    norms = [Finding(name="gradient_norm", step=step, level="info", text=said) for step, said in ((6, high), (9, low))]
+
+    assert [(one.text, one.seen) for one in answer(with_findings({"a-s0": norms}), PLAN).health] == [
+        (high, ((0, 6),)),
+        (low, ((0, 9),)),
+    ]
 
 
 def test_warnings_come_first_then_cells_in_their_order() -> None:

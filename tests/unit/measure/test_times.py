@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.measure import Recorder, attach, start_probes, summarise
 from harness.measure.clock import StepClock
 from harness.measure.device_time import DeviceTime
-from harness.measure.fakes import FakeClock, FakeMethod, FakeQueue, FakeStep, FakeTrainer
+from harness.measure.fakes import FakeClock, FakeMethod, FakeQueue, FakeStep, FakeTrainer, fake_model
 from harness.measure.probe import Probe
 from harness.measure.sanity import Sanity
 from harness.measure.tokens import TokenCounter
@@ -35,14 +35,21 @@ BATCH = st.builds(
 )
 
 
-def _observe(trainer: FakeTrainer, clock: FakeClock, *, warmup: int = 0, queue: FakeQueue | None = None) -> list[Event]:
+def _observe(
+    trainer: FakeTrainer,
+    clock: FakeClock,
+    *,
+    warmup: int = 0,
+    queue: FakeQueue | None = None,
+    method: FakeMethod | None = None,
+) -> list[Event]:
     trainer.sleep = clock.sleep
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.jsonl"
         with Recorder(path, clock=clock) as recorder:
             marks, wait = (queue, queue.wait) if queue else (FakeQueue(clock, up=False), lambda: None)
             probes: list[Probe] = [StepClock(recorder), DeviceTime(recorder, marks), TokenCounter(recorder)]
-            attach(trainer, recorder, FakeMethod(), warmup, [*probes, Sanity(recorder)], wait)
+            attach(trainer, recorder, method or FakeMethod(), warmup, [*probes, Sanity(recorder)], wait)
             with recorder.phase("train"):
                 trainer.train()
         return list(read_events(path))
@@ -270,6 +277,20 @@ def test_start_up_is_told_by_its_phases(tmp_path: Path) -> None:
     assert [summary[f"{name}_seconds"] for name in names] == pytest.approx([2, 3, 4, 5, 7, 14, 14, 28], rel=0.01)
 
 
+def test_an_evaluation_before_the_first_step_is_no_part_of_the_start_up() -> None:
+    """As with `eval_on_start`."""
+    events: list[Event] = [
+        {"kind": "phase", "name": "train", "edge": "start", "t": 10.0},
+        {"kind": "phase", "name": "eval", "edge": "start", "t": 11.0},
+        {"kind": "phase", "name": "eval", "edge": "end", "t": 61.0},
+        {"kind": "step", "step": 1, "measured": False, "wall_s": 3.0, "t": 63.0},
+        {"kind": "phase", "name": "eval", "edge": "start", "t": 63.0},
+        {"kind": "phase", "name": "eval", "edge": "end", "t": 113.0},
+        {"kind": "phase", "name": "train", "edge": "end", "t": 113.0},
+    ]
+    assert summarise(events)["startup_seconds"] == pytest.approx(10.0)
+
+
 # Steps without tokens
 
 
@@ -290,6 +311,26 @@ def test_without_any_token_there_is_no_throughput() -> None:
     assert _findings(events).count("step_without_tokens") == 1
     assert not {"tokens_per_second", "tokens_per_second_per_device", "padding_share", "real_tokens"} & set(summary)
     assert summary["samples_per_second"] == pytest.approx(1.0)
+
+
+def test_a_step_of_which_a_micro_batch_passed_the_model_by_has_no_count() -> None:
+    seen = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
+    unseen = FakeStep(real=30, padded=40, loss=10, train_s=1.0, seen=False)
+    events = _observe(FakeTrainer(steps=[seen, seen, seen, unseen], accumulation=2), FakeClock())
+    assert [step.get("real_tokens") for step in _steps(events)] == [60, None]
+    assert [event["step"] for event in events if event["kind"] == "finding"] == [2]
+    summary = summarise(events)
+    assert summary["tokens_per_second"] == pytest.approx(30.0)
+    assert "real_tokens" not in summary
+
+
+def test_a_step_of_which_a_micro_batch_passed_the_reference_by_has_no_count_of_it() -> None:
+    told = FakeStep(real=30, padded=40, loss=10, train_s=1.0, reference=True)
+    untold = FakeStep(real=30, padded=40, loss=10, train_s=1.0)
+    trainer = FakeTrainer(steps=[told, told, told, untold], accumulation=2, ref_model=fake_model())
+    events = _observe(trainer, FakeClock(), method=FakeMethod(reference=True))
+    assert [step.get("reference_tokens") for step in _steps(events)] == [60, None]
+    assert [event["step"] for event in events if event["kind"] == "finding"] == [2]
 
 
 def test_steps_whose_tokens_were_never_read_are_no_part_of_the_speed() -> None:

@@ -93,6 +93,19 @@ def test_the_hosts_peak_stands_for_the_devices_where_there_is_none() -> None:
     assert columns(device, "Memory") == ["weights", "peak"]
 
 
+def test_a_kind_that_many_cells_share_counts_each_once_and_keeps_other_things_apart() -> None:
+    broken = [
+        Finding(name="not_finite", step=step, level="warning", text=f"{name} became nan")
+        for name, step in (("entropy", 2), ("eval_loss", 12))
+    ]
+    text = section(said_of(*[{}] * 4, findings=tuple(broken)), "Health")
+
+    assert text.strip().splitlines() == [
+        "- **warning** sft-0, sft-1, sft-2 and 1 more cell; in the first, seed 0 at step 2: entropy became nan",
+        "- **warning** sft-0, sft-1, sft-2 and 1 more cell; in the first, seed 0 at step 12: eval_loss became nan",
+    ]
+
+
 def predicted_of(*trials: tuple[dict[str, float], str]) -> str:
     made = plan([cell(f"sft-{number}") for number in range(len(trials))], seeds=1)
     config = {"predicted_memory": {"weights": GIB, "reference": 0, "peak": 8 * GIB}}
