@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,3 +29,14 @@ def _no_overrides_of_an_earlier_optimizer() -> Iterator[None]:
     yield
     if "bitsandbytes" in sys.modules:
         sys.modules["bitsandbytes"].optim.GlobalOptimManager.get_instance().initialize()
+
+
+@pytest.fixture
+def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name has an address, wherever these tests run, and nobody who asks waits before asking again."""
+
+    def nobody(*asked: object, **how: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)

@@ -151,6 +151,7 @@ def test_messages_need_a_chat_template(tmp_path: Path) -> None:
         load({"source": "arithmetic", "conversational": True, "rows": 5}, SFT, root=tmp_path, tokenizer=Plain())
 
 
+@pytest.mark.usefixtures("without_network")
 def test_the_hub_out_of_reach_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be had from the hub") as caught:
         _load({"hub": "nobody/nothing-at-all"}, tmp_path)

@@ -84,6 +84,7 @@ def test_a_shape_that_cannot_be_is_an_error_of_ours(bad: dict[str, Any], said: s
         load({"shape": "tiny", **bad}, root=Path(), device="cpu")
 
 
+@pytest.mark.usefixtures("without_network")
 def test_the_hub_out_of_reach_says_so() -> None:
     with pytest.raises(ModelError, match="cannot be reached"):
         load({"hub": "nobody/nothing-at-all"}, root=Path(), device="cpu")
