@@ -182,10 +182,10 @@ class Memory(Probe):
         values: dict[str, int] = {}
         try:
             values["host_uss"], values["host_uss_peak"] = self._host.sample()
+            if self._host.swapped:
+                values["host_swapped"] = self._host.swapped
         except (OSError, KeyError):
             self._say_once("host memory is not measured: this system does not tell a process's unique pages")
-        if self._host.swapped:
-            values["host_swapped"] = self._host.swapped
         values.update(self._device.sample(self._watched, window=self._in_window()))
         self._watched = None
         self._tell_missing()

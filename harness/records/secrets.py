@@ -28,14 +28,16 @@ _KEYS = re.compile(
 # `password=self.password`, have the name too. What other rules have masked already begins with a bracket.
 _BARE = r"(?!\[)(?=[^\s\"'\\,;&)}\]]{8})[^\s\"'\\,;&)}\]\d]*\d[^\s\"'\\,;&)}\]]*"
 _IS = r"(?:\\?[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"
+_IS_BARE = r"(?:'|\\[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"  # not after JSON's own quote: a number there has to stay one
 _SECRET = r"(?:passw(?:or)?d|passphrase|api[_\-]?key|secret|(?:access|private|secret|account)[_\-]?key)s?"
-_TOKEN = r"(?![\d.+\-]+(?:e[+\-]?\d+)?\b)(?=[\w.\-/+=~]{16})(?=[\w.\-/+=~]*[a-z])(?=[\w.\-/+=~]*\d)[\w.\-/+=~]+"
+_NO_NUMBER = r"(?![\d.+\-]+(?:e[+\-]?\d+)?(?![\w.~+/=\-]))"
+_TOKEN = _NO_NUMBER + r"(?=[\w.\-/+=~]{16})(?=[\w.\-/+=~]*[a-z])(?=[\w.\-/+=~]*\d)[\w.\-/+=~]+"
 _IN_TEXT = re.compile(
     rf"({_SECRET}{_IS}\\?[\"'])(?!\[)[^\"'\\\n]{{8,}}"
-    rf"|({_SECRET}{_IS}){_BARE}"
+    rf"|({_SECRET}{_IS_BARE}){_BARE}"
     rf"|(--[\w\-]{{0,40}}?(?:{_SECRET}|token)[ \t]+){_BARE}"
     rf"|(token{_IS}(?:\\?[\"'])?){_TOKEN}"  # numbers, as of `loss_per_token`, are none
-    rf"|(authorization{_IS}(?:\\?[\"'])?(?:[a-z]{{1,16}}\s+)?)(?!\[)[\w.~+/=\-]{{8,}}"
+    rf"|(authorization{_IS}(?:\\?[\"'])?(?:[a-z]{{1,16}}\s+)?)(?!\[){_NO_NUMBER}[\w.~+/=\-]{{8,}}"
     rf"|(\bbearer\s+){_TOKEN}"
     r"|(\bmachine\s+\S{1,255}\s+login\s+\S{1,255}\s+password\s+)[^\s\"\\]+"  # as in .netrc
     r"|(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^\"]{0,20000}?(?=-----END [A-Z ]{0,40}PRIVATE KEY-----)",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.measure.active import sanitised
 from harness.measure.packages import git, installed
@@ -99,6 +101,25 @@ def test_what_looks_like_a_secret_is_cleaned_from_texts(text: str) -> None:
 )
 def test_ordinary_texts_stay(text: str) -> None:
     assert clean(text) == text
+
+
+_NAMES = st.sampled_from(["password", "my_api_keys", "secret", "authorization", "token", "rows"])
+_VALUES = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.none() | st.booleans()
+
+
+@given(st.dictionaries(_NAMES, _VALUES | st.dictionaries(_NAMES, _VALUES)), st.booleans())
+def test_what_is_json_stays_json_and_its_numbers_stay(told: dict[str, Any], narrow: bool) -> None:
+    """Events are cleaned as they are written: a line that is none any more would be lost."""
+    kept = json.loads(clean(json.dumps(told, separators=(",", ":") if narrow else None)))
+    assert kept.keys() == told.keys()
+    assert all(kept[name] == value for name, value in told.items() if isinstance(value, int | float))
+
+
+@pytest.mark.parametrize(
+    "text", ["authorization: 12345678.abcdefgh", "secret = 12345678901", "{'password': 123456789}"]
+)
+def test_what_only_begins_as_a_number_or_is_no_json_is_cleaned(text: str) -> None:
+    assert "1234" not in clean(text)
 
 
 @pytest.mark.parametrize(
