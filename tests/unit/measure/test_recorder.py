@@ -92,3 +92,30 @@ def test_secrets_and_non_finite_numbers_are_written_safely(tmp_path: Path) -> No
     note, log = read_events(path)
     assert note["text"] == "the key is [gone]"
     assert log["values"]["loss"] == "NaN"
+
+
+def test_a_count_that_fails_is_noted_and_the_log_goes_on(tmp_path: Path) -> None:
+    def fails() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with Recorder(tmp_path / "events.jsonl") as recorder:
+        recorder.before_flush.append(fails)
+        recorder.begin("train")
+        recorder.end("train")
+    events = list(read_events(tmp_path / "events.jsonl"))
+    assert [event["kind"] for event in events].count("phase") == 2
+    notes = [event["text"] for event in events if event["kind"] == "note"]
+    assert notes == ["figures are missing from here on: RuntimeError: CUDA error: unspecified launch failure"]
+
+
+def test_an_event_is_held_until_all_who_owe_it_let_go(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "events.jsonl", clock=_Clock()) as recorder:
+        event = recorder.add("step", step=1)
+        recorder.hold(event)
+        recorder.hold(event, "other")
+        recorder.release(event)
+        recorder.flush(whole=False)
+        assert list(read_events(tmp_path / "events.jsonl")) == []
+        recorder.release(event, "other")
+        recorder.flush(whole=False)
+        assert len(list(read_events(tmp_path / "events.jsonl"))) == 1
