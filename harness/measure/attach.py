@@ -166,7 +166,8 @@ class Loop:
         return paused
 
     def begin(self) -> None:
-        """Training begins."""
+        """Training begins. What loading left running on the device is no step's."""
+        self._wait()
         for probe in self.probes:
             probe.train_begin()
 

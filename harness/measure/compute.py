@@ -78,6 +78,8 @@ class Compute(Probe):
         self._inside = self._hurried = False
         self._loss: Any = 0
         self._forwards: list[Forward] = []
+        self._before = 0  # of them, those of the step's earlier micro-batches
+        self._missed = False  # whether a micro-batch of the step passed a model by
         self._new: list[tuple[Event, list[Forward]]] = []
         self._sent: list[tuple[Event, int]] = []
         self._fetched: Fetched | None = None
@@ -102,7 +104,7 @@ class Compute(Probe):
 
     def train_begin(self) -> None:
         """Only now are checkpointing and frozen weights as they will be."""
-        self._inside, self._forwards = False, []
+        self._inside, self._forwards, self._missed = False, [], False
         try:
             self._plan = plan_of(self._trainer, self._method)
         except Unknown as why:
@@ -121,17 +123,20 @@ class Compute(Probe):
 
     def batch_begin(self, batch: Mapping[str, Any]) -> None:
         if self._plan is not None:
-            self._inside = True
+            self._inside, self._before = True, len(self._forwards)
             self._loss = self._method.loss_tokens(batch, self._trainer)
 
     def batch_end(self, loss: Any) -> None:
         self._inside = False
+        if self._plan is not None:
+            self._missed |= not self._plan.asked.keys() <= {forward.kind for forward in self._forwards[self._before :]}
 
     def step_end(self, event: Event) -> None:
-        if self._forwards:
+        """A step of which a part was not seen has no FLOPs, rather than too few; the count of tokens says so."""
+        if self._forwards and not self._missed:
             self._new.append((event, self._forwards))
-            self._forwards = []
             self.recorder.hold(event, _HOLDER)
+        self._forwards, self._missed = [], False
 
     def phase_begin(self, name: str) -> None:
         self._hurried = True

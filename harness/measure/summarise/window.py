@@ -63,13 +63,14 @@ def _totals(steps: Sequence[Event]) -> dict[str, float]:
 def _speeds(steps: Sequence[Event]) -> dict[str, float]:
     """Sums over the steps whose time and what is summed are known, over the seconds of the same steps."""
     known = timed(steps)
+    told = counted(known) if any(number(step["real_tokens"]) for step in counted(known)) else []
     found: dict[str, float] = {}
     if (seconds := _seconds(known)) > 0:
         found["data_share"] = math.fsum(number(step.get("data_s", 0)) for step in known) / seconds
     rates = (
         ("samples", "samples_per_second", [step for step in known if number(step.get("samples")) >= 0]),
-        ("real_tokens", "tokens_per_second", counted(known)),
-        ("padded_tokens", "padded_tokens_per_second", counted(known)),
+        ("real_tokens", "tokens_per_second", told),
+        ("padded_tokens", "padded_tokens_per_second", told),
     )
     for name, public, both in rates:
         seconds, total = _seconds(both), sum(number(step[name]) for step in both)

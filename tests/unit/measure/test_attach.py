@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.attach import PROBES, STEPPING, listeners
+from harness.measure.attach import PROBES, STEPPING, Loop, listeners
 from harness.measure.memory import Memory
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
@@ -46,3 +46,12 @@ def test_what_is_told_within_a_step_has_a_listener(name: str, recorder: Recorder
     told = [type(getattr(call, "__self__", None)) for call in listeners(made, name)]
     assert told, f"no probe listens to {name}: it need not be told"
     assert (Memory in told) == (name not in ("waited", "logged"))
+
+
+def test_what_loading_left_running_on_the_device_is_no_steps(recorder: Recorder) -> None:
+    """Without warm-up, at whose end the device is waited for, the first step is measured from where loading ends."""
+    order: list[str] = []
+    probe: Any = Probe(recorder)
+    probe.train_begin = lambda: order.append("begins")
+    Loop(recorder, [probe], 0, lambda: order.append("waits")).begin()
+    assert order == ["waits", "begins"]

@@ -146,6 +146,27 @@ def test_a_steps_flops_are_those_of_its_micro_batches(accumulation: int, tmp_pat
     assert summarise(trained.events)["hardware_flops"] == sum(step["hardware_flops"] for step in trained.steps)
 
 
+def test_a_step_of_which_a_micro_batch_passed_the_model_by_has_no_flops(tmp_path: Path) -> None:
+    """Those of its other micro-batches would be too few."""
+
+    def apart(trainer: Any) -> None:
+        usual, calls = trainer.compute_loss, iter(range(100))
+
+        def compute_loss(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if next(calls) != 3:
+                return usual(model, inputs, *args, **kwargs)
+            hidden = model.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+            return hidden.last_hidden_state.sum()
+
+        trainer.compute_loss = compute_loss
+
+    config = {"eval_strategy": "no", "gradient_accumulation_steps": 2, "logging_steps": 100, "max_steps": 3}
+    trained = train(tmp_path, "sft", "language_modeling", config, before=apart)
+    assert [step["step"] for step in trained.steps if "model_flops" in step] == [1, 3]
+    assert [step["step"] for step in trained.steps if "hardware_flops" in step] == [1, 3]
+    assert not {"model_flops", "hardware_flops"} & set(summarise(trained.events))
+
+
 def test_model_flops_are_palms_formula_on_real_tokens(tmp_path: Path) -> None:
     """6N + 12·L·H·Q·T per token, each document for itself; the head, of loss-bearing positions."""
     trained = train(tmp_path, "sft", "language_modeling", {"eval_strategy": "no"})

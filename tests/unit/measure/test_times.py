@@ -309,7 +309,8 @@ def test_without_any_token_there_is_no_throughput() -> None:
     events = _observe(FakeTrainer(steps=[none] * 3), FakeClock())
     summary = summarise(events)
     assert _findings(events).count("step_without_tokens") == 1
-    assert not {"tokens_per_second", "tokens_per_second_per_device", "padding_share", "real_tokens"} & set(summary)
+    assert not {"padding_share", "real_tokens"} & set(summary)
+    assert not [name for name in summary if "tokens_per_second" in name]
     assert summary["samples_per_second"] == pytest.approx(1.0)
 
 
