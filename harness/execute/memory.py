@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.measure.memory import swapped
 
-def unique_memory(pid: int) -> int | None:
-    """Bytes that only the worker and what it started hold (unique set size); None when it has ended.
+PROC = Path("/proc")
+
+
+def unique_memory(pid: int, proc: Path = PROC) -> int | None:
+    """Bytes that only the worker and what it started hold (unique set size, and what of it lies in swap); None when it
+    has ended.
 
     Not the resident set: a forked worker shares hundreds of MiB of imported libraries with its nursery.
     """
@@ -15,7 +20,10 @@ def unique_memory(pid: int) -> int | None:
 
     try:
         worker = psutil.Process(pid)
-        return sum(int(process.memory_full_info().uss) for process in (worker, *worker.children(recursive=True)))
+        return sum(
+            int(process.memory_full_info().uss) + swapped(proc / str(process.pid))
+            for process in (worker, *worker.children(recursive=True))
+        )
     except psutil.Error:
         return None
 
@@ -28,7 +36,7 @@ class OomKills:
     """
 
     groups: Path = Path("/sys/fs/cgroup")
-    proc: Path = Path("/proc")
+    proc: Path = PROC
 
     def count(self) -> int | None:
         """Kills so far; None where no counter can be read."""

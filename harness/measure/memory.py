@@ -65,9 +65,17 @@ class HostMemory:
             self._resets = False  # without the reset the peak would be the parent's: samples alone must do
 
 
+def swapped(proc: Path) -> int:
+    """What of the pages of a process (its folder under /proc) in swap nobody shares, bytes; 0 where nothing tells."""
+    try:
+        return _swapped_alone(_fields(proc / "smaps_rollup"))
+    except OSError:
+        return 0
+
+
 def _swapped_alone(rollup: Mapping[str, int]) -> int:
-    """What of a process's pages in swap nobody shares: `SwapPss` counts all of these, and of a page that it shares with
-    its parent half, `Swap` the whole. With more sharers it is a little less.
+    """`SwapPss` counts all pages in swap that nobody shares, and of a page that it shares with its parent half, `Swap`
+    the whole. With more sharers it is a little less.
     """
     return max(0, 2 * rollup.get("SwapPss", 0) - rollup.get("Swap", 0))
 

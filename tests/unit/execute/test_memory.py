@@ -20,6 +20,14 @@ def test_what_a_process_holds_alone_grows_with_it() -> None:
     assert len(held) == 32 * 2**20
 
 
+def test_what_lies_in_swap_is_held_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path / str(os.getpid()) / "smaps_rollup", "Swap: 9437184 kB\nSwapPss: 9437184 kB\n")
+    held, resident = unique_memory(os.getpid(), tmp_path), unique_memory(os.getpid(), tmp_path / "nothing")
+    assert held is not None
+    assert resident is not None
+    assert held - resident > 8 * 2**30  # the process itself grows and shrinks a little meanwhile
+
+
 def test_a_process_that_has_ended_holds_nothing() -> None:
     assert unique_memory(2**22 - 1) is None
 
