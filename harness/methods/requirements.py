@@ -58,6 +58,27 @@ _OPTIMIZERS: Mapping[str, Need] = {
     ),
     "adamw_torch_4bit": _TORCHAO,
     "adamw_torch_8bit": _TORCHAO,
+    **dict.fromkeys(
+        (
+            "galore_adamw",
+            "galore_adamw_8bit",
+            "galore_adafactor",
+            "galore_adamw_layerwise",
+            "galore_adamw_8bit_layerwise",
+            "galore_adafactor_layerwise",
+        ),
+        Need(distribution="galore-torch"),
+    ),
+    **dict.fromkeys(("apollo_adamw", "apollo_adamw_layerwise"), Need(distribution="apollo-torch")),
+    **dict.fromkeys(
+        ("schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"), Need(distribution="schedulefree")
+    ),
+    **dict.fromkeys(("lomo", "adalomo"), Need(distribution="lomo-optim")),
+    "stable_adamw": Need(distribution="torch-optimi"),
+    "grokadamw": Need(distribution="grokadamw"),
+    "adamw_anyprecision": Need(distribution="torchdistx"),
+    "adamw_torch_xla": Need(distribution="torch-xla"),
+    "adamw_torch_npu_fused": Need(distribution="torch-npu"),
 }
 _ATTENTION: Mapping[str, Need] = {
     "flash_attention_2": Need(distribution="flash-attn"),

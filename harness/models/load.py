@@ -222,6 +222,12 @@ def shape_config(model: Mapping[str, Any], tokenizer: Any) -> Any:
         raise ModelError.of(
             f"vocab_size {facts['vocab_size']} is too small", why=f"the built-in tokenizer has {len(tokenizer)} entries"
         )
+    heads, groups = facts["num_attention_heads"], facts["num_key_value_heads"]
+    if all(isinstance(count, int) and count > 0 for count in (heads, groups)) and heads % groups:
+        raise ModelError.of(
+            f"num_attention_heads {heads} is no multiple of num_key_value_heads {groups}",
+            why="each head of keys and values serves as many heads of queries",
+        )
     ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     try:
         return AutoConfig.for_model(shape.model_type, **facts, **ids)

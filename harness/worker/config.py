@@ -19,6 +19,12 @@ HARNESS_DEFAULTS: Mapping[str, Any] = {
 }
 """What the harness sets for every method; of these a suite may set what `harness.methods.OWNED` does not name."""
 
+OF_A_GPU: Mapping[str, str] = {
+    "activation_offloading": "TRL moves activations off a GPU",
+    "tf32": "only a GPU multiplies in TF32 (transformers refuses it without one)",
+}
+"""Fields of `train` that only a GPU can do, and why. `bf16` and `fp16` a CPU does too, slowly."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolved:
@@ -41,9 +47,10 @@ def resolve(spec: Spec, method: Method, *, scratch: Path, cuda: bool, eval_rows:
             hint=f"leave it out for {method.name}, or exclude the combination",
         )
     given = method.accepted(spec.train)
-    if given.get("activation_offloading") and (given.get("use_cpu") or not cuda):
+    on_cpu = given.get("use_cpu") or not cuda
+    if beyond := [f"train.{name}: {why}" for name, why in OF_A_GPU.items() if on_cpu and given.get(name)]:
         raise SuiteError.of(
-            "train.activation_offloading: TRL moves activations off a GPU, and this trial trains on the CPU",
+            f"{'; '.join(beyond)}, and this trial trains on the CPU",
             hint="leave it out here (--skip), or run it where a GPU is",
         )
     kwargs: dict[str, Any] = {**HARNESS_DEFAULTS, **method.defaults, **given}

@@ -75,6 +75,7 @@ def test_the_kernel_and_the_overrides_are_the_ones_asked_for() -> None:
     [
         ({"overrides": {"num_layers": 2}}, "did you mean 'num_hidden_layers'"),
         ({"overrides": {"num_hidden_layers": "two"}}, "does not take these overrides"),
+        ({"overrides": {"num_attention_heads": 1}}, "num_attention_heads 1 is no multiple of num_key_value_heads 2"),
         ({"overrides": {"vocab_size": 300}}, "vocab_size 300 is too small"),
         ({"attn_implementation": "nope"}, "cannot be built"),
     ],

@@ -84,6 +84,14 @@ def test_activations_cannot_be_moved_where_no_gpu_trains(cuda: bool, more: dict[
     assert _resolve(_spec(train={**TRAIN, "activation_offloading": True}), cuda=True).kwargs["activation_offloading"]
 
 
+def test_tf32_needs_a_gpu() -> None:
+    spec = _spec(train={**TRAIN, "tf32": True})
+    with pytest.raises(SuiteError, match=r"train.tf32: only a GPU .* trains on the CPU"):
+        _resolve(spec)
+    assert _resolve(spec, cuda=True).kwargs["tf32"]
+    assert _resolve(_spec(train={**TRAIN, "tf32": False})).kwargs["tf32"] is False
+
+
 def test_evaluation_without_rows_is_off_and_said() -> None:
     spec = _spec(train={**TRAIN, "eval_strategy": "steps"})
     assert _resolve(spec, cuda=True, eval_rows=5).kwargs["eval_strategy"] == "steps"
