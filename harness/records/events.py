@@ -30,11 +30,15 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.records.lines import at_once
+
 Event = dict[str, Any]
+
+_BLOCK = 1_000
 
 
 def encode(event: Event) -> str:
@@ -66,12 +70,19 @@ def read_events(path: Path) -> Iterator[Event]:
     except FileNotFoundError:
         return
     lines = raw.split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for first in range(0, len(lines), _BLOCK):
+        block = [line for line in lines[first : first + _BLOCK] if line and not line.isspace()]
+        found = at_once(block)
+        yield from _one_by_one(path, lines, first) if found is None else found
+
+
+def _one_by_one(path: Path, lines: Sequence[bytes], first: int) -> Iterator[Event]:
+    for number, line in enumerate(lines[first : first + _BLOCK], start=first + 1):
         if not line.strip():
             continue
         try:
             event = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 return  # torn: the writer was killed inside this line
             raise ValueError(f"{path}:{number}: not a JSON object: {error}") from error

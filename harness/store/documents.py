@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.store import lines, plain
+from harness.records import lines
+from harness.store import plain
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.records import lines
 from harness.records.events import Event
 from harness.records.ranks import merged
-from harness.store import lines, plain
+from harness.store import plain
 
 RENAMED = {"wall_s": "step_seconds", "data_s": "data_seconds", "device_s": "device_seconds"}
 """Fields of a step event whose name as a metric says what they are; the others keep their own."""

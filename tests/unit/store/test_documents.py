@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.records import lines as by_lines
 from harness.store import documents
-from harness.store import lines as by_lines
 
 _TEXTS = st.one_of(st.none(), st.text(max_size=6), st.sampled_from(["2020-01-01", "1", "true", " a"]))
 _NUMBERS = st.one_of(st.none(), st.floats(width=32), st.integers(-3, 3), st.booleans())

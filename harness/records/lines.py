@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +21,20 @@ def parse(raw: bytes, *, may_be_torn: bool) -> Lines:
     """Every object of the bytes, in order. A torn last line is passed over quietly where `may_be_torn`."""
     lines = raw.split(b"\n")
     whole = [line for line in lines if line and not line.isspace()]
+    objects = at_once(whole)
+    return _one_by_one(lines, may_be_torn=may_be_torn) if objects is None else Lines(objects=objects)
+
+
+def at_once(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """The objects of whole lines by one call, twice as fast as one per line and with each key in memory once; None
+    where a line is no object.
+    """
     try:
-        # One call for the whole file is twice as fast as one per line. A damaged file could parse by merging
-        # lines, so the number of objects must be the number of lines.
-        objects = json.loads(b"[" + b",".join(whole) + b"]")
-        if len(objects) == len(whole) and all(type(value) is dict for value in objects):
-            return Lines(objects=objects)
+        objects = json.loads(b"[" + b",".join(lines) + b"]")
     except (ValueError, RecursionError):
-        pass
-    return _one_by_one(lines, may_be_torn=may_be_torn)
+        return None
+    # Damaged lines could parse by merging, so the number of objects must be the number of lines.
+    return objects if len(objects) == len(lines) and all(type(value) is dict for value in objects) else None
 
 
 def _one_by_one(lines: list[bytes], *, may_be_torn: bool) -> Lines:
