@@ -189,16 +189,18 @@ class _Taken:
         )
 
     def _exact(self, axis: str, level: str, at: Levels, cells: Cells) -> Verdict:
-        """Of the mean over pairs of cells; it shows no change only where none of them does more: one that saves and one
-        that costs are no change on average.
+        """Of the mean over pairs of cells, which is what it is between each two of them: where these differ, their
+        range tells of other axes and not of chance, and one that saves and one that costs are no change on average.
         """
         pairs = list(beside(self.design, cells, axis, level, at))
         verdict = self._verdict(exact_effect(pairs) if pairs else f"no two cells differ in {axis} alone")
-        if verdict.ruling != "equivalent" or {self._verdict(exact_effect([one])).ruling for one in pairs} == {
-            "equivalent"
-        }:
+        if not pairs:
             return verdict
-        return replace(verdict, ruling="inconclusive", why="small on average, yet not between each two cells")
+        rulings = {self._verdict(exact_effect([one])).ruling for one in pairs}
+        if len(rulings) == 1:
+            (ruling,) = rulings
+            return replace(verdict, ruling=ruling, why=verdict.why if ruling == "inconclusive" else "")
+        return replace(verdict, ruling="inconclusive", why="not the same between each two cells")
 
     def _verdict(self, effect: Effect | str) -> Verdict:
         if isinstance(effect, str):

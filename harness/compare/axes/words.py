@@ -48,11 +48,15 @@ def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> st
     first = whole[0]
     parts = []
     depends = {one.metric for one in interplays if one.found}
-    moved = [one for one in whole if _moves(one) or (one.metric in depends and not _is_still(one, mine))]
+    unlike = [one for one in whole if one.metric in depends and not _is_still(one, mine)]
+    moved = [one for one in whole if _moves(one) or (one in unlike and one.verdict.ruling == "equivalent")]
     if moved:
         alike = [axis for axis in _partners(first.axis, interplays) if _is_alike(axis, moved, interplays)]
         always = f", whatever {_and(alike)}" if alike else ""
         parts.append(", ".join(_moved(one, mine, interplays) for one in moved) + always)
+    here_and_there = [one for one in unlike if one not in moved and _told(one, mine, interplays)]
+    parts += [_dependent(one, mine, interplays) for one in here_and_there]
+    moved += here_and_there
     rest = [one for one in whole if one not in moved]
     still = [title(one.metric) for one in rest if one.verdict.ruling == "equivalent"]
     if still:
@@ -82,19 +86,45 @@ def _moved(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Int
     """`−19% tokens/s`, and where another axis changes that, how it is at each of its levels."""
     assert one.verdict.effect is not None
     said = f"{amount(one.metric, one.verdict.effect)} {title(one.metric)}"
-    found = [each for each in interplays if each.metric == one.metric and each.found]
-    if not found:
+    partner, others = _changed_by(one, interplays)
+    if not partner:
         return said
-    most = max(found, key=lambda each: each.spread or 0.0)
-    partner = _other(most, one.axis)
-    there = [
-        f"{amount(each.metric, each.verdict.effect)} at {each.at[partner]}"
-        for each in mine
-        if each.metric == one.metric and partner in each.at and each.verdict.effect is not None
-    ]
-    others = [_other(each, one.axis) for each in found if each is not most]
     more = f"; {_and(others)} too" if others else ""
-    return f"{said} ({partner}: {', '.join(there)}{more})"
+    return f"{said} ({partner}: {', '.join(_at(each, partner) for each in _levels(one, mine, partner))}{more})"
+
+
+def _dependent(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> str:
+    """What cannot be told as a mean but at levels of another axis: `tokens/s depends on lora: −20% at r8`."""
+    partner, others = _changed_by(one, interplays)
+    there = ", ".join(_at(each, partner) for each in _levels(one, mine, partner))
+    more = f" ({_and(others)} too)" if others else ""
+    return f"{title(one.metric)} depends on {partner}{more}: {there}"
+
+
+def _told(one: AxisEffect, mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> bool:
+    """Whether at any level of what changes it most an effect is known."""
+    return any(each.verdict.ruling != "inconclusive" for each in _levels(one, mine, _changed_by(one, interplays)[0]))
+
+
+def _changed_by(one: AxisEffect, interplays: Sequence[Interplay]) -> tuple[str, list[str]]:
+    """The axis that changes an effect most, empty without one, and the others that do."""
+    found = [each for each in interplays if each.metric == one.metric and each.found]
+    found.sort(key=lambda each: -(each.spread or 0.0))
+    partners = [_other(each, one.axis) for each in found]
+    return (partners[0], partners[1:]) if partners else ("", [])
+
+
+def _levels(one: AxisEffect, mine: Sequence[AxisEffect], partner: str) -> list[AxisEffect]:
+    """The effect at each level of another axis."""
+    return [
+        each for each in mine if each.metric == one.metric and partner in each.at and each.verdict.effect is not None
+    ]
+
+
+def _at(each: AxisEffect, partner: str) -> str:
+    assert each.verdict.effect is not None
+    sure = each.verdict.ruling != "inconclusive"
+    return f"{amount(each.metric, each.verdict.effect) if sure else 'not sure'} at {each.at[partner]}"
 
 
 def _unsure(one: AxisEffect) -> str:
