@@ -38,6 +38,7 @@ class Track:
     _never: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
+    _sources: set[str] = field(default_factory=set)  # of energy, where it is not the counter all along
     _unsaid: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _energy: _Energy = field(default_factory=lambda: _Energy())
     _processes_at: float = float("-inf")
@@ -108,16 +109,26 @@ class Track:
         self._unsaid.clear()
 
     def _add_energy(self, t: float, values: dict[str, float | None]) -> None:
+        """By the counter, and by power as long as that has not answered: there is none, or it fails from the start."""
         counter, power = values.get("energy"), values.get("power")
-        if "energy" not in self._never:
+        if counter is not None and "power" in self._sources and "counter" not in self._sources:
+            text = f"the energy counter of {self.gpu.name} answers: energy is its rise from here on"
+            self._take_from(t, "counter", text)
+            values["energy"] = None  # what was integrated so far cannot be joined to it
+        elif "energy" in self._told:
             values["energy"] = self._energy.by_counter(counter)
             if counter is not None and values["energy"] is None:
                 self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
         elif "power" not in self._never:
-            if "integrated" not in self._said:
-                self._write({"t": round(t, 6), "energy_from": "power", "values": {}})
-            self._note(t, "integrated", f"energy of {self.gpu.name} is its power, integrated over the samples", "info")
+            if power is not None and "power" not in self._sources:
+                self._take_from(t, "power", f"energy of {self.gpu.name} is its power, integrated over the samples")
             values["energy"] = self._energy.by_power(t, power)
+
+    def _take_from(self, t: float, source: str, text: str) -> None:
+        self._sources.add(source)
+        at, device = round(t, 6), identity(self.gpu.uuid)
+        self.write({"t": at, "kind": "device", "device": device, "energy_from": source, "values": {}})
+        self._write_note(t, text, "info")
 
     def _others(self, t: float) -> dict[str, float]:
         if "processes" in self._never:

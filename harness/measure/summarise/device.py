@@ -55,7 +55,7 @@ class _Device:
     owned: bool  # NVML listed whose the memory was that was used before
     lines: tuple[Event, ...]
     times: tuple[float, ...]
-    power_only: bool
+    by_power: float  # until then energy is integrated power
     made_up: str | None
 
 
@@ -86,12 +86,12 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
     if not devices:
         return {}
     sampling: dict[str, Any] = {"hz": devices[0].hz, "devices": len(devices)}
-    if any(device.power_only for device in devices):
-        sampling["energy_from"] = "power"
     made_up = next((device.made_up for device in devices if device.made_up), None)
     if made_up:
         sampling["made_up"] = made_up
     spans = measured_spans(events) if went_back(events) is None else []
+    if any(device.by_power > (spans[0][0] if spans else 0.0) for device in devices):
+        sampling["energy_from"] = "power"
     reasons = {
         reason: round(seconds / length(spans), 4) for reason, seconds in _throttled(devices, spans).items() if seconds
     }
@@ -115,7 +115,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
     """By the opening event that each device's samples begin with."""
     openings: dict[str, Event] = {}
     lines: dict[str, list[Event]] = {}
-    power_only: set[str] = set()
+    by_power: dict[str, float] = {}
     trains = next((number(event.get("t")) for event in events if _begins_to_train(event)), math.inf)
     for event in events:
         if event.get("kind") != "device" or not isinstance(event.get("values"), Mapping):
@@ -124,7 +124,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
         if "hz" in event:
             openings[uuid] = event
         elif "energy_from" in event:
-            power_only.add(uuid)
+            by_power[uuid] = math.inf if event["energy_from"] == "power" else number(event.get("t"))
         else:
             lines.setdefault(uuid, []).append(event)
     rest = {uuid: _at_rest(opening, lines.get(uuid, ()), trains) for uuid, opening in openings.items()}
@@ -136,7 +136,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
             owned=bool(opening.get("owners")),
             lines=tuple(lines.get(uuid, ())),
             times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
-            power_only=uuid in power_only,
+            by_power=by_power.get(uuid, -math.inf),
             made_up=opening.get("made_up"),
         )
         for uuid, opening in openings.items()

@@ -178,6 +178,22 @@ def test_what_a_device_never_tells_is_absent_and_nothing_else(what: str, absent:
     assert facts(events)["sampling"].get("energy_from") == ("power" if what == "energy" else None)
 
 
+@pytest.mark.parametrize(
+    ("until", "source", "known"),
+    [
+        (100, "power", True),  # it never answers: as a device that has no counter
+        (3, None, True),  # it answers before the window begins
+        (8, "power", False),  # in the midst of it: of neither is there all
+    ],
+)
+def test_a_counter_that_fails_from_the_start(until: float, source: str | None, known: bool, tmp_path: Path) -> None:
+    events = trial_beside(tmp_path, {"power": 300, "errors": [[0, until, "energy", "Unknown Error"]]})
+    found = summarise(events)
+    assert found.get("energy") == (pytest.approx(2400, rel=0.01) if known else None)
+    assert found["mean_power"] == pytest.approx(300)
+    assert facts(events)["sampling"].get("energy_from") == source
+
+
 def test_neither_counter_nor_power_leaves_no_energy(tmp_path: Path) -> None:
     errors = [[0, 100, "energy", "Not Supported"], [0, 100, "power", "Not Supported"]]
     found = summarise(trial_beside(tmp_path, {"errors": errors}))

@@ -129,9 +129,29 @@ def test_an_error_in_the_middle_is_null_and_said_once(tmp_path: Path) -> None:
 
 
 def test_an_error_from_the_start_is_not_told_as_one_in_the_middle(tmp_path: Path) -> None:
-    events = sampled(tmp_path, {"errors": [[0, 9, "energy", "Unknown Error"]]}, 6)
-    assert {values["energy"] for _, values in _values(events)} == {None}
-    assert _notes(events) == ["Scripted could not be asked for its energy from the start (Unknown Error)"]
+    events = sampled(tmp_path, {"errors": [[0, 9, "utilization", "Unknown Error"]]}, 6)
+    assert {values["utilization"] for _, values in _values(events)} == {None}
+    assert _notes(events) == ["Scripted could not be asked for its utilization from the start (Unknown Error)"]
+
+
+@pytest.mark.parametrize("error", ["Unknown Error", "Not Supported"])
+def test_a_counter_that_fails_from_the_start_is_as_good_as_none(error: str, tmp_path: Path) -> None:
+    device = {"power": [[0, 100], [10, 300]], "errors": [[0, 100, "energy", error]]}
+    events = sampled(tmp_path, device, 10)
+    t, last = list(_values(events))[-1]
+    assert last["energy"] == pytest.approx(100 * t + 20 * t * t / 2, rel=1e-3)
+    assert "energy of Scripted is its power, integrated over the samples" in _notes(events)
+    assert [event["energy_from"] for event in events if "energy_from" in event] == ["power"]
+
+
+def test_a_counter_that_answers_late_is_not_joined_to_the_power_before_it(tmp_path: Path) -> None:
+    events = sampled(tmp_path, {"power": 100, "errors": [[0, 2, "energy", "Unknown Error"]]}, 4)
+    found = {t: values["energy"] for t, values in _values(events)}
+    assert found[1.9] == pytest.approx(190)
+    assert found[2.0] is None
+    assert (found[2.1], found[3.9]) == (0, pytest.approx(180))
+    assert [event["energy_from"] for event in events if "energy_from" in event] == ["power", "counter"]
+    assert _notes(events)[-1] == "the energy counter of Scripted answers: energy is its rise from here on"
 
 
 def test_a_device_that_is_lost_ends_with_nulls_and_a_note(tmp_path: Path) -> None:
