@@ -60,7 +60,9 @@ class Sampler:
             then = before.get(gpu.uuid, {})
             held = self._held.setdefault(gpu.uuid, [])
             others = Others(worker=self.worker, before=then.get("processes", ()))
-            self.tracks[gpu.uuid] = Track(gpu=gpu, others=others, write=self._writer(gpu.uuid))
+            self.tracks[gpu.uuid] = Track(
+                gpu=gpu, others=others, write=self._writer(gpu.uuid), before_known="memory_before" in then
+            )
             opening = {
                 "t": 0.0,
                 "kind": "device",
@@ -104,6 +106,8 @@ class Sampler:
 
         It is written at once: where several processes train, the main one may read this file before its end is there.
         """
+        for track in self.tracks.values():
+            track.relist(t)
         self.tick(t)
         for track in self.tracks.values():
             track.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from harness.records.events import Event
 
 PROCESSES_S = 1.0
 """How often the list of processes is read: it costs more than everything else together, and changes slowly."""
+
+AT_MARKS_S = 0.1
+"""And where a stretch begins or ends, unless it was read just before: who left is not to count in what follows."""
 
 HOLE_S = 1.0
 """A time without samples that is longer than this is a hole, over which nothing is integrated."""
@@ -32,6 +36,7 @@ class Track:
     gpu: Gpu
     others: Others
     write: Callable[[Event], None]
+    before_known: bool = True  # what was in use of its memory
     in_use: bool = False
     lost: bool = False
     _thinned: Thinned = field(default_factory=Thinned)
@@ -41,7 +46,9 @@ class Track:
     _sources: set[str] = field(default_factory=set)  # of energy, where it is not the counter all along
     _unsaid: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _energy: _Energy = field(default_factory=lambda: _Energy())
-    _processes_at: float = float("-inf")
+    _counter: float | None = None
+    _moved: float = 0.0
+    _processes_at: float = -math.inf
     _found: dict[str, float] = field(default_factory=dict)
     _at: float | None = None
     _silent: dict[str, float] = field(default_factory=dict)  # of the next line
@@ -60,6 +67,9 @@ class Track:
         else:
             self._add_energy(t, values)
             values |= self._others(t)
+            if not self.before_known and values.get("memory_used") is not None:
+                text = f"what was in use of {self.gpu.name} before the trial is not known: its samples tell no peak"
+                self._note(t, "before", text)
         self._say_unread(t)
         for line in self._thinned.add(t, values):
             self._write(line)
@@ -70,6 +80,11 @@ class Track:
             self.finish()
             self._silent = {"silent": round(t - self._at, 6)}
         self._at = t
+
+    def relist(self, t: float) -> None:
+        """The list of processes is read with the next sample, be it due or not."""
+        if t - self._processes_at >= AT_MARKS_S:
+            self._processes_at = -math.inf
 
     def finish(self) -> None:
         """Writes what is held."""
@@ -119,6 +134,10 @@ class Track:
             values["energy"] = self._energy.by_counter(counter)
             if counter is not None and values["energy"] is None:
                 self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
+            if counter != self._counter or counter is None:
+                self._counter, self._moved = counter, t
+            elif t - self._moved > HOLE_S:  # it moves every 20 to 100 ms
+                self._note(t, "still", f"the energy counter of {self.gpu.name} stands still: it gives no energy")
         elif "power" not in self._never:
             if power is not None and "power" not in self._sources:
                 self._take_from(t, "power", f"energy of {self.gpu.name} is its power, integrated over the samples")

@@ -195,7 +195,7 @@ def _energy(events: Sequence[Event], devices: Sequence[_Device], spans: Sequence
     """Energy by the counter's difference; where there is no energy, mean power alone by its samples."""
     used = [_increase(device, "energy", spans) for device in devices]
     energy = sum(joules for joules in used if joules is not None)
-    if None not in used and energy > 0:
+    if all(used):  # a counter that stands still tells nothing: even an idle device takes power
         found = {"energy": energy, "mean_power": energy / length(spans)}
         tokens = [number(step.get("real_tokens")) for step in measured(events)]
         if all(count >= 0 for count in tokens) and sum(tokens) > 0:

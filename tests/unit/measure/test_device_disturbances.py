@@ -13,7 +13,7 @@ from harness.measure.sampler import Sampler
 from harness.measure.summarise import summarise
 from harness.records.device_log import device_events, in_order
 from harness.records.events import Event
-from tests.unit.measure.scripted import GIB, trial_beside
+from tests.unit.measure.scripted import GIB, sampled_log, trained_steps, trial_beside
 
 
 @pytest.mark.parametrize("reason", ["hw_thermal", "sw_thermal", "hw_power_brake", "hw_slowdown"])
@@ -62,6 +62,23 @@ def test_the_power_cap_is_a_fact(tmp_path: Path) -> None:
 )
 def test_others_on_the_device_disturb(processes: list[Any], expected: list[str], tmp_path: Path) -> None:
     assert list(disturbed(trial_beside(tmp_path, {"processes": processes}))) == expected
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "told"),
+    [
+        (0, 3.6, False),  # it left between two readings of the list, before the window
+        (11.8, 100, True),  # it came before the window's end, after the last reading
+        (12.1, 100, False),
+    ],
+)
+def test_who_is_on_the_device_is_read_anew_where_a_window_begins_and_ends(
+    begin: float, end: float, told: bool, tmp_path: Path
+) -> None:
+    device = {"processes": [[0, 100, 9, GIB], [begin, end, 7, GIB]]}
+    log = sampled_log(tmp_path, [device], 13, marks=[4.0, 12.0])
+    steps = trained_steps(2.0, [1.0] * 10, warmup=2)
+    assert bool(disturbed(in_order(steps, device_events([log])))) is told
 
 
 def test_after_a_clock_went_back_others_count_whenever_they_were_there(tmp_path: Path) -> None:

@@ -85,6 +85,20 @@ def test_of_two_devices_one_that_does_not_tell_leaves_no_figure() -> None:
     assert not names & summarise([second, *_window(1, *lines)]).keys()
 
 
+def test_a_counter_that_stands_still_gives_no_energy() -> None:
+    """An idle device takes tens of watts: the sum over both would be that of one."""
+    moving = {"a": [100.0, 200.0, 300.0], "b": [100.0, 200.0, 300.0]}
+    second: Event = {"kind": "device", "device": "b", "t": 0.0, "hz": 10, "values": {"memory_before": 0}}
+
+    def found(counters: dict[str, list[float]]) -> dict[str, float]:
+        lines = [_line(10 + n / 2, device, energy=counters[device][n], power=50) for n in range(3) for device in "ab"]
+        return summarise([second, *_window(1, *lines)])
+
+    assert found(moving)["energy"] == 400
+    assert "energy" not in found({**moving, "b": [7.0, 7.0, 7.0]})
+    assert found({**moving, "b": [7.0, 7.0, 7.0]})["mean_power"] == 100
+
+
 def test_power_is_the_mean_of_its_samples_where_energy_cannot_be_told() -> None:
     counter = {10.0: 500.0, 10.5: 600.0, 11.0: 5.0}  # it started anew
     lines = [_line(t, energy=joules, power=50 + 10 * t) for t, joules in counter.items()]
