@@ -7,6 +7,7 @@ and the worker's are the same. The worker writes JSON lines to its stdin:
 
     {"before": {uuid: {"memory_before": bytes, "processes": [pid, …]}}}    first: what was there before the trial
     {"use": [uuid, …]}                                                     the devices it trains on, once it knows
+    {"training": t}                                                        it began, t seconds after the attempt did
     {"now": true}                                                          sample at once: a stretch begins or ends here
 
 It ends with the end of stdin, after a last sample. Until a device is known to be used, what is sampled of it is held;
@@ -90,16 +91,26 @@ class Sampler:
 
     def tick(self, t: float) -> None:
         """One sample of everything."""
-        if not self._stalled and self._last is not None and t - self._last > max(HOLE_S, 5 / self.hz):
-            self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
-            text = f"the device was not sampled for {t - self._last:.1f} s: the machine was too busy"
-            self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
+        if self._last is not None:
+            self._say_stalled(t, t - self._last)
         self._last = t
         for uuid, track in self.tracks.items():
             if uuid in self._used or not self._used:
                 track.sample(t)
         if t - self._flushed >= FLUSH_S:
             self.flush(t)
+
+    def training(self, t: float, began: float) -> None:
+        """It began then, and the first sample is still to come if this process came up late."""
+        if self._last is None or self._last > began:
+            self._say_stalled(t, t - began)
+
+    def _say_stalled(self, t: float, seconds: float) -> None:
+        if self._stalled or seconds <= max(HOLE_S, 5 / self.hz):
+            return
+        self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
+        text = f"the device was not sampled for {seconds:.1f} s: the machine was too busy"
+        self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
 
     def mark(self, t: float) -> None:
         """One more sample, and a line that ends with it: figures are made of what lies between two such moments.
@@ -174,6 +185,8 @@ def sample_until_told(sampler: Sampler, nvml: Nvml, orders: Orders, origin: floa
                 sampler.begin(gpus, order["before"], origin)
                 began = True
             sampler.use(order.get("use", ()))
+            if began and "training" in order:
+                sampler.training(time.monotonic() - origin, order["training"])
             if began and "now" in order:
                 sampler.mark(time.monotonic() - origin)
         now = time.monotonic()

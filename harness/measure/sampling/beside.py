@@ -76,6 +76,8 @@ class DeviceSampling(Probe):
         self._stop()
 
     def phase_begin(self, name: str) -> None:
+        if name == "train":
+            self._send({"training": self.recorder.now()})
         self._mark()
 
     def phase_end(self, name: str) -> None:

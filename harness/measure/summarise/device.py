@@ -116,7 +116,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
     openings: dict[str, Event] = {}
     lines: dict[str, list[Event]] = {}
     by_power: dict[str, float] = {}
-    trains = next((number(event.get("t")) for event in events if _begins_to_train(event)), math.inf)
+    trains = _trains(events)
     for event in events:
         if event.get("kind") != "device" or not isinstance(event.get("values"), Mapping):
             continue
@@ -143,8 +143,10 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
     ]
 
 
-def _begins_to_train(event: Event) -> bool:
-    return event.get("kind") == "phase" and event.get("name") == "train" and event.get("edge") == "start"
+def _trains(events: Sequence[Event]) -> float:
+    """When training began; infinity where it did not."""
+    phases = (event for event in events if event.get("kind") == "phase" and event.get("name") == "train")
+    return next((number(event.get("t")) for event in phases if event.get("edge") == "start"), math.inf)
 
 
 def _at_rest(opening: Event, lines: Sequence[Event], until: float) -> tuple[float | None, int]:
@@ -166,8 +168,8 @@ def _at_rest(opening: Event, lines: Sequence[Event], until: float) -> tuple[floa
 def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[str, float]:
     """The samples' highest less what was used before, or the worker's own highest where that is higher.
 
-    Not a number, and so left out, where a device or its sampler fell silent before the attempt was over: its peak may
-    lie in the silence; or where one of several devices does not tell: it may be the fullest.
+    Not a number, and so left out, where a device or its sampler fell silent before the attempt was over, or spoke only
+    after training began: its peak may lie in the silence; or where one of several does not tell: it may be the fullest.
     """
     seen = [
         number(event["values"]["device_used"])
@@ -181,7 +183,7 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
             if len(devices) > 1:
                 return {"peak_device_memory": math.nan}
             continue  # the worker's own highest is of this very device
-        answered = [known[0][0], *(t for t, value in known if value is not None)]
+        answered = [min(known[0][0], _trains(events)), *(t for t, value in known if value is not None)]
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
             return {"peak_device_memory": math.nan}

@@ -224,6 +224,15 @@ def test_a_peak_that_may_lie_in_a_silence_at_the_beginning_is_no_figure(tmp_path
     assert summarise(trial_beside(tmp_path, {"memory": memory}))["peak_device_memory"] == 29 * GIB
 
 
+@pytest.mark.parametrize(("first", "known"), [(2.9, True), (5.0, False)])
+def test_a_sampler_that_comes_late_tells_no_peak_of_what_was_before(first: float, known: bool, tmp_path: Path) -> None:
+    """On a machine that is busy it may begin after the training, which began at second 2."""
+    memory = [[0, GIB], [4, GIB], [4, 30 * GIB], [4.5, 30 * GIB], [4.5, 3 * GIB]]
+    log = sampled_log(tmp_path, [{"memory": memory}], 13, silence=(0.0, first))
+    found = summarise(in_order(trained_steps(2.0, [1.0] * 10), device_events([log])))
+    assert found.get("peak_device_memory") == (29 * GIB if known else None)
+
+
 @pytest.mark.parametrize("t", [3.0, 8.4])
 def test_a_clock_that_went_back_leaves_no_figure_of_the_window(t: float, tmp_path: Path) -> None:
     """The sampler's times and the worker's are no longer the same: samples would be laid beside the wrong steps."""
