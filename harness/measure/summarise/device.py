@@ -271,10 +271,15 @@ def _having(device: _Device, name: str) -> list[tuple[float, Event]]:
 
 
 def _within(device: _Device, spans: Sequence[Span]) -> list[tuple[float, Event]]:
-    """Lines that stand for a part of the spans, with its seconds."""
-    before = (device.times[0] if device.times else 0.0, *device.times)
-    found = [(overlap(spans, a, b), line) for a, b, line in zip(before, device.times, device.lines, strict=False)]
-    return [(seconds, line) for seconds, line in found if seconds > 0]
+    """Lines that stand for a part of the spans, with its seconds; the first after a hole for no more than a sample."""
+    found: list[tuple[float, Event]] = []
+    for place in range(1, len(device.times)):
+        begin, end = device.times[place - 1], device.times[place]
+        if end - begin > _hole(device, end):
+            begin = end - 1 / device.hz
+        if (seconds := overlap(spans, begin, end)) > 0:
+            found.append((seconds, device.lines[place]))
+    return found
 
 
 def _throttled(devices: Sequence[_Device], spans: Sequence[Span]) -> dict[str, float]:
