@@ -316,7 +316,16 @@ def _sharing(devices: Sequence[_Device], spans: Sequence[Span], when: str = _WIN
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
     nobodys = max((device.before or 0 for device in devices if not device.owned), default=0)
-    return shared(others, memory, nobodys, when)
+    back = max((_given_back(device) for device in devices), default=0.0)
+    if (found := shared(others, memory, nobodys, when)) or back <= ITS_OWN:
+        return found
+    return [f"{format_size(back)} that others held of the device were given back while it trained: its peak is too low"]
+
+
+def _given_back(device: _Device) -> float:
+    """By how many bytes less was in use at some time than before the trial: somebody else's, whom the peak misses."""
+    used = [line["values"].get("memory_used") for line in device.lines[device.since :]]
+    return (device.before or 0.0) - min((value for value in used if value is not None), default=math.inf)
 
 
 def shared(others: int, memory: float, before: float, when: str = _WINDOW) -> list[str]:

@@ -119,6 +119,22 @@ def test_memory_that_falls_while_it_trains_was_there_before(tmp_path: Path) -> N
     assert disturbed(events) == ("4 GiB of the device were in use beforehand, by nobody that NVML lists",)
 
 
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (10 * GIB - 200 * 2**20, ()),  # as much moves of itself
+        (GIB, ("9 GiB that others held of the device were given back while it trained: its peak is too low",)),
+    ],
+)
+def test_memory_of_others_that_is_given_back_while_it_trains_hides_its_peak(
+    left: int, told: tuple[str, ...], tmp_path: Path
+) -> None:
+    """In the warm-up, so that nobody else is there in the window: the peak is 5 GiB, and looks like none."""
+    memory = [[0, 10 * GIB], [3, 10 * GIB], [3, left], [6, left], [6.5, left + 5 * GIB]]
+    device = {"memory": memory, "processes": [[0, 3, 7, 10 * GIB], [0, 100, 9, GIB]]}
+    assert disturbed(trial_beside(tmp_path, device)) == told
+
+
 def test_memory_of_a_process_that_ended_before_the_window_disturbs_nothing(tmp_path: Path) -> None:
     leaving = {"memory": [[0, 5 * GIB], [1, 5 * GIB], [1, 0], [20, GIB]]}
     processes = [[0, 1, 7, 5 * GIB], [0, 100, 9, GIB]]
