@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.measure.load import between, reading_or_none
-from harness.measure.nvml import Gpu, NvmlError, bare, open_nvml, visible
+from harness.measure.nvml import Gpu, NvmlError, bare, named, open_nvml, visible
 from harness.measure.sampling.others import Others
 from harness.measure.summarise import device, load
 
@@ -79,6 +79,6 @@ def on_gpus() -> dict[str, OnGpu]:
 
 
 def over(watches: Mapping[str, OnGpu], uuid: str) -> OnGpu | None:
-    """The watch over the GPU of torch's UUID, or over the only one: of a part, torch may name the whole device."""
-    alone = next(iter(watches.values())) if len(watches) == 1 else None
-    return watches.get(bare(uuid), alone)
+    """The watch over the GPU of torch's UUID."""
+    found = named(uuid, list(watches))
+    return None if found is None else watches[found]

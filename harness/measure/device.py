@@ -14,8 +14,9 @@ from harness.measure import nvml as driver
 
 
 class Nvml(Protocol):
-    """What is used of NVML: bytes used on each device, by its bare UUID."""
+    """What is used of NVML: the devices that CUDA may see, by bare UUID, and bytes used on each that answers."""
 
+    def listed(self) -> Sequence[str]: ...
     def used(self) -> Mapping[str, int]: ...
 
 
@@ -28,9 +29,12 @@ class RealNvml:
 
     def __init__(self) -> None:
         try:
-            self._gpus = driver.RealNvml().gpus()
+            self._gpus = driver.visible(driver.RealNvml().gpus())
         except driver.NvmlError as error:
             raise RuntimeError(str(error)) from error
+
+    def listed(self) -> Sequence[str]:
+        return [driver.bare(gpu.uuid) for gpu in self._gpus]
 
     def used(self) -> Mapping[str, int]:
         found: dict[str, int] = {}
@@ -130,8 +134,8 @@ class DeviceMemory:
         self._nvml = nvml
         self._why = why_no_nvml
         self.missing: list[str] = []
-        self._before = self._read()
         self._uuid: str | None = None
+        self._before = self._read()
         self._peaks: dict[str, int] = {}
         self._window: int | None = None
 
@@ -142,6 +146,8 @@ class DeviceMemory:
             return self._nvml.used()
         except RuntimeError as error:
             self._nvml, self._why = None, str(error)
+            if self._uuid:
+                self.missing.append(f"device memory by NVML is no longer measured: {error}")
             return {}
 
     def up(self) -> bool:
@@ -164,14 +170,15 @@ class DeviceMemory:
             self.missing.append(f"device memory by NVML is not measured: {self._why or 'no NVML'}")
             return
         try:
-            uuid = self._allocator.uuid()
+            uuid = driver.named(self._allocator.uuid(), self._nvml.listed())
         except Exception as error:  # torch before 2.4 tells no UUID; a lost device tells nothing
             self.missing.append(f"device memory by NVML is not measured: torch does not name its device: {error}")
             return
         if uuid in self._before:
             self._uuid = uuid
         else:
-            self.missing.append(f"device memory by NVML is not measured: it does not list device {uuid}")
+            why = "does not list the device that torch uses" if uuid is None else "did not tell what was used before"
+            self.missing.append(f"device memory by NVML is not measured: it {why}")
 
     def fold(self, place: str | None, *, window: bool = False) -> dict[str, int]:
         """Takes the peak since the last fold for `place` (for no part of a step where None); returns the figures.

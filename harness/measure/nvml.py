@@ -114,6 +114,17 @@ def visible(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> lis
     return found
 
 
+def named(torchs: str, uuids: Sequence[str]) -> str | None:
+    """Which of the visible devices torch's UUID means; None where it is none of them.
+
+    Where one alone is visible it is that: of a part of a device (MIG), torch may name the whole, or NVML.
+    """
+    for uuid in uuids:
+        if bare(uuid) == bare(torchs):
+            return uuid
+    return uuids[0] if len(uuids) == 1 else None
+
+
 def bare(uuid: str) -> str:
     """A UUID without `GPU-` or `MIG-`, in lower case: torch leaves the prefix out."""
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-")

@@ -7,6 +7,7 @@ and the worker's are the same. The worker writes JSON lines to its stdin:
 
     {"before": {uuid: {"memory_before": bytes, "processes": [pid, …]}}}    first: what was there before the trial
     {"use": [uuid, …]}                                                     the devices it trains on, once it knows
+    {"training": t}                                                        it began, t seconds after the attempt did
     {"now": true}                                                          sample at once: a stretch begins or ends here
 
 It ends with the end of stdin, after a last sample. Until a device is known to be used, what is sampled of it is held;
@@ -60,7 +61,9 @@ class Sampler:
             then = before.get(gpu.uuid, {})
             held = self._held.setdefault(gpu.uuid, [])
             others = Others(worker=self.worker, before=then.get("processes", ()))
-            self.tracks[gpu.uuid] = Track(gpu=gpu, others=others, write=self._writer(gpu.uuid))
+            self.tracks[gpu.uuid] = Track(
+                gpu=gpu, others=others, write=self._writer(gpu.uuid), before_known="memory_before" in then
+            )
             opening = {
                 "t": 0.0,
                 "kind": "device",
@@ -88,10 +91,8 @@ class Sampler:
 
     def tick(self, t: float) -> None:
         """One sample of everything."""
-        if not self._stalled and self._last is not None and t - self._last > max(HOLE_S, 5 / self.hz):
-            self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
-            text = f"the device was not sampled for {t - self._last:.1f} s: the machine was too busy"
-            self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
+        if self._last is not None:
+            self._say_stalled(t, t - self._last)
         self._last = t
         for uuid, track in self.tracks.items():
             if uuid in self._used or not self._used:
@@ -99,11 +100,25 @@ class Sampler:
         if t - self._flushed >= FLUSH_S:
             self.flush(t)
 
+    def training(self, t: float, began: float) -> None:
+        """It began then, and the first sample is still to come if this process came up late."""
+        if self._last is None or self._last > began:
+            self._say_stalled(t, t - began)
+
+    def _say_stalled(self, t: float, seconds: float) -> None:
+        if self._stalled or seconds <= max(HOLE_S, 5 / self.hz):
+            return
+        self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
+        text = f"the device was not sampled for {seconds:.1f} s: the machine was too busy"
+        self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
+
     def mark(self, t: float) -> None:
         """One more sample, and a line that ends with it: figures are made of what lies between two such moments.
 
         It is written at once: where several processes train, the main one may read this file before its end is there.
         """
+        for track in self.tracks.values():
+            track.relist(t)
         self.tick(t)
         for track in self.tracks.values():
             track.finish()
@@ -170,6 +185,8 @@ def sample_until_told(sampler: Sampler, nvml: Nvml, orders: Orders, origin: floa
                 sampler.begin(gpus, order["before"], origin)
                 began = True
             sampler.use(order.get("use", ()))
+            if began and "training" in order:
+                sampler.training(time.monotonic() - origin, order["training"])
             if began and "now" in order:
                 sampler.mark(time.monotonic() - origin)
         now = time.monotonic()

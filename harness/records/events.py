@@ -15,10 +15,11 @@ Every line is a JSON object with `t` (seconds since the attempt's start, monoton
     batch    rows, length                           the largest batch that a training step forwarded, in positions
     oom      phase, values                          memory ran out: requested_bytes, device, total, free, allocated, …
     compute  values                                 FLOPs per token by part, peak FLOP/s, and where they come from
-    device   device, values, silent?                NVML's figures, sampled by a process beside the worker; no step;
+    device   device, values, silent?, energy_from?  NVML's figures, sampled by a process beside the worker; no step;
                                                     null where it did not answer; the first also says name, hz, origin,
                                                     and `owners`: processes listed before the trial;
-                                                    `silent`: seconds without a sample right before this line
+                                                    `silent`: seconds without a sample right before this line;
+                                                    `energy_from`: energy is by power, or by the counter, from here on
     host     values                                 CPU seconds of the cores, own and others', over the measured window
     finding  name, step, level, text                what the health of the training shows: loss_spike, …
     process  own_libraries?, origin?                the attempt's start on the machine's monotonic clock, where several

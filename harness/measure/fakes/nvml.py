@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -50,15 +50,19 @@ _START_ENERGY = 1000.0
 
 @dataclass
 class FakeNvml:
-    """Bytes used on each device as told, by UUID; `broken` makes it fail as a lost driver does."""
+    """Bytes used on each device as told, by UUID, less the `silent` ones; `broken`: fails as a lost driver does."""
 
     now: dict[str, int]
     broken: bool = False
+    silent: Collection[str] = ()
+
+    def listed(self) -> Sequence[str]:
+        return list(self.now)
 
     def used(self) -> Mapping[str, int]:
         if self.broken:
             raise RuntimeError("Driver/library version mismatch")
-        return dict(self.now)
+        return {uuid: used for uuid, used in self.now.items() if uuid not in self.silent}
 
 
 @dataclass

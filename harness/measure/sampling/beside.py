@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.device import Allocator, TorchAllocator
-from harness.measure.nvml import SCRIPT_VARIABLE, Gpu, Nvml, NvmlError, bare, open_nvml, visible
+from harness.measure.nvml import SCRIPT_VARIABLE, Gpu, Nvml, NvmlError, named, open_nvml, visible
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
@@ -76,6 +76,8 @@ class DeviceSampling(Probe):
         self._stop()
 
     def phase_begin(self, name: str) -> None:
+        if name == "train":
+            self._send({"training": self.recorder.now()})
         self._mark()
 
     def phase_end(self, name: str) -> None:
@@ -122,7 +124,8 @@ class DeviceSampling(Probe):
             self._missing()
             return
         try:
-            found = [self._find(uuid) for uuid in uuids or [self._allocator.uuid()]]
+            listed = [gpu.uuid for gpu in self._gpus]
+            found = [named(uuid, listed) for uuid in uuids or [self._allocator.uuid()]]
         except Exception as error:  # torch before 2.4 tells no UUID; a lost device tells nothing
             self._why = f"torch does not name its device: {error}"
             self._missing()
@@ -138,13 +141,6 @@ class DeviceSampling(Probe):
             return self._allocator.ready()
         except Exception:  # a lost device: whoever trains on it will tell
             return False
-
-    def _find(self, uuid: str) -> str | None:
-        """NVML's UUID of torch's device. Where one alone is visible it is that: of a part, torch may name the whole."""
-        for gpu in self._gpus:
-            if bare(gpu.uuid) == bare(uuid):
-                return gpu.uuid
-        return self._gpus[0].uuid if len(self._gpus) == 1 else None
 
     def _use(self, uuids: Sequence[str]) -> None:
         if uuids:

@@ -4,8 +4,8 @@ Inside a container NVML may name processes by the host's numbers, which nobody i
 all. So the worker's own are told in one of two ways:
 
 - by number: a listed process is the worker, or one that the worker started;
-- by appearance, where none of the numbers is known although the worker uses the device: the one process that came after
-  the trial began is the worker's, every other one is not.
+- by appearance, where none of the numbers is known although the worker uses the device: of the processes that came
+  after the trial began, the first that has not left is the worker's, every other one is not.
 
 Where the list is empty although the worker uses the device, it is blind for the worker: whoever it names later is
 somebody else, and as long as it names nobody nothing is said of others.
@@ -51,9 +51,9 @@ class Others:
         if not in_use:
             # The worker may just be coming up: only who was there before is somebody else for sure.
             return {pid for pid in listed if pid not in self.before}
-        if self._ours is None and not self._hidden:
+        if self._ours not in listed and not self._hidden:  # the worker does not leave before its samples end
             came = [pid for pid in self._seen if pid in listed]
-            self._ours = came[0] if came else None
+            self._ours = came[0] if came else self._ours
         return {self._ours} if self._ours is not None else set()
 
     def _is_own(self, pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from harness.records.events import Event
 
 PROCESSES_S = 1.0
 """How often the list of processes is read: it costs more than everything else together, and changes slowly."""
+
+AT_MARKS_S = 0.1
+"""And where a stretch begins or ends, unless it was read just before: who left is not to count in what follows."""
 
 HOLE_S = 1.0
 """A time without samples that is longer than this is a hole, over which nothing is integrated."""
@@ -32,15 +36,19 @@ class Track:
     gpu: Gpu
     others: Others
     write: Callable[[Event], None]
+    before_known: bool = True  # what was in use of its memory
     in_use: bool = False
     lost: bool = False
     _thinned: Thinned = field(default_factory=Thinned)
     _never: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
     _said: set[str] = field(default_factory=set)
+    _sources: set[str] = field(default_factory=set)  # of energy, where it is not the counter all along
     _unsaid: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _energy: _Energy = field(default_factory=lambda: _Energy())
-    _processes_at: float = float("-inf")
+    _counter: float | None = None
+    _moved: float = 0.0
+    _processes_at: float = -math.inf
     _found: dict[str, float] = field(default_factory=dict)
     _at: float | None = None
     _silent: dict[str, float] = field(default_factory=dict)  # of the next line
@@ -59,6 +67,9 @@ class Track:
         else:
             self._add_energy(t, values)
             values |= self._others(t)
+            if not self.before_known and values.get("memory_used") is not None:
+                text = f"what was in use of {self.gpu.name} before the trial is not known: its samples tell no peak"
+                self._note(t, "before", text)
         self._say_unread(t)
         for line in self._thinned.add(t, values):
             self._write(line)
@@ -69,6 +80,11 @@ class Track:
             self.finish()
             self._silent = {"silent": round(t - self._at, 6)}
         self._at = t
+
+    def relist(self, t: float) -> None:
+        """The list of processes is read with the next sample, be it due or not."""
+        if t - self._processes_at >= AT_MARKS_S:
+            self._processes_at = -math.inf
 
     def finish(self) -> None:
         """Writes what is held."""
@@ -108,16 +124,30 @@ class Track:
         self._unsaid.clear()
 
     def _add_energy(self, t: float, values: dict[str, float | None]) -> None:
+        """By the counter, and by power as long as that has not answered: there is none, or it fails from the start."""
         counter, power = values.get("energy"), values.get("power")
-        if "energy" not in self._never:
+        if counter is not None and "power" in self._sources and "counter" not in self._sources:
+            text = f"the energy counter of {self.gpu.name} answers: energy is its rise from here on"
+            self._take_from(t, "counter", text)
+            values["energy"] = None  # what was integrated so far cannot be joined to it
+        elif "energy" in self._told:
             values["energy"] = self._energy.by_counter(counter)
             if counter is not None and values["energy"] is None:
                 self._note(t, "restart", f"the energy counter of {self.gpu.name} started anew")
+            if counter != self._counter or counter is None:
+                self._counter, self._moved = counter, t
+            elif t - self._moved > HOLE_S:  # it moves every 20 to 100 ms
+                self._note(t, "still", f"the energy counter of {self.gpu.name} stands still: it gives no energy")
         elif "power" not in self._never:
-            if "integrated" not in self._said:
-                self._write({"t": round(t, 6), "energy_from": "power", "values": {}})
-            self._note(t, "integrated", f"energy of {self.gpu.name} is its power, integrated over the samples", "info")
+            if power is not None and "power" not in self._sources:
+                self._take_from(t, "power", f"energy of {self.gpu.name} is its power, integrated over the samples")
             values["energy"] = self._energy.by_power(t, power)
+
+    def _take_from(self, t: float, source: str, text: str) -> None:
+        self._sources.add(source)
+        at, device = round(t, 6), identity(self.gpu.uuid)
+        self.write({"t": at, "kind": "device", "device": device, "energy_from": source, "values": {}})
+        self._write_note(t, text, "info")
 
     def _others(self, t: float) -> dict[str, float]:
         if "processes" in self._never:

@@ -55,7 +55,7 @@ class _Device:
     owned: bool  # NVML listed whose the memory was that was used before
     lines: tuple[Event, ...]
     times: tuple[float, ...]
-    power_only: bool
+    by_power: float  # until then energy is integrated power
     made_up: str | None
 
 
@@ -86,12 +86,12 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
     if not devices:
         return {}
     sampling: dict[str, Any] = {"hz": devices[0].hz, "devices": len(devices)}
-    if any(device.power_only for device in devices):
-        sampling["energy_from"] = "power"
     made_up = next((device.made_up for device in devices if device.made_up), None)
     if made_up:
         sampling["made_up"] = made_up
     spans = measured_spans(events) if went_back(events) is None else []
+    if any(device.by_power > (spans[0][0] if spans else 0.0) for device in devices):
+        sampling["energy_from"] = "power"
     reasons = {
         reason: round(seconds / length(spans), 4) for reason, seconds in _throttled(devices, spans).items() if seconds
     }
@@ -115,8 +115,8 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
     """By the opening event that each device's samples begin with."""
     openings: dict[str, Event] = {}
     lines: dict[str, list[Event]] = {}
-    power_only: set[str] = set()
-    trains = next((number(event.get("t")) for event in events if _begins_to_train(event)), math.inf)
+    by_power: dict[str, float] = {}
+    trains = _trains(events)
     for event in events:
         if event.get("kind") != "device" or not isinstance(event.get("values"), Mapping):
             continue
@@ -124,7 +124,7 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
         if "hz" in event:
             openings[uuid] = event
         elif "energy_from" in event:
-            power_only.add(uuid)
+            by_power[uuid] = math.inf if event["energy_from"] == "power" else number(event.get("t"))
         else:
             lines.setdefault(uuid, []).append(event)
     rest = {uuid: _at_rest(opening, lines.get(uuid, ()), trains) for uuid, opening in openings.items()}
@@ -136,15 +136,17 @@ def _devices(events: Sequence[Event]) -> list[_Device]:
             owned=bool(opening.get("owners")),
             lines=tuple(lines.get(uuid, ())),
             times=tuple(number(line.get("t")) for line in lines.get(uuid, ())),
-            power_only=uuid in power_only,
+            by_power=by_power.get(uuid, -math.inf),
             made_up=opening.get("made_up"),
         )
         for uuid, opening in openings.items()
     ]
 
 
-def _begins_to_train(event: Event) -> bool:
-    return event.get("kind") == "phase" and event.get("name") == "train" and event.get("edge") == "start"
+def _trains(events: Sequence[Event]) -> float:
+    """When training began; infinity where it did not."""
+    phases = (event for event in events if event.get("kind") == "phase" and event.get("name") == "train")
+    return next((number(event.get("t")) for event in phases if event.get("edge") == "start"), math.inf)
 
 
 def _at_rest(opening: Event, lines: Sequence[Event], until: float) -> tuple[float | None, int]:
@@ -166,8 +168,8 @@ def _at_rest(opening: Event, lines: Sequence[Event], until: float) -> tuple[floa
 def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[str, float]:
     """The samples' highest less what was used before, or the worker's own highest where that is higher.
 
-    Not a number, and so left out, where a device or its sampler fell silent before the attempt was over: its peak may
-    lie in the silence; or where one of several devices does not tell: it may be the fullest.
+    Not a number, and so left out, where a device or its sampler fell silent before the attempt was over, or spoke only
+    after training began: its peak may lie in the silence; or where one of several does not tell: it may be the fullest.
     """
     seen = [
         number(event["values"]["device_used"])
@@ -181,7 +183,7 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
             if len(devices) > 1:
                 return {"peak_device_memory": math.nan}
             continue  # the worker's own highest is of this very device
-        answered = [known[0][0], *(t for t, value in known if value is not None)]
+        answered = [min(known[0][0], _trains(events)), *(t for t, value in known if value is not None)]
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
             return {"peak_device_memory": math.nan}
@@ -195,7 +197,7 @@ def _energy(events: Sequence[Event], devices: Sequence[_Device], spans: Sequence
     """Energy by the counter's difference; where there is no energy, mean power alone by its samples."""
     used = [_increase(device, "energy", spans) for device in devices]
     energy = sum(joules for joules in used if joules is not None)
-    if None not in used and energy > 0:
+    if all(used):  # a counter that stands still tells nothing: even an idle device takes power
         found = {"energy": energy, "mean_power": energy / length(spans)}
         tokens = [number(step.get("real_tokens")) for step in measured(events)]
         if all(count >= 0 for count in tokens) and sum(tokens) > 0:
@@ -269,10 +271,15 @@ def _having(device: _Device, name: str) -> list[tuple[float, Event]]:
 
 
 def _within(device: _Device, spans: Sequence[Span]) -> list[tuple[float, Event]]:
-    """Lines that stand for a part of the spans, with its seconds."""
-    before = (device.times[0] if device.times else 0.0, *device.times)
-    found = [(overlap(spans, a, b), line) for a, b, line in zip(before, device.times, device.lines, strict=False)]
-    return [(seconds, line) for seconds, line in found if seconds > 0]
+    """Lines that stand for a part of the spans, with its seconds; the first after a hole for no more than a sample."""
+    found: list[tuple[float, Event]] = []
+    for place in range(1, len(device.times)):
+        begin, end = device.times[place - 1], device.times[place]
+        if end - begin > _hole(device, end):
+            begin = end - 1 / device.hz
+        if (seconds := overlap(spans, begin, end)) > 0:
+            found.append((seconds, device.lines[place]))
+    return found
 
 
 def _throttled(devices: Sequence[_Device], spans: Sequence[Span]) -> dict[str, float]:
@@ -309,7 +316,16 @@ def _sharing(devices: Sequence[_Device], spans: Sequence[Span], when: str = _WIN
             others = max(others, math.ceil(number(line["values"].get("others", 0))))
             memory = max(memory, number(line["values"].get("others_memory", 0)))
     nobodys = max((device.before or 0 for device in devices if not device.owned), default=0)
-    return shared(others, memory, nobodys, when)
+    back = max((_given_back(device) for device in devices), default=0.0)
+    if (found := shared(others, memory, nobodys, when)) or back <= ITS_OWN:
+        return found
+    return [f"{format_size(back)} that others held of the device were given back while it trained: its peak is too low"]
+
+
+def _given_back(device: _Device) -> float:
+    """By how many bytes less was in use at some time than before the trial: somebody else's, whom the peak misses."""
+    used = [line["values"].get("memory_used") for line in device.lines[device.since :]]
+    return (device.before or 0.0) - min((value for value in used if value is not None), default=math.inf)
 
 
 def shared(others: int, memory: float, before: float, when: str = _WINDOW) -> list[str]:

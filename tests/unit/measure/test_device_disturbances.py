@@ -13,7 +13,7 @@ from harness.measure.sampler import Sampler
 from harness.measure.summarise import summarise
 from harness.records.device_log import device_events, in_order
 from harness.records.events import Event
-from tests.unit.measure.scripted import GIB, trial_beside
+from tests.unit.measure.scripted import GIB, sampled_log, trained_steps, trial_beside
 
 
 @pytest.mark.parametrize("reason", ["hw_thermal", "sw_thermal", "hw_power_brake", "hw_slowdown"])
@@ -64,6 +64,23 @@ def test_others_on_the_device_disturb(processes: list[Any], expected: list[str],
     assert list(disturbed(trial_beside(tmp_path, {"processes": processes}))) == expected
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "told"),
+    [
+        (0, 3.6, False),  # it left between two readings of the list, before the window
+        (11.8, 100, True),  # it came before the window's end, after the last reading
+        (12.1, 100, False),
+    ],
+)
+def test_who_is_on_the_device_is_read_anew_where_a_window_begins_and_ends(
+    begin: float, end: float, told: bool, tmp_path: Path
+) -> None:
+    device = {"processes": [[0, 100, 9, GIB], [begin, end, 7, GIB]]}
+    log = sampled_log(tmp_path, [device], 13, marks=[4.0, 12.0])
+    steps = trained_steps(2.0, [1.0] * 10, warmup=2)
+    assert bool(disturbed(in_order(steps, device_events([log])))) is told
+
+
 def test_after_a_clock_went_back_others_count_whenever_they_were_there(tmp_path: Path) -> None:
     """And throttling does not: of which share of the window is not known."""
     hot = {"throttle": [[0, 100, "hw_thermal"]], "processes": [[0, 100, 9, GIB], [0, 2, 7, GIB]]}
@@ -100,6 +117,22 @@ def test_memory_that_falls_while_it_trains_was_there_before(tmp_path: Path) -> N
     events = trial_beside(tmp_path, {"memory": memory})
     assert summarise(events)["peak_device_memory"] == 2 * GIB
     assert disturbed(events) == ("4 GiB of the device were in use beforehand, by nobody that NVML lists",)
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (10 * GIB - 200 * 2**20, ()),  # as much moves of itself
+        (GIB, ("9 GiB that others held of the device were given back while it trained: its peak is too low",)),
+    ],
+)
+def test_memory_of_others_that_is_given_back_while_it_trains_hides_its_peak(
+    left: int, told: tuple[str, ...], tmp_path: Path
+) -> None:
+    """In the warm-up, so that nobody else is there in the window: the peak is 5 GiB, and looks like none."""
+    memory = [[0, 10 * GIB], [3, 10 * GIB], [3, left], [6, left], [6.5, left + 5 * GIB]]
+    device = {"memory": memory, "processes": [[0, 3, 7, 10 * GIB], [0, 100, 9, GIB]]}
+    assert disturbed(trial_beside(tmp_path, device)) == told
 
 
 def test_memory_of_a_process_that_ended_before_the_window_disturbs_nothing(tmp_path: Path) -> None:

@@ -178,6 +178,22 @@ def test_what_a_device_never_tells_is_absent_and_nothing_else(what: str, absent:
     assert facts(events)["sampling"].get("energy_from") == ("power" if what == "energy" else None)
 
 
+@pytest.mark.parametrize(
+    ("until", "source", "known"),
+    [
+        (100, "power", True),  # it never answers: as a device that has no counter
+        (3, None, True),  # it answers before the window begins
+        (8, "power", False),  # in the midst of it: of neither is there all
+    ],
+)
+def test_a_counter_that_fails_from_the_start(until: float, source: str | None, known: bool, tmp_path: Path) -> None:
+    events = trial_beside(tmp_path, {"power": 300, "errors": [[0, until, "energy", "Unknown Error"]]})
+    found = summarise(events)
+    assert found.get("energy") == (pytest.approx(2400, rel=0.01) if known else None)
+    assert found["mean_power"] == pytest.approx(300)
+    assert facts(events)["sampling"].get("energy_from") == source
+
+
 def test_neither_counter_nor_power_leaves_no_energy(tmp_path: Path) -> None:
     errors = [[0, 100, "energy", "Not Supported"], [0, 100, "power", "Not Supported"]]
     found = summarise(trial_beside(tmp_path, {"errors": errors}))
@@ -206,6 +222,15 @@ def test_a_peak_that_may_lie_in_a_silence_at_the_beginning_is_no_figure(tmp_path
     quiet = trial_beside(tmp_path, {"memory": memory, "errors": [[0.01, 3, "memory", "Unknown Error"]]})
     assert "peak_device_memory" not in summarise(quiet)
     assert summarise(trial_beside(tmp_path, {"memory": memory}))["peak_device_memory"] == 29 * GIB
+
+
+@pytest.mark.parametrize(("first", "known"), [(2.9, True), (5.0, False)])
+def test_a_sampler_that_comes_late_tells_no_peak_of_what_was_before(first: float, known: bool, tmp_path: Path) -> None:
+    """On a machine that is busy it may begin after the training, which began at second 2."""
+    memory = [[0, GIB], [4, GIB], [4, 30 * GIB], [4.5, 30 * GIB], [4.5, 3 * GIB]]
+    log = sampled_log(tmp_path, [{"memory": memory}], 13, silence=(0.0, first))
+    found = summarise(in_order(trained_steps(2.0, [1.0] * 10), device_events([log])))
+    assert found.get("peak_device_memory") == (29 * GIB if known else None)
 
 
 @pytest.mark.parametrize("t", [3.0, 8.4])

@@ -31,8 +31,16 @@ def _line(t: float, device: str = "a", **values: float) -> Event:
     ("window", "held", "told"), [(100, 0.98, False), (100, 1.02, True), (10, 0.19, False), (10, 0.21, True)]
 )
 def test_throttling_holds_for_one_per_cent_and_a_fifth_of_a_second(window: float, held: float, told: bool) -> None:
-    lines = [_line(10), _line(10 + held, throttle_hw_thermal=1), _line(10 + window)]
+    hot = [_line(10 + held * share, throttle_hw_thermal=1) for share in (0.5, 1)]
+    lines = [_line(10), *hot, _line(10 + window)]
     assert bool(disturbed(_window(window, *lines))) is told
+
+
+def test_a_sample_after_a_silence_stands_for_none_of_it() -> None:
+    """Nobody knows what was then: neither that the device was throttled, nor that others were on it."""
+    hot = _line(15, throttle_hw_thermal=1, others=1)
+    assert disturbed(_window(4, _line(10), _line(11), hot)) == ()
+    assert len(disturbed(_window(6, _line(10), _line(11), hot, _line(15.5, throttle_hw_thermal=1)))) == 2
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,20 @@ def test_of_two_devices_one_that_does_not_tell_leaves_no_figure() -> None:
         if line["device"] == "b":
             line["values"] = {}
     assert not names & summarise([second, *_window(1, *lines)]).keys()
+
+
+def test_a_counter_that_stands_still_gives_no_energy() -> None:
+    """An idle device takes tens of watts: the sum over both would be that of one."""
+    moving = {"a": [100.0, 200.0, 300.0], "b": [100.0, 200.0, 300.0]}
+    second: Event = {"kind": "device", "device": "b", "t": 0.0, "hz": 10, "values": {"memory_before": 0}}
+
+    def found(counters: dict[str, list[float]]) -> dict[str, float]:
+        lines = [_line(10 + n / 2, device, energy=counters[device][n], power=50) for n in range(3) for device in "ab"]
+        return summarise([second, *_window(1, *lines)])
+
+    assert found(moving)["energy"] == 400
+    assert "energy" not in found({**moving, "b": [7.0, 7.0, 7.0]})
+    assert found({**moving, "b": [7.0, 7.0, 7.0]})["mean_power"] == 100
 
 
 def test_power_is_the_mean_of_its_samples_where_energy_cannot_be_told() -> None:

@@ -56,6 +56,13 @@ def test_the_environment_and_the_memory_probe_find_the_device_by_torchs_uuid() -
     assert device.RealNvml().used() == {uuid: 2 * GIB}
 
 
+def test_the_memory_probe_knows_the_devices_that_cuda_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0a1b")
+    assert device.RealNvml().listed() == [bare(libnvml.UUID.decode())]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-0a1b")
+    assert (device.RealNvml().listed(), device.RealNvml().used()) == ([], {})
+
+
 def test_the_doctor_names_driver_and_device() -> None:
     found = nvml_devices()
     assert found["driver"] == "570.124.06"

@@ -133,17 +133,40 @@ def test_a_missing_nvml_is_said_once_and_is_no_zero(tmp_path: Path) -> None:
     assert all("device_used" not in str(event) for event in events)
 
 
-def test_an_nvml_that_breaks_or_does_not_know_the_device_gives_no_figure() -> None:
-    unknown = DeviceMemory(FakeAllocator(device="c"), FakeNvml({"a": 1}))
+def test_an_nvml_that_does_not_know_the_device_gives_no_figure() -> None:
+    unknown = DeviceMemory(FakeAllocator(device="c"), FakeNvml({"a": 1, "b": 1}))
     unknown.find()
-    assert "does not list device c" in unknown.missing[0]
+    assert "does not list the device that torch uses" in unknown.missing[0]
     assert "device_used" not in unknown.sample()
+
+
+def test_the_only_visible_device_is_meant_whatever_torch_calls_it() -> None:
+    """As the sampler has it: of a part of a device (MIG) torch and NVML may name one the whole and one the part."""
+    nvml = FakeNvml({"whole": 100})
+    device = DeviceMemory(FakeAllocator(device="part"), nvml)
+    device.find()
+    nvml.now["whole"] = 350
+    assert (device.sample()["device_used"], device.missing) == (250, [])
+
+
+def test_a_device_that_does_not_answer_is_not_taken_for_another() -> None:
+    nvml = FakeNvml({"a": 100, "b": 100}, silent=["b"])
+    for torchs in ("b", "c"):
+        device = DeviceMemory(FakeAllocator(device=torchs), nvml)
+        device.find()
+        assert "device_used" not in device.sample()
+        assert len(device.missing) == 1
+
+
+def test_an_nvml_that_breaks_is_said_and_gives_no_figure() -> None:
     nvml = FakeNvml({"a": 1})
     breaking = DeviceMemory(FakeAllocator(device="a"), nvml)
     breaking.find()
     nvml.broken = True
-    assert "device_used" not in breaking.sample()
-    assert breaking.sample()["device_allocated"] == 0
+    first, _ = breaking.sample(), breaking.sample()
+    assert "device_used" not in first
+    assert first["device_allocated"] == 0
+    assert breaking.missing == ["device memory by NVML is no longer measured: Driver/library version mismatch"]
 
 
 def test_no_cuda_means_no_device_figures_and_no_complaint() -> None:

@@ -114,6 +114,29 @@ def test_a_sampler_that_hangs_holds_up_no_training(script: Callable[..., dict[st
     assert "did not answer" in note["text"]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_sampler_that_comes_after_the_training_began_says_so(
+    late: bool, script: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    log = tmp_path / "device.jsonl"
+    with (
+        Recorder(tmp_path / "events.jsonl") as recorder,
+        DeviceSampling(recorder, log, 10.0, environ=script({})) as sampling,
+    ):
+        process = sampling._process
+        assert process is not None
+        if late:
+            process.send_signal(signal.SIGSTOP)
+        else:
+            _until(lambda: log.exists())
+        with recorder.phase("train"):
+            time.sleep(1.2 if late else 0.2)
+            process.send_signal(signal.SIGCONT)
+            _until(lambda: log.exists())
+    said = [event["text"] for event in read_events(log) if "not sampled for" in event.get("text", "")]
+    assert len(said) == late
+
+
 WORKER = """
 import os, sys, time
 from pathlib import Path

@@ -129,9 +129,55 @@ def test_an_error_in_the_middle_is_null_and_said_once(tmp_path: Path) -> None:
 
 
 def test_an_error_from_the_start_is_not_told_as_one_in_the_middle(tmp_path: Path) -> None:
-    events = sampled(tmp_path, {"errors": [[0, 9, "energy", "Unknown Error"]]}, 6)
-    assert {values["energy"] for _, values in _values(events)} == {None}
-    assert _notes(events) == ["Scripted could not be asked for its energy from the start (Unknown Error)"]
+    events = sampled(tmp_path, {"errors": [[0, 9, "utilization", "Unknown Error"]]}, 6)
+    assert {values["utilization"] for _, values in _values(events)} == {None}
+    assert _notes(events) == ["Scripted could not be asked for its utilization from the start (Unknown Error)"]
+
+
+@pytest.mark.parametrize("error", ["Unknown Error", "Not Supported"])
+def test_a_counter_that_fails_from_the_start_is_as_good_as_none(error: str, tmp_path: Path) -> None:
+    device = {"power": [[0, 100], [10, 300]], "errors": [[0, 100, "energy", error]]}
+    events = sampled(tmp_path, device, 10)
+    t, last = list(_values(events))[-1]
+    assert last["energy"] == pytest.approx(100 * t + 20 * t * t / 2, rel=1e-3)
+    assert "energy of Scripted is its power, integrated over the samples" in _notes(events)
+    assert [event["energy_from"] for event in events if "energy_from" in event] == ["power"]
+
+
+def test_a_counter_that_answers_late_is_not_joined_to_the_power_before_it(tmp_path: Path) -> None:
+    events = sampled(tmp_path, {"power": 100, "errors": [[0, 2, "energy", "Unknown Error"]]}, 4)
+    found = {t: values["energy"] for t, values in _values(events)}
+    assert found[1.9] == pytest.approx(190)
+    assert found[2.0] is None
+    assert (found[2.1], found[3.9]) == (0, pytest.approx(180))
+    assert [event["energy_from"] for event in events if "energy_from" in event] == ["power", "counter"]
+    assert _notes(events)[-1] == "the energy counter of Scripted answers: energy is its rise from here on"
+
+
+@pytest.mark.parametrize(("still", "said"), [(0.9, 0), (3.0, 1)])
+def test_a_counter_that_stands_still_for_a_second_is_said_once(still: float, said: int, tmp_path: Path) -> None:
+    power = [[0, 100], [2, 100], [2, 0], [2 + still, 0], [2 + still, 100], [6, 100], [6, 0], [6 + still, 0]]
+    notes = _notes(sampled(tmp_path, {"power": [*power, [6 + still, 100]]}, 10))
+    assert notes == ["the energy counter of Scripted stands still: it gives no energy"] * said
+
+
+@pytest.mark.parametrize(
+    ("before", "errors", "said"),
+    [({}, [], 1), ({"memory_before": 0}, [], 0), ({}, [[0, 9, "memory", "Not Supported"]], 0)],
+)
+def test_memory_before_that_is_not_known_is_said(
+    before: dict[str, int], errors: list[Any], said: int, tmp_path: Path
+) -> None:
+    """One reading failed before the trial, and none after: nothing else would tell why there is no peak."""
+    nvml = ScriptedNvml.of({"devices": [{"uuid": "GPU-1", "name": "Scripted", "errors": errors}]}, clock=lambda: 0.0)
+    sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
+    sampler.begin(nvml.gpus(), {"GPU-1": before}, origin=0.0)
+    sampler.use(["GPU-1"])
+    for t in (0.0, 0.1):
+        sampler.tick(t)
+    sampler.end(0.2)
+    text = "what was in use of Scripted before the trial is not known: its samples tell no peak"
+    assert _notes(list(read_events(sampler.log))).count(text) == said
 
 
 def test_a_device_that_is_lost_ends_with_nulls_and_a_note(tmp_path: Path) -> None:
@@ -157,7 +203,8 @@ def test_a_stretch_that_ends_is_on_disk_at_once(tmp_path: Path) -> None:
 
 def test_a_stall_of_the_sampling_is_said_once(tmp_path: Path) -> None:
     sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
-    sampler.begin(ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}).gpus(), {}, origin=0.0)
+    gpus = ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}).gpus()
+    sampler.begin(gpus, {"GPU-1": {"memory_before": 0}}, origin=0.0)
     sampler.use(["GPU-1"])
     for t in (0.0, 0.1, 3.0, 3.1, 8.0, 8.1):
         sampler.tick(t)
@@ -204,6 +251,19 @@ def test_processes_are_listed_once_a_second(tmp_path: Path) -> None:
     assert asked == [0.0, 1.0, 2.0, 3.0]
 
 
+def test_processes_are_listed_anew_at_a_mark_and_ten_times_a_second_at_most(tmp_path: Path) -> None:
+    """A training that evaluates all the time marks more often."""
+    asked: list[float] = []
+    now = [0.0]
+    (gpu,) = ScriptedNvml.of({"devices": [{"uuid": "GPU-1"}]}, clock=lambda: now[0]).gpus()
+    gpu.processes = lambda: asked.append(now[0]) or {}  # type: ignore[method-assign,func-returns-value]
+    sampler = Sampler(log=tmp_path / "device.jsonl", hz=HZ, worker=1)
+    sampler.begin([gpu], {}, origin=0.0)
+    for now[0] in (0.0, 0.05, 0.11, 0.2, 0.23):
+        sampler.mark(now[0])
+    assert asked == [0.0, 0.11, 0.23]
+
+
 # Whose processes
 
 
@@ -226,6 +286,13 @@ def test_with_foreign_numbers_the_first_that_came_is_the_workers(tmp_path: Path)
     assert others.of({900: 7, 901: 3}, in_use=True) == {"others": 1, "others_memory": 7}
     assert others.of({901: 3, 902: 4}, in_use=True) == {"others": 1, "others_memory": 4}
     assert others.of({901: None}, in_use=True) == {"others": 0, "others_memory": 0}
+
+
+def test_who_came_first_and_left_was_not_the_worker(tmp_path: Path) -> None:
+    others = Others(worker=50, before=[900], proc=tmp_path)
+    assert others.of({900: 7, 901: 3, 902: 4}, in_use=True) == {"others": 2, "others_memory": 11}
+    assert others.of({900: 7, 902: 4}, in_use=True) == {"others": 1, "others_memory": 7}
+    assert others.of({902: 4}, in_use=True) == {"others": 0, "others_memory": 0}
 
 
 def test_a_list_without_the_worker_is_blind(tmp_path: Path) -> None:
