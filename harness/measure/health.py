@@ -14,22 +14,19 @@ from statistics import mean, median
 from typing import Any, Literal
 
 from harness.measure.divergence import FINDING as DIVERGED
+from harness.measure.noise import SIGMA, Point, mad, of_neighbours
+from harness.measure.spikes import spikes
 from harness.records.events import Event
 from harness.records.results import Finding
 
 FEWEST = 10
 """Logged values below which nothing is said of a trend."""
-SIGMA = 1.4826
-"""Median absolute deviation → standard deviation of a normal distribution (Hampel 1974)."""
-SPIKE_WINDOW, SPIKE_SIGMAS, SPIKE_SHARE, SPIKE_SCALE = 20, 6.0, 0.1, 0.05
-"""A spike stands `SPIKE_SIGMAS` robust deviations, a tenth, and a twentieth of the first losses above the median before
-it. The rule is Hampel's identifier on a trailing window; the numbers are ours."""
-NOISE_WINDOW = 100
-"""So many logs tell how far neighbours lie apart: of 20 values the deviation is now and then half of the true one."""
 GRADIENTS = (0.1, 10.0)
 GRADIENT_ALARM = 100.0
 FLAT = 0.01
 """A loss has to fall, and a reward margin to grow, by this share of itself."""
+TELLING = 0.1
+"""That a loss did not fall is said only where a fall by this share would show in its noise."""
 BLOWN, BLOWN_SIGMAS = 2.0, 3.0
 """A loss that ends at so many times its first logged value, and so many deviations above it, has risen, however early
 it did: a first log that is merely a lucky batch lies within those."""
@@ -39,22 +36,9 @@ WAVERING = 8
 """Evaluations from which their own noise can be told from a bend: of fewer, second differences are mostly the bend."""
 CHANCE = 0.55
 """Accuracy of rewards up to which a preference training has learned nothing to speak of; chance is 0.5."""
+LEARNED = 0.65
+"""Accuracy of one that has learned: chance is told only of accuracies two standard errors below it."""
 _MOST_SPIKES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One logged value."""
-
-    step: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spike(Point):
-    """A logged loss far above those before it; `before` is their median."""
-
-    before: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +49,7 @@ class Training:
     broken: Mapping[str, Point]
     warmup: int  # the last step of it
     steps: Sequence[Event] = ()
-    told: frozenset[str] = frozenset()  # names of findings that were made while it ran
+    diverged: float = math.inf  # the step of that finding, which was made while it ran
     half: bool = False  # fp16 with loss scaling, where infinite gradient norms are in order
 
     def of(self, name: str) -> Sequence[Point]:
@@ -89,7 +73,7 @@ def read(events: Iterable[Event]) -> Training:
         broken=curves.broken,
         warmup=_warmup(curves.steps),
         steps=curves.steps,
-        told=frozenset(curves.told),
+        diverged=curves.diverged,
         half=curves.half,
     )
 
@@ -105,7 +89,7 @@ class _Curves:
     finite: dict[str, list[Point]] = field(default_factory=dict)
     broken: dict[str, Point] = field(default_factory=dict)
     steps: list[Event] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    diverged: float = math.inf
     half: bool = False
 
     def add(self, event: Event) -> None:
@@ -115,7 +99,8 @@ class _Curves:
         elif kind == "step":
             self.steps.append(event)
         elif kind == "finding":
-            self.told.add(str(event.get("name")))
+            if event.get("name") == DIVERGED:
+                self.diverged = min(self.diverged, float(event.get("step") or 0))
         elif kind == "active":
             self.half = self.half or event.get("values", {}).get("mixed_precision") == "fp16"
 
@@ -139,46 +124,6 @@ def _figure(value: Any) -> float | None:
         return None
 
 
-def spikes(points: Sequence[Point]) -> list[Spike]:
-    """Losses far above the median of up to 20 before them; consecutive ones are one spike, at its first step.
-
-    A level that lasts as long as the window is the new level, no spike any more.
-    """
-    found: list[Spike] = []
-    window: list[float] = []
-    above: list[float] = []
-    apart: list[float] = []  # neighbours that are no spike
-    least = SPIKE_SCALE * abs(median(point.value for point in points[:FEWEST])) if points else 0.0
-    for point in points:
-        if len(window) >= FEWEST:
-            middle = median(window)
-            deviation = max(SIGMA * _mad(window), _of_neighbours(apart))
-            beyond = max(SPIKE_SIGMAS * deviation, SPIKE_SHARE * abs(middle), least)
-            if point.value > middle + beyond:
-                if not above:
-                    found.append(Spike(point.step, point.value, middle))
-                above.append(point.value)
-                if len(above) >= SPIKE_WINDOW:
-                    window, above = above, []
-                continue
-        if window:
-            apart = [*apart[1 - NOISE_WINDOW :], abs(point.value - window[-1])]
-        above = []
-        window = [*window[1 - SPIKE_WINDOW :], point.value]
-    return found
-
-
-def _of_neighbours(apart: Sequence[float]) -> float:
-    """Deviation of a noise whose neighbouring values lie so far apart; a slow fall of the loss hardly counts in it."""
-    return SIGMA * median(apart) / math.sqrt(2) if apart else 0.0
-
-
-def _mad(values: Sequence[float]) -> float:
-    """Median absolute deviation from the median."""
-    middle = median(values)
-    return median(abs(value - middle) for value in values)
-
-
 def _spikes(training: Training) -> Iterator[Finding]:
     found = spikes(training.of("loss"))
     for spike in found[:_MOST_SPIKES]:
@@ -192,8 +137,8 @@ def _spikes(training: Training) -> Iterator[Finding]:
 
 def _not_finite(training: Training) -> Iterator[Finding]:
     for name, point in training.broken.items():
-        if (name == "grad_norm" and training.half) or (name in ("loss", "grad_norm") and DIVERGED in training.told):
-            continue
+        if (name == "grad_norm" and training.half) or point.step >= training.diverged:
+            continue  # what follows from a divergence is no finding of its own
         yield _finding("not_finite", point.step, "warning", f"{name} became {point.value}")
 
 
@@ -213,22 +158,34 @@ def _loss(training: Training) -> Iterator[Finding]:
 
 
 def _falling(points: Sequence[Point]) -> Iterator[Finding]:
+    if (risen := _risen(points)) is not None:
+        step, text = risen
+        yield _finding("loss_rose", step, "warning", text)
+    elif (compared := _ends(points)) is not None:
+        first, last, noise, began = compared
+        if last > first - FLAT * abs(first) and first - last + noise < TELLING * abs(first):
+            text = f"the loss did not fall: {_medians(first, last)}, give or take {noise:.2g}"
+            yield _finding("loss_not_falling", began, "info", text)
+
+
+def _risen(points: Sequence[Point]) -> tuple[int, str] | None:
+    """Step and text where a loss rose from its beginning to its end."""
     compared = _ends(points)
     if compared is None:
-        return
+        return None
     first, last, noise, began = compared
-    share = FLAT * abs(first)
-    said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
     begun = points[0].value
-    if last > first + max(noise, share):
-        yield _finding("loss_rose", began, "warning", f"the loss rose: {said}")
-    elif 0 < BLOWN * begun < last and math.log(last) - math.log(begun) > _scatter(points, began):
+    if last > first + max(noise, FLAT * abs(first)):
+        return began, f"the loss rose: {_medians(first, last)}"
+    if 0 < BLOWN * begun < last and math.log(last) - math.log(begun) > _scatter(points, began):
         # One that blew up within the first steps stands as high in the first fifth as in the last, or higher.
         step = next(point.step for point in points if point.value > BLOWN * begun)
-        text = f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
-        yield _finding("loss_rose", step, "warning", text)
-    elif last > first - share:
-        yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
+        return step, f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
+    return None
+
+
+def _medians(first: float, last: float) -> str:
+    return f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
 
 
 def _scatter(points: Sequence[Point], began: int) -> float:
@@ -236,7 +193,7 @@ def _scatter(points: Sequence[Point], began: int) -> float:
     return (
         BLOWN_SIGMAS
         * SIGMA
-        * _mad([math.log(point.value) for point in points if point.step >= began and point.value > 0])
+        * mad([math.log(point.value) for point in points if point.step >= began and point.value > 0])
     )
 
 
@@ -247,8 +204,8 @@ def _ends(points: Sequence[Point]) -> tuple[float, float, float, int] | None:
     wide = max(3, len(points) // 5)
     first, last = ([point.value for point in part] for part in (points[:wide], points[-wide:]))
     # The standard error of a median of normal values is √(π/2) that of their mean. A few may lie close by chance.
-    apart = [abs(after.value - before.value) for before, after in pairwise(points)]
-    deviation = max(SIGMA * math.hypot(_mad(first), _mad(last)), math.sqrt(2) * _of_neighbours(apart))
+    apart = of_neighbours([point.value for point in points])
+    deviation = max(SIGMA * math.hypot(mad(first), mad(last)), math.sqrt(2) * apart)
     return median(first), median(last), 2 * math.sqrt(math.pi / 2 / wide) * deviation, points[-wide].step
 
 
@@ -302,15 +259,16 @@ def _evaluation(training: Training) -> Iterator[Finding]:
     # the lowest of several is low by luck, and one high evaluation is no rise: the last two have to stand out of noise
     if mean(after[-2:]) <= lowest + max(RISE * abs(lowest), 4 * _wavering([point.value for point in evals])):
         return
-    before = [point.value for point in losses if point.step <= evals[best].step]
-    since = [point.value for point in losses if point.step > evals[best].step]
-    if not before:  # lowest before the first logged loss, which is compared with its own beginning then
-        before, since = since[: len(since) // 2], since[len(since) // 2 :]
-    recent = before[-max(1, len(since)) :]
-    if before and since and median(since) < median(recent):
+    if _risen(losses) is not None:
+        return  # the training itself went wrong: it knows less of the rows that it trains on, too
+    before = sum(point.step <= evals[best].step for point in losses)
+    wide = max(1, (len(losses) - before) // 3)
+    first = max(0, before - wide)  # the logs next to the lowest evaluation: those before it, where there are as many
+    then, late = ([point.value for point in part] for part in (losses[first : first + wide], losses[-wide:]))
+    if len(losses) > before and median(late) < median(then) - FLAT * abs(median(then)):
         text = (
             f"the evaluation loss rose from {lowest:.4g} to {after[-1]:.4g} "
-            f"while the training loss fell from {median(recent):.4g} to {median(since):.4g}"
+            f"while the training loss fell from {median(then):.4g} to {median(late):.4g}"
         )
         yield _finding("overfitting", evals[best].step, "warning", text)
 
@@ -328,16 +286,24 @@ def _rewards(training: Training) -> Iterator[Finding]:
     compared = _ends(margins)
     if compared is not None and not _grew(*compared[:3]):
         first, last, noise, began = compared
-        said = f"median {last:.4g} in the last fifth of the logs, {first:.4g} in the first"
-        by_chance = f" by more than chance would have it, {noise:.4g}" if last > first + FLAT * abs(first) else ""
-        text = f"the reward margin does not grow{by_chance}: {said}"
-        yield _finding("reward_margin", began, "warning", text)
+        how = f" by more than chance would have it, {noise:.4g}" if last > first + FLAT * abs(first) else ""
+        text = f"the reward margin does not grow{how}: {_medians(first, last)}"
+        nothing = max(abs(first), abs(last - first)) <= noise  # it began at nothing, and what came of it is not known
+        yield _finding("reward_margin", began, "info" if nothing else "warning", text)
+    if (broken := training.broken.get("rewards/margins")) is not None:  # no comparison with a NaN comes out true
+        accuracies = [point for point in accuracies if point.step < broken.step]
     if len(accuracies) >= FEWEST:
         late = accuracies[-(len(accuracies) // 3) :]
         share = mean(point.value for point in late)  # exact: neither rounding nor an overflow of nonsense decides
-        if share <= CHANCE:
+        if share <= min(CHANCE, LEARNED - 2 * _error(accuracies, len(late))):
             text = f"the chosen answer wins in {share:.0%} of the pairs of the last third of the logs; chance is 50%"
             yield _finding("reward_accuracy", late[0].step, "warning", text)
+
+
+def _error(points: Sequence[Point], count: int) -> float:
+    """Standard error of a mean of so many of them, by the distances of neighbours: a trend hardly counts in it."""
+    apart = math.hypot(*(after.value - before.value for before, after in pairwise(points)))
+    return apart / math.sqrt(2 * (len(points) - 1) * count)
 
 
 def _grew(first: float, last: float, noise: float) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.measure import health
 from harness.measure.divergence import FINDING as DIVERGED
+from harness.measure.spikes import FEWEST, spikes
 from harness.records.events import Event
 
 _OF_DIVERGENCE = ("of", "step", "text", "value", "limit")
@@ -17,8 +18,8 @@ def figures(events: Sequence[Event]) -> dict[str, float]:
     training = health.read(events)
     found: dict[str, float] = {}
     losses = training.of("loss")
-    if len(losses) > health.FEWEST:
-        found["loss_spikes"] = len(health.spikes(losses))
+    if len(losses) > FEWEST:
+        found["loss_spikes"] = len(spikes(losses))
     norms = [point.value for point in training.of("grad_norm") if point.step > training.warmup]
     if norms:
         found["max_grad_norm"] = max(norms)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.measure.health import Point, findings, spikes
+from harness.measure.health import findings
+from harness.measure.noise import Point
+from harness.measure.spikes import spikes
 from harness.measure.summarise import summarise
 from harness.records.events import Event
 from harness.records.results import Finding
@@ -74,6 +76,12 @@ def test_a_loss_rises_by_two_standard_errors_too(noise: Sequence[float], errors:
         assert [one for one in found if one in ("loss_not_falling", "loss_rose")] == [name]
 
 
+@pytest.mark.parametrize(("noise", "told"), [(0.0267, True), (0.0271, False)])
+def test_that_a_loss_did_not_fall_is_told_where_a_fall_by_a_tenth_would_show(noise: float, told: bool) -> None:
+    flat = [1 - noise, 1 + noise] * 10  # medians of four: two errors of what lies between them are 3.717 · noise
+    assert ("loss_not_falling" in _found(_logs(loss=flat))) is told
+
+
 @pytest.mark.parametrize(("count", "step"), [(10, 8), (14, 12), (20, 17), (60, 49)])
 def test_the_last_fifth_is_three_logs_at_least(count: int, step: int) -> None:
     assert _found(_logs(loss=[1 + step / 10 for step in range(count)]))["loss_rose"].step == step
@@ -101,16 +109,31 @@ def test_a_learning_rate_of_zero_takes_two_logs() -> None:
 @pytest.mark.parametrize(
     ("before", "limit"),
     [
-        (list(ZIGZAG) * 15, 1 + 6 * 1.4826 * 0.2 / math.sqrt(2)),
+        ([0.95, 1.05] * 15, 1 + 6 * 1.4826 * 0.1 / math.sqrt(2)),
         ([3 - step / 100 for step in range(40)], 2.705 + 6 * 1.4826 * 0.05),  # a window of 2.61 to 2.80
         ([1.0] * 30, 1.1),
         ([10.0] * 10 + [1.0] * 40, 1 + 0.05 * 10),
+        (list(ZIGZAG) * 15, math.exp(4 * 1.4826 * math.log(1.1 / 0.9) / math.sqrt(2))),
+        ([0.5, 0.5, 2.0, 2.0] * 10, 1.25 * math.exp(4 * 1.4826 * (math.log(2.5) + math.log(1.6)) / 2)),
     ],
-    ids=["deviations of neighbours", "deviations of the window", "a tenth", "a twentieth of the first losses"],
+    ids=[
+        "deviations of neighbours",
+        "deviations of the window",
+        "a tenth",
+        "a twentieth of the first losses",
+        "logarithms of neighbours",
+        "logarithms of the window",
+    ],
 )
 def test_a_spike_stands_above_all_its_limits(before: list[float], limit: float) -> None:
     assert [place for place, _ in _spikes([*before, limit + 0.005])] == [len(before)]
     assert _spikes([*before, limit - 0.005]) == []
+
+
+@pytest.mark.parametrize(("after", "told"), [(10, True), (11, False)])
+def test_a_spike_stands_above_the_noise_of_more_than_ten_logs_that_follow(after: int, told: bool) -> None:
+    wild = [0.5, 2.0] * 6  # neighbours that differ by a factor of four
+    assert ((30, 1.0) in _spikes([*[1.0] * 30, 4.0, *wild[:after]])) is told
 
 
 @pytest.mark.parametrize(("before", "median"), [([2.0] * 12 + [1.0] * 12, 1.0), ([2.0] * 12 + [1.0] * 9, 2.0)])
@@ -179,6 +202,14 @@ def test_overfitting_is_told_by_the_last_two_evaluations(evaluations: list[float
 def test_accuracy_is_that_of_the_last_third(accuracies: list[float], step: int | None) -> None:
     found = _found(_logs(rewards__accuracies=accuracies)).get("reward_accuracy")
     assert (found.step if found else None) == step
+
+
+@pytest.mark.parametrize(("apart", "told"), [(0.144, True), (0.147, False)])
+def test_chance_is_told_of_accuracies_two_standard_errors_below_those_of_a_training_that_learned(
+    apart: float, told: bool
+) -> None:
+    wavering = [0.52 - apart, 0.52 + apart] * 15  # of a mean of ten two errors are 2 · √2 · apart ÷ √10
+    assert ("reward_accuracy" in _found(_logs(rewards__accuracies=wavering))) is told
 
 
 @pytest.mark.parametrize(
