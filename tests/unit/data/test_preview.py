@@ -177,9 +177,10 @@ def _show(job: dict[str, Any], tmp_path: Path) -> tuple[int, dict[str, Any]]:
         "n": 2,
         **job,
     }
-    file.write_text(json.dumps(whole))
+    file.write_text(json.dumps([whole]))
     done = subprocess.run([sys.executable, "-m", "harness.data.show", str(file)], capture_output=True, check=False)
-    return done.returncode, json.loads(done.stdout)
+    (answer,) = json.loads(done.stdout)
+    return done.returncode, answer
 
 
 def test_the_module_prints_previews_or_problems(tmp_path: Path) -> None:
