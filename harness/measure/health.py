@@ -228,7 +228,8 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
         text = f"the loss rose: median {last:.4g} in the last fifth of the logs, {begun:.4g} in the first log"
         yield _finding("loss_rose", step, "warning", text)
     elif last > first - share:
-        yield _finding("loss_not_falling", began, "info", f"the loss did not fall: {said}")
+        how = f"fell by less than {FLAT:.0%}" if last < first else "did not fall"
+        yield _finding("loss_not_falling", began, "info", f"the loss {how}: {said}")
 
 
 def _scatter(points: Sequence[Point], began: int) -> float:
