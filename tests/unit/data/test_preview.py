@@ -147,6 +147,18 @@ def test_letters_of_several_tokens_stay_whole(tmp_path: Path) -> None:
     assert "".join(token.text for token in tokens if token.carries_loss) == row["completion"] + "<|im_end|>"
 
 
+def test_spaces_stay_that_a_tokenizer_leaves_out_at_the_beginning(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({"?": 0, "</s>": 1, "\u2581two": 2, "\u2581words": 3}, unk_token="?"))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()  # as Llama's
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
+    (tmp_path / "rows.jsonl").write_text('{"text": "two words"}\n', encoding="utf-8")
+    (one,) = preview(load({"path": "rows.jsonl"}, METHODS["sft"].formats, root=tmp_path), tokenizer, "sft", 1)
+    assert [token.text for token in one.sequences[0].tokens] == ["two", " words", "</s>"]
+
+
 def test_a_row_that_trl_ends_the_training_for_is_told(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "anybody?"}]}\n', encoding="utf-8")
     prepared, train = load({"path": "rows.jsonl"}, METHODS["sft"].formats, root=tmp_path), {"assistant_only_loss": True}
