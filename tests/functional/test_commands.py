@@ -279,11 +279,12 @@ def test_data_show_names_the_cells_that_rows_and_problems_are_of(suite: Path, ha
     named = [line for line in answer.stdout.splitlines() if line.startswith("  cells: ")]
     assert [line.count("short") for line in named] == [2, 0]
     assert [line.count("long") for line in named] == [0, 2]
-    wrong = "recipe: {right: {}, wrong: {train.assistant_only_loss: true}}\n"
+    (suite.parent / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "anybody?"}]}\n')
+    wrong = "recipe: {right: {}, wrong: {data: {path: rows.jsonl}, train.assistant_only_loss: true}}\n"
     suite.write_text(f"{base}matrix:\n  {wrong}", encoding="utf-8")
     answer = harness("data", "show", suite.name)
     assert answer.returncode == 2
-    assert "wrong: assistant_only_loss needs conversational rows" in answer.stderr
+    assert "wrong: assistant_only_loss needs rows in which the assistant speaks" in answer.stderr
 
 
 def test_data_show_of_a_method_that_no_cell_trains_by_is_an_error(suite: Path, harness: Harness) -> None:
