@@ -351,13 +351,13 @@ def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None)
         DataError: the rows cannot be shown.
     """
     plan = planned(file, choice)
-    trained = [cell.config for cell in plan.cells if cell.config["method"]]
-    shown = [config for config in trained if method in (None, config["method"])]
+    trained = {cell.name: cell.config for cell in plan.cells if cell.config["method"]}
+    shown = {name: config for name, config in trained.items() if method in (None, config["method"])}
     if not trained:
         raise SelectionError.of(f"no chosen cell of suite {plan.suite.name!r} trains: there are no rows to show")
     if not shown:
         what = f"no chosen cell of suite {plan.suite.name!r} trains by {method!r}"
-        raise SelectionError.of(what, hint=did_you_mean(str(method), {config["method"] for config in trained}))
+        raise SelectionError.of(what, hint=did_you_mean(str(method), {config["method"] for config in trained.values()}))
     return data.ask_previews(
         shown,
         formats={name: known.formats for name, known in METHODS.items()},

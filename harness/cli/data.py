@@ -15,6 +15,7 @@ from harness.cli import options
 app = typer.Typer(help="The rows a suite trains on.", no_args_is_help=True, rich_markup_mode=None)
 
 _INDENT = "    "
+_MOST_CELLS = 4
 
 Run = tuple[str, bool]
 """A stretch of text, and whether its tokens carry loss."""
@@ -51,12 +52,16 @@ def show(
         print_json(shown)
         return
     for one in shown:
-        _print(one)
+        _print(one, cells=len(shown) > 1)
 
 
-def _print(shown: Mapping[str, Any]) -> None:
-    """One combination of data and method, with its rows."""
+def _print(shown: Mapping[str, Any], *, cells: bool) -> None:
+    """One combination of data and method, with its rows; with the names of its cells where there are others."""
+    from harness.cli.output import wrapped
+
     print(f"{shown['method']} on {_named(shown['data'])}")
+    if cells:
+        print(wrapped(f"  {_of(shown['cells'])}", indent=4))
     print(f"  {_facts(shown)}")
     for note in shown["notes"]:
         print(f"  note: {note}")
@@ -71,6 +76,11 @@ def _print(shown: Mapping[str, Any]) -> None:
 def _named(data: Mapping[str, Any]) -> str:
     named = data.get("source") or data.get("path") or data.get("hub")
     return str(named)
+
+
+def _of(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - _MOST_CELLS:,} more" if len(cells) > _MOST_CELLS else ""
+    return f"{'cell' if len(cells) == 1 else 'cells'}: {', '.join(cells[:_MOST_CELLS])}{more}"
 
 
 def _facts(shown: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.data.ask import ask_previews
-from harness.data.check import check
+from harness.data.check import check, speaks
 from harness.data.formats import detect
 from harness.data.identity import identity
 from harness.data.prepare import Prepared, load
@@ -23,4 +23,5 @@ __all__ = [
     "heldout",
     "identity",
     "load",
+    "speaks",
 ]

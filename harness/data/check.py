@@ -63,6 +63,26 @@ def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -
     return list(dict.fromkeys(found))  # the last line of a large file may be among the first rows
 
 
+def speaks(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> bool | None:
+    """Whether the rows are messages as a method that takes `formats` is given them.
+
+    None where nothing light can tell: of the hub, and of a file whose first row cannot be used.
+    """
+    if data.get("conversational"):
+        return True
+    if "source" in data:
+        return False
+    if "hub" in data:
+        return None
+    file = data_file(data, root)
+    first = next(_sample(file), None) if check_file(file) is None else None
+    way = mapped_way(data, list(first.row), formats) if isinstance(first, Numbered) else None
+    if not isinstance(first, Numbered) or not isinstance(way, Way):
+        return None
+    row = renamed(first.row, data.get("columns") or {})
+    return None if wrong_value(row, way.columns) else any(isinstance(row.get(name), list) for name in way.columns)
+
+
 def mapped_way(data: Mapping[str, Any], columns: Collection[str], formats: Sequence[Format]) -> Way | Problem:
     """The way from a file's or dataset's columns, renamed by `data.columns`, to what the method takes."""
     mapping = dict(data.get("columns") or {})

@@ -98,10 +98,11 @@ def decode(raw: bytes, file: Path, line: int) -> str:
         column = len(body[: error.start].decode("utf-8")) + 1
         text = body.decode("utf-8", "replace").rstrip("\r\n")
         offset = error.start + len(raw) - len(body)
+        wide = line == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise _failed(
             Location(file=file, line=line, column=column, text=text),
             f"not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} of the line",
-            hint=f"convert it: iconv -f latin1 -t utf-8 {file.name}",
+            hint=f"convert it: iconv -f {'utf-16' if wide else 'latin1'} -t utf-8 {file.name}",
         ) from error
 
 

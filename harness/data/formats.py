@@ -11,6 +11,7 @@ language modelling, and nothing goes the other way.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,8 +105,11 @@ def wrong_columns(columns: Collection[str], accepted: Sequence[Format]) -> Probl
     """The problem of columns that make no format: what is there, what is expected, which mapping may help."""
     expected = "; ".join(f"{name}: {_EXPECTED[name]}" for name in accepted)
     wanted = [name for format_name in accepted for name in COLUMNS[format_name] if name not in columns]
-    guesses = {theirs: ours for theirs in columns if (ours := _guess(theirs, wanted))}
-    mapping = ", ".join(f"{ours}: {theirs}" for theirs, ours in guesses.items())
+    guesses: dict[str, str] = {}  # of two columns that one name may stand for, the first
+    for theirs in columns:
+        if ours := _guess(theirs, wanted):
+            guesses.setdefault(ours, theirs)
+    mapping = ", ".join(f"{ours}: {theirs}" for ours, theirs in guesses.items())
     return Problem(
         what=f"the columns {_listed(columns)} make no format that the method takes",
         why=f"expected {expected}",
@@ -159,6 +163,8 @@ def wrong_value(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str | N
         value = row.get(name)
         if value is None:
             return name, f"no value for {name!r}"
+        if _halved(value):
+            return name, f"{name!r} holds half a character (a lone surrogate escape), which no tokenizer takes"
         if isinstance(value, str):
             kinds.add("text")
         elif isinstance(value, list):
@@ -175,6 +181,16 @@ def wrong_value(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str | N
     if "text" in columns and "messages" in kinds:
         return "text", "'text' is a list of messages, expected text"
     return None
+
+
+def _halved(value: Any) -> bool:
+    """Whether a text in the value has half of a character; JSON's escapes can say that, UTF-8 cannot."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _messages_problem(messages: Sequence[Any]) -> str | None:

@@ -6,6 +6,7 @@ that those trainers really make. The first position of a sequence never carries 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,13 +17,20 @@ from harness.errors import DataError
 
 MAX_LENGTH = 1024  # TRL's default for all three methods
 
-SHOWN_BY = frozenset({"assistant_only_loss", "completion_only_loss", "max_length", "packing", "truncation_mode"})
+SHOWN_BY = frozenset(
+    {"assistant_only_loss", "completion_only_loss", "max_length", "packing", "packing_strategy", "truncation_mode"}
+)
 """Fields of TRL's configs that a preview depends on."""
+
+_NO_LETTER = "\N{REPLACEMENT CHARACTER}"  # what a part of a letter is decoded to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """One token: its id, its text, and whether the model is trained to predict it."""
+    """One token: its id, its text, and whether the model is trained to predict it.
+
+    A letter that takes several tokens is the text of the last of them. Texts joined are the text of the sequence.
+    """
 
     id: int
     text: str
@@ -57,10 +65,11 @@ def preview(
 ) -> list[Preview]:
     """The first `n` training rows as `method` (sft, dpo, orpo) sees them. `train` holds fields of its TRL config.
 
-    Packing is not shown: it lays the same sequences end to end.
+    Packing is not shown but for what it cuts: it lays the same sequences end to end.
 
     Raises:
-        DataError: a method without a preview, or messages that the tokenizer's template cannot render.
+        DataError: a method without a preview, messages that the tokenizer's template cannot render, or a row that
+            TRL ends the training for.
     """
     fields = dict(train or {})
     ways = {"sft": _sft, "dpo": _dpo, "orpo": _orpo}
@@ -79,17 +88,25 @@ def _sft(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
     template = _training_template(tokenizer) if assistant_only else None
     whole = _whole(row, tokenizer)
     ids, assistant = _encode(whole, tokenizer, template=template, mask=assistant_only)
+    if assistant is not None and not any(assistant):
+        raise DataError.of(
+            f"assistant_only_loss needs rows in which the assistant speaks, and none does in {_begun(whole)}",
+            why="TRL ends the training at such a row",
+            hint="take these rows out, or leave assistant_only_loss out",
+        )
     loss = [True] * len(ids) if assistant is None else [bool(bit) for bit in assistant]
     asked = fields.get("completion_only_loss")
     if "prompt" in row and (asked is None or asked):
         start = _shared(_encode(row["prompt"], tokenizer, template=template, cue=True)[0], ids)
         loss = [bit and place >= start for place, bit in enumerate(loss)]
-    limit = None if fields.get("packing") else fields.get("max_length", MAX_LENGTH)
-    mode = str(fields.get("truncation_mode", "keep_start"))
+    limit, mode = fields.get("max_length", MAX_LENGTH), str(fields.get("truncation_mode", "keep_start"))
+    packing = bool(fields.get("packing"))
+    if packing:  # it cuts at the end, and only by this strategy: others lay what is too long into several rows
+        limit, mode = limit if fields.get("packing_strategy", "bfd") == "bfd" else None, "keep_start"
     made = _sequence("text", ids, loss, tokenizer, limit, mode)
-    return Preview(
-        row=row, sequences=(made,), dropped=limit is not None and not any(t.carries_loss for t in made.tokens)
-    )
+    # TRL does not look for rows without loss where it packs.
+    lost = limit is not None and not packing and not any(token.carries_loss for token in made.tokens)
+    return Preview(row=row, sequences=(made,), dropped=lost)
 
 
 def _dpo(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
@@ -200,6 +217,11 @@ def _training_template(tokenizer: Any) -> str | None:
         ) from error
 
 
+def _begun(messages: Any) -> str:
+    """The beginning of a row of messages, to know it by."""
+    return repr(textwrap.shorten(str(messages[0].get("content") or ""), 60, placeholder=" …"))
+
+
 def _shared(one: Any, other: Any) -> int:
     """How many leading elements two sequences have in common."""
     for place, (left, right) in enumerate(zip(one, other, strict=False)):
@@ -213,7 +235,25 @@ def _sequence(name: str, ids: list[int], loss: list[bool], tokenizer: Any, limit
     kept = slice(cut, None) if mode == "keep_end" else slice(None, len(ids) - cut)
     ids, loss = ids[kept], loss[kept]
     tokens = tuple(
-        Token(id=number, text=tokenizer.decode([number]), carries_loss=bit and place > 0)
-        for place, (number, bit) in enumerate(zip(ids, loss, strict=True))
+        Token(id=number, text=text, carries_loss=bit and place > 0)
+        for place, (number, text, bit) in enumerate(zip(ids, _texts(ids, tokenizer), loss, strict=True))
     )
     return Sequence(name=name, rendered=tokenizer.decode(ids), tokens=tokens, cut=cut)
+
+
+def _texts(ids: list[int], tokenizer: Any) -> list[str]:
+    """What each token adds to the text.
+
+    A token alone may be part of a letter, or begin with a space that only stands where something is before it. So each
+    is decoded behind the last one whose text was whole.
+    """
+    texts = []
+    first = shown = 0
+    for end in range(1, len(ids) + 1):
+        before = tokenizer.decode(ids[first:shown], clean_up_tokenization_spaces=False)
+        now = tokenizer.decode(ids[first:end], clean_up_tokenization_spaces=False)
+        whole = end == len(ids) or not now.endswith(_NO_LETTER)
+        texts.append(now[len(before) :] if whole else "")
+        if whole:
+            first, shown = shown, end
+    return texts

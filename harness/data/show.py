@@ -1,6 +1,6 @@
-"""`python -m harness.data.show JOB.json`: previews rows in a process of its own and prints them as JSON.
+"""`python -m harness.data.show JOBS.json`: previews rows in a process of its own and prints them as JSON.
 
-The job:
+The file is a list of jobs, each with:
 
     data, root     the data's mapping, and the folder that paths are relative to
     method, train  sft, dpo or orpo, and fields of its TRL config
@@ -10,8 +10,8 @@ The job:
     model, start   the model's mapping, and the checkpoint it starts from or null; for that function
     n              rows to show
 
-Printed is one object: `previews`, `rows`, `eval_rows`, `format`, `conversational`, `fingerprint`, `notes`. Where
-something cannot be used it is `problems`, each `{what, where, why, hint}`, and the exit code is 2.
+Printed is a list of one object for each: `previews`, `rows`, `eval_rows`, `format`, `conversational`, `fingerprint`,
+`notes`. Where something cannot be used it is `problems`, each `{what, where, why, hint}`, and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Any
 
 from harness.data.prepare import load
 from harness.data.preview import preview
-from harness.errors import HarnessError, Problem
+from harness.errors import EXIT_INPUT, HarnessError, Problem
 
 
 def show(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What the module prints.
+    """What the module prints of one job.
 
     Raises:
         HarnessError: the data or the tokenizer cannot be used.
@@ -58,15 +58,22 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the job of the file named in `argv`; the exit code."""
-    job = json.loads(Path(argv[0]).read_text("utf-8"))
+    """Runs the jobs of the file named in `argv`; the exit code."""
+    jobs = json.loads(Path(argv[0]).read_text("utf-8"))
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not get between the JSON
-        try:
-            result, code = show(job), 0
-        except HarnessError as error:
-            result, code = {"problems": [problem_json(problem) for problem in error.problems]}, error.exit_code
-    json.dump(result, sys.stdout, ensure_ascii=False)
-    return code
+        answers = [_answer(job) for job in jobs]
+    json.dump(answers, sys.stdout, ensure_ascii=False)
+    return EXIT_INPUT if any("problems" in answer for answer in answers) else 0
+
+
+def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return show(job)
+    except HarnessError as error:
+        return {"problems": [problem_json(problem) for problem in error.problems]}
+    except Exception as error:  # a library's own words: the other jobs are told all the same
+        problem = Problem(what="the rows cannot be shown", why=f"{type(error).__name__}: {error}")
+        return {"problems": [problem_json(problem)]}
 
 
 if __name__ == "__main__":

@@ -164,7 +164,8 @@ def _falling(points: Sequence[Point]) -> Iterator[Finding]:
     elif (compared := _ends(points)) is not None:
         first, last, noise, began = compared
         if last > first - FLAT * abs(first) and first - last + noise < TELLING * abs(first):
-            text = f"the loss did not fall: {_medians(first, last)}, give or take {noise:.2g}"
+            how = f"fell by less than {FLAT:.0%}" if last < first else "did not fall"
+            text = f"the loss {how}: {_medians(first, last)}, give or take {noise:.2g}"
             yield _finding("loss_not_falling", began, "info", text)
 
 

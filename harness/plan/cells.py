@@ -104,14 +104,14 @@ def _unmeasured(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
     if not found:
         return []
     first = found[0]
-    many = _many(found)
+    which = _which(found, cells)
     warmup, steps = first.config["measure"]["warmup_steps"], first.config["train"]["max_steps"]
-    what = f"nothing is left to measure: of {steps} train.max_steps, {warmup} are measure.warmup_steps{many}"
+    what = f"nothing is left to measure: of {steps} train.max_steps, {warmup} are measure.warmup_steps{which}"
     return [
         Problem(
             what=what,
             where=place_of(suite, first, "train.max_steps"),
-            why="throughput and step times are taken after warm-up, so these cells will have none",
+            why="throughput and step times are taken after warm-up, so such cells will have none",
             hint="train longer, or set measure: {warmup_steps: …} below it",
         )
     ]
@@ -130,12 +130,13 @@ def _unevaluated(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
     if not found:
         return []
     strategy = found[0].config["train"]["eval_strategy"]
-    what = f"nothing is left to evaluate: train.eval_strategy is {strategy}, data.eval_fraction is 0{_many(found)}"
+    which = _which(found, cells)
+    what = f"nothing is left to evaluate: train.eval_strategy is {strategy}, data.eval_fraction is 0{which}"
     return [
         Problem(
             what=what,
             where=place_of(suite, found[0], "train.eval_strategy"),
-            why="the data keeps no rows for it, so these cells train without evaluation",
+            why="the data keeps no rows for it, so such cells train without evaluation",
             hint="set data: {eval_fraction: 0.1} below it, or take train.eval_strategy out",
         )
     ]
@@ -147,5 +148,9 @@ def _has_nothing_to_evaluate(draft: Draft) -> bool:
     return asks and isinstance(data, dict) and not data.get("eval_fraction")
 
 
-def _many(found: Sequence[Draft]) -> str:
-    return f" ({len(found):,} cells, the first: {in_words(found[0].levels)})" if len(found) > 1 else ""
+def _which(found: Sequence[Draft], cells: Sequence[Draft]) -> str:
+    """How many of the cells, and the first of them; nothing where there is but one cell."""
+    if len(cells) == 1:
+        return ""
+    first = in_words(found[0].levels)
+    return f" ({len(found):,} cells, the first: {first})" if len(found) > 1 else f" ({first})"

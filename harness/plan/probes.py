@@ -171,6 +171,8 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
     file = folder / f"rows-{filler.VERSION}-{length}-{count}.jsonl"
     filler.write(file, length, count)
     kept = {name: config["data"].get(name) for name in ("format", "conversational", "eval_fraction")}
+    if _setting(config, catalog, "assistant_only_loss"):  # TRL takes it for messages alone, which the rows must be then
+        kept["conversational"] = True
     config["data"] = {"path": str(file.resolve()), "columns": {}, "rows": None, "seed": 0, **kept}
     return [filler.VERSION, length, count]
 

@@ -29,7 +29,27 @@ def unready(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
         for name, problem in _of_data(cell, [method] if method else list(METHODS), declared.file.parent):
             placed = _placed(problem, declared, cell)
             told.setdefault((placed.what, placed.where), {}).setdefault(placed, []).append(name)
-    return [_for_methods(same) for same in told.values()]
+    return [*(_for_methods(same) for same in told.values()), *_silent(declared, cells)]
+
+
+def _silent(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
+    """Cells whose loss shall fall on what the assistant says, in rows where nobody speaks: TRL refuses them."""
+    found: dict[Problem, None] = {}
+    for cell in cells:
+        if cell.config["method"] != "sft" or cell.config["train"].get("assistant_only_loss") is not True:
+            continue
+        named = cell.config["data"]
+        if named is None or data.speaks(named, declared.file.parent, METHODS["sft"].formats) is not False:
+            continue
+        rows = named.get("path") or named["source"]
+        problem = Problem(
+            what=f"train.assistant_only_loss takes messages, and {rows} has rows of text",
+            where=place_of(declared, cell, "train.assistant_only_loss"),
+            why="only messages say what the assistant speaks",
+            hint="set data: {conversational: true} for rows of prompts and answers; on text leave it out",
+        )
+        found[problem] = None
+    return list(found)
 
 
 def _of_data(cell: Cell, methods: Sequence[str], root: Path) -> list[tuple[str, Problem]]:

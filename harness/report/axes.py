@@ -121,10 +121,21 @@ def _lines(effects: AxisEffects) -> Iterator[str]:
     for name, words in effects.behind.items():
         behind.setdefault(words, []).append(title(name))
     yield from (f"Intervals of {', '.join(names)}: {words}." for words, names in behind.items())
-    untold: dict[str, dict[str, None]] = {}
-    for one in effects.interplays:
-        if one.why:
-            untold.setdefault(one.why, {})[" × ".join(one.axes)] = None
-    yield from (f"Whether axes interact ({text(_few(list(pairs)))}): {text(why)}." for why, pairs in untold.items())
+    yield from _untold(effects.interplays)
     if effects.left_out:
         yield f"Left out: {text('; '.join(effects.left_out))}."
+
+
+def _untold(interplays: Sequence[Interplay]) -> Iterator[str]:
+    """Of which pairs of axes and which metrics nobody can say whether they interact, and why."""
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for one in interplays:
+        if one.why:
+            metrics.setdefault((one.why, " × ".join(one.axes)), []).append(title(one.metric))
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for (why, pair), names in metrics.items():
+        pairs.setdefault((why, ", ".join(names)), []).append(pair)
+    yield from (
+        f"Whether axes interact in {text(names)} ({text(_few(found))}): {text(why)}."
+        for (why, names), found in pairs.items()
+    )

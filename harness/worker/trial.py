@@ -211,7 +211,7 @@ class _Trial:
             for note in check_rows(prepared, trainer):
                 self.recorder.note("warning", note)
             saving.on_the_way(trainer, main=self._main)
-            for note in unheeded(self.spec, trainer):
+            for note in unheeded(self.spec, trainer, prepared.format):
                 self.recorder.note("warning", note)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):

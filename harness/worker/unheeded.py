@@ -7,15 +7,21 @@ from typing import Any
 
 from harness.measure.active import padding_free
 from harness.records.spec import Spec
+from harness.records.suite import Format
 
 
-def unheeded(spec: Spec, trainer: Any) -> Iterator[str]:
-    """A sentence for each."""
+def unheeded(spec: Spec, trainer: Any, rows: Format) -> Iterator[str]:
+    """A sentence for each. `rows` is the format that the trainer was given."""
     missed = missed_targets(spec.lora.get("target_modules") if spec.lora else None, _targeted(trainer.model))
     if missed:
         yield f"no module of the model is named {', '.join(missed)}: lora.target_modules names it in vain"
     if spec.train.get("padding_free") is False and padding_free(trainer):
         yield "padding-free batches are on, though train.padding_free is false: TRL's packing turns them on"
+    if spec.train.get("completion_only_loss") and rows == "language_modeling":
+        yield (
+            "train.completion_only_loss masks nothing: the rows are language_modeling, which has no completion"
+            " (of messages, train.assistant_only_loss masks what others say)"
+        )
 
 
 def missed_targets(asked: Any, targeted: list[str]) -> list[str]:

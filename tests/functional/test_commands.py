@@ -268,6 +268,25 @@ def test_data_show_marks_the_tokens_that_carry_loss(suite: Path, harness: Harnes
     assert len(shown["previews"]) == 1
 
 
+@pytest.mark.slow
+def test_data_show_names_the_cells_that_rows_and_problems_are_of(suite: Path, harness: Harness) -> None:
+    text = suite.read_text(encoding="utf-8")
+    levels = "train.max_length: {short: 8, long: 64}\n  train.learning_rate: [1e-3, 2e-3]\n"
+    base = text.split("matrix:")[0]
+    suite.write_text(f"{base}matrix:\n  {levels}", encoding="utf-8")
+    answer = harness("data", "show", suite.name, "--rows", "1")
+    assert answer.returncode == 0, answer.stderr
+    named = [line for line in answer.stdout.splitlines() if line.startswith("  cells: ")]
+    assert [line.count("short") for line in named] == [2, 0]
+    assert [line.count("long") for line in named] == [0, 2]
+    (suite.parent / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "anybody?"}]}\n')
+    wrong = "recipe: {right: {}, wrong: {data: {path: rows.jsonl}, train.assistant_only_loss: true}}\n"
+    suite.write_text(f"{base}matrix:\n  {wrong}", encoding="utf-8")
+    answer = harness("data", "show", suite.name)
+    assert answer.returncode == 2
+    assert "wrong: assistant_only_loss needs rows in which the assistant speaks" in answer.stderr
+
+
 def test_data_show_of_a_method_that_no_cell_trains_by_is_an_error(suite: Path, harness: Harness) -> None:
     answer = harness("data", "show", suite.name, "--method", "dpo")
     assert answer.returncode == 2

@@ -15,7 +15,7 @@ from harness.fitting import Wanted, fit, machine
 from harness.measure import present
 from harness.measure.nvml import NvmlError
 from harness.records.progress import Silent
-from harness.records.run_folder import Attempt, RunFolder
+from harness.records.run_folder import Attempt, RunFolder, run_folders
 from harness.records.spec import Spec
 from harness.records.units import parse_size
 
@@ -100,6 +100,22 @@ def test_a_bound_of_the_host_that_is_lowered_later_counts_for_what_was_tried(tmp
         found = fit(file, pipeline.Choice(), wanted, places, engine=engine, observer=Silent())
         told.append((len(engine.started), found.frontiers[0].largest))
     assert told == [(1, 64), (0, 64), (0, None)]
+
+
+@pytest.mark.slow
+def test_rows_are_messages_where_the_loss_falls_on_what_the_assistant_says(tmp_path: Path) -> None:
+    row = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    (tmp_path / "rows.jsonl").write_text(row, encoding="utf-8")
+    text = SUITE.replace("{source: arithmetic}", "{path: rows.jsonl}")
+    file, wanted = tmp_path / "guess.yaml", Wanted(axis="train.max_length", limit=2**40, low=64, high=64)
+    made = []
+    for train in ("max_length: 1024", "assistant_only_loss: true"):
+        file.write_text(text.replace("max_length: 1024", train), encoding="utf-8")
+        places = pipeline.Places(results=tmp_path / train, reports=tmp_path / "reports")
+        fit(file, pipeline.Choice(), wanted, places, engine=DebugEngine(), observer=Silent())
+        (spec,) = [folder.spec() for folder in run_folders(places.results, "guess.fit")]
+        made.append(spec and spec["data"]["conversational"])
+    assert made == [False, True]
 
 
 @pytest.mark.slow

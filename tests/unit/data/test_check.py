@@ -60,6 +60,7 @@ def test_missing_empty_folder_and_unknown_ending(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "a"}\n\n{"id": 3, "text": null}\n', 3, 11, "no value for 'text'"),
         ("a.jsonl", b'{"text": "a"}\n{"id": "text", "text": 3}\n', 2, 16, "'text' is int, expected text"),
         ("a.jsonl", b'{"messages": [{"role": "user"}]}\n', 1, 2, "'messages': message 0 has no text"),
+        ("a.jsonl", b'{"id": "text", "text": "\\ud83d"}\n', 1, 16, "'text' holds half a character"),
         ("a.csv", b'text\n"a', 2, 1, "cut off"),
         ("a.csv", b'id,text\n1,b\n2,"a\nb\n3,c\n', 3, 3, "cut off"),
         ("a.csv", b"prompt,completion\na,b\nc\n", 3, 2, "1 fields, the header has 2"),
@@ -77,6 +78,15 @@ def test_a_damaged_line_is_named(tmp_path: Path, name: str, content: bytes, line
     assert problem.where is not None
     assert (problem.where.file, problem.where.line, problem.where.column) == (tmp_path / name, line, column)
     assert problem.where.text == content.decode("utf-8-sig", "replace").split("\n")[line - 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"), [('{"text": "é"}\n'.encode("utf-16"), "utf-16"), (b'{"text": "\xe9"}\n', "latin1")]
+)
+def test_a_file_in_another_encoding_is_converted_from_that(tmp_path: Path, content: bytes, encoding: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    first = check({"path": "a.jsonl"}, tmp_path, ("language_modeling",))[0]
+    assert first.hint == f"convert it: iconv -f {encoding} -t utf-8 a.jsonl"
 
 
 def test_a_mapped_column_is_found_by_the_name_in_the_file(tmp_path: Path) -> None:

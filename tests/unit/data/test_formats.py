@@ -63,6 +63,7 @@ def test_the_way_to_what_a_method_takes(
         (["text"], "prompt_completion", SFT, "where the prompt ends"),
         (["prompt", "chosen", "rejected"], "preference", SFT, "it takes prompt_completion or language_modeling"),
         (["question", "answer"], "auto", SFT, "map them: data.columns: {prompt: question, completion: answer}"),
+        (["instruction", "output", "input"], "auto", SFT, "data.columns: {prompt: instruction, completion: output}"),
         (["Text"], "auto", SFT, "{text: Text}"),
         (["a", "b"], "auto", DPO, "'a', 'b'"),
         (["a", "b"], "auto", DPO, "prompt, chosen, rejected"),
@@ -190,6 +191,19 @@ def test_nothing_is_lost_when_a_beginning_becomes_the_prompt(shared: str, one: s
 )
 def test_values_that_are_no_rows(row: dict[str, Any], said: str) -> None:
     assert said in (row_problem(row, ("prompt", "completion")) or "")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "a \ud83d b"},
+        {"messages": [{"role": "user", "content": "\ude00"}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "\ud83d"}}]}]},
+    ],
+)
+def test_half_a_character_is_no_text(row: dict[str, Any]) -> None:
+    assert "half a character" in (row_problem(row, tuple(row)) or "")
+    assert row_problem({"text": "a \N{SLIGHTLY SMILING FACE} b"}, ("text",)) is None
 
 
 def test_text_and_messages_are_not_mistaken_for_each_other() -> None:

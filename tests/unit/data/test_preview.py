@@ -124,6 +124,50 @@ def test_rows_that_trl_drops_are_marked() -> None:
     assert all(sequence.cut > 0 for one in shown for sequence in one.sequences)
 
 
+def test_packing_cuts_what_is_too_long_for_a_row_and_drops_nothing(tmp_path: Path) -> None:
+    train = {"max_length": 24, "packing": True}
+    prepared = _prepared("sft", rows=1)
+    (one,) = preview(prepared, build(), "sft", 1, train)
+    (packed,) = _trainer("sft", prepared, tmp_path, train).train_dataset
+    assert _marked(one.sequences[0]) == _labelled(packed["input_ids"], [label != -100 for label in packed["labels"]])
+    assert not one.dropped
+    assert len(one.sequences[0].tokens) == 24
+    (split,) = preview(prepared, build(), "sft", 1, {**train, "packing_strategy": "bfd_split"})
+    assert split.sequences[0].cut == 0
+
+
+def test_letters_of_several_tokens_stay_whole(tmp_path: Path) -> None:
+    row = {"prompt": "東京 ", "completion": "\u202eé🙂👩‍🚀 ok"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    prepared = load({"path": "rows.jsonl"}, METHODS["sft"].formats, root=tmp_path)
+    (one,) = preview(prepared, build(), "sft", 1)
+    tokens = one.sequences[0].tokens
+    assert len(tokens) > len(row["prompt"] + row["completion"]) + 1  # or nothing here takes several
+    assert "".join(token.text for token in tokens if not token.carries_loss) == row["prompt"]
+    assert "".join(token.text for token in tokens if token.carries_loss) == row["completion"] + "<|im_end|>"
+
+
+def test_spaces_stay_that_a_tokenizer_leaves_out_at_the_beginning(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({"?": 0, "</s>": 1, "\u2581two": 2, "\u2581words": 3}, unk_token="?"))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()  # as Llama's
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
+    (tmp_path / "rows.jsonl").write_text('{"text": "two words"}\n', encoding="utf-8")
+    (one,) = preview(load({"path": "rows.jsonl"}, METHODS["sft"].formats, root=tmp_path), tokenizer, "sft", 1)
+    assert [token.text for token in one.sequences[0].tokens] == ["two", " words", "</s>"]
+
+
+def test_a_row_that_trl_ends_the_training_for_is_told(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "anybody?"}]}\n', encoding="utf-8")
+    prepared, train = load({"path": "rows.jsonl"}, METHODS["sft"].formats, root=tmp_path), {"assistant_only_loss": True}
+    with pytest.raises(DataError, match="none does in 'anybody\\?'"):
+        preview(prepared, build(), "sft", 1, train)
+    with pytest.raises(RuntimeError, match="at least one example has no assistant tokens"):
+        _trainer("sft", prepared, tmp_path, train)
+
+
 def test_assistant_only_loss_needs_messages() -> None:
     with pytest.raises(DataError, match="conversational: true"):
         preview(_prepared("sft"), build(), "sft", 1, {"assistant_only_loss": True})
@@ -145,9 +189,10 @@ def _show(job: dict[str, Any], tmp_path: Path) -> tuple[int, dict[str, Any]]:
         "n": 2,
         **job,
     }
-    file.write_text(json.dumps(whole))
+    file.write_text(json.dumps([whole]))
     done = subprocess.run([sys.executable, "-m", "harness.data.show", str(file)], capture_output=True, check=False)
-    return done.returncode, json.loads(done.stdout)
+    (answer,) = json.loads(done.stdout)
+    return done.returncode, answer
 
 
 def test_the_module_prints_previews_or_problems(tmp_path: Path) -> None:

@@ -98,6 +98,11 @@ def test_a_rising_and_a_flat_loss_are_told_apart() -> None:
     assert rising["loss_rose"].step == 49  # where the last fifth begins
     flat = _named(_logs(loss=[1 + step / 1e5 for step in range(60)]))
     assert flat["loss_not_falling"].level == "info"
+    assert flat["loss_not_falling"].text.startswith("the loss did not fall: ")
+    slow = _named(_logs(loss=[2 - step / 5e3 for step in range(60)]))
+    assert slow["loss_not_falling"].text == (
+        "the loss fell by less than 1%: median 1.989 in the last fifth of the logs, 1.999 in the first, give or take 0.00091"
+    )
 
 
 def test_a_loss_that_blew_up_at_once_has_risen_though_it_falls_since() -> None:

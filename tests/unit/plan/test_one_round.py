@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import Problem, SuiteError
+from harness.methods.catalog import Catalog
 from harness.suite import read
 from tests.unit.plan.made import CATALOG
 from tests.unit.plan.rich import RICH, ROWS, mistakes, spoilt, told
@@ -29,11 +30,11 @@ PACKED = "dpo does not take train.packing: true"
 EQUAL = "two cells come out equal"
 
 
-def said(folder: Path, text: str) -> list[str]:
+def said(folder: Path, text: str, catalog: Catalog = CATALOG) -> list[str]:
     """Every problem as `line:column what`, without the cells it counts."""
     file = folder / "suite.yaml"
     file.write_text(text, encoding="utf-8")
-    return [shown(problem) for part in told(file, CATALOG) for problem in part]
+    return [shown(problem) for part in told(file, catalog) for problem in part]
 
 
 def shown(problem: Problem) -> str:
@@ -114,6 +115,38 @@ def test_rows_are_asked_of_every_method_where_it_is_misspelled(tmp_path: Path) -
     (tmp_path / "rows.jsonl").write_text('{"words": "a"}\n')
     columns = "6:16 rows.jsonl: the columns 'words' make no format that the method takes"
     assert said(tmp_path, text) == ["4:11 unknown method 'sfd'", columns]
+
+
+@pytest.mark.parametrize(
+    ("data", "row", "told"),
+    [
+        (
+            "{source: arithmetic}",
+            {},
+            ["7:47 train.assistant_only_loss takes messages, and arithmetic has rows of text"],
+        ),
+        ("{source: arithmetic, conversational: true}", {}, []),
+        (
+            "{path: rows.jsonl}",
+            {"prompt": "a", "completion": "b"},
+            ["7:47 train.assistant_only_loss takes messages, and rows.jsonl has rows of text"],
+        ),
+        ("{path: rows.jsonl}", {"messages": [{"role": "assistant", "content": "b"}]}, []),
+        ("{path: rows.jsonl}", {"prompt": "a", "completion": [{"role": "assistant", "content": "b"}]}, []),
+        (
+            "{path: rows.jsonl}",
+            {"prompt": 1, "completion": "b"},
+            ["1 'prompt' is int, expected text or a list of messages"],
+        ),
+        ("{hub: o/n, revision: abc}", {}, []),
+    ],
+)
+def test_who_speaks_is_asked_where_the_loss_depends_on_it(
+    tmp_path: Path, data: str, row: dict[str, Any], told: list[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    text = HEAD.replace("{source: arithmetic}", data).replace("10}", "10, assistant_only_loss: true}")
+    assert said(tmp_path, text + "matrix: {train.max_length: [8, 9]}\n", SMALL) == told
 
 
 # what is added to HEAD, and all that is said

@@ -149,6 +149,15 @@ def test_evaluation_of_no_rows_is_a_warning(tmp_path: Path) -> None:
     assert warning.where.line == 9
 
 
+def test_of_several_cells_the_only_one_warned_of_is_named(tmp_path: Path) -> None:
+    more = "matrix:\n  recipe:\n    plain: {}\n    other: {train.eval_strategy: steps, train.max_steps: 4}\n"
+    warnings = expand(read(tmp_path, HEAD + more), CATALOG).warnings
+    assert [warning.what for warning in warnings] == [
+        "nothing is left to measure: of 4 train.max_steps, 5 are measure.warmup_steps (recipe: other)",
+        "nothing is left to evaluate: train.eval_strategy is steps, data.eval_fraction is 0 (recipe: other)",
+    ]
+
+
 def test_two_precisions_are_refused(tmp_path: Path) -> None:
     text = HEAD.replace("{max_steps: 10}", "{bf16: true, fp16: true}")
     (problem,) = problems(tmp_path, text)
