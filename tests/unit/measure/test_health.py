@@ -101,7 +101,8 @@ def test_a_rising_and_a_flat_loss_are_told_apart() -> None:
     assert flat["loss_not_falling"].text.startswith("the loss did not fall: ")
     slow = _named(_logs(loss=[2 - step / 5e3 for step in range(60)]))
     assert slow["loss_not_falling"].text == (
-        "the loss fell by less than 1%: median 1.989 in the last fifth of the logs, 1.999 in the first, give or take 0.00091"
+        "the loss fell by less than 1%: median 1.989 in the last fifth of the logs, 1.999 in the first, "
+        "give or take 0.00091"
     )
 
 
