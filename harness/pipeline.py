@@ -117,8 +117,9 @@ def unfit(plan: Plan) -> list[Problem]:
 
     if models_here():
         return []
-    halved, memory = planning.halved(plan.cells), host.usable_memory()
-    found = [planning.without_gpu(plan.suite, halved)] if halved else []
+    stranded, halved, memory = planning.stranded(plan.cells), planning.halved(plan.cells), host.usable_memory()
+    found = [planning.cannot_train(plan.suite, stranded)] if stranded else []
+    found += [planning.without_gpu(plan.suite, halved)] if halved else []
     large = planning.too_large(plan.suite, plan.cells, catalog.load(), memory) if memory else None
     return [*found, *([large] if large else [])]
 

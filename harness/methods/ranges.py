@@ -49,6 +49,8 @@ TRAIN: Mapping[str, Range] = {
     # SFTConfig, DPOConfig, ORPOConfig: sequences are cut to it; null does not cut
     "max_length": _LENGTH,
     "max_completion_length": _LENGTH,
+    # transformers.TrainingArguments: "warmup_steps must be an integer or a float"; below 1 it is a share of all steps
+    "warmup_steps": _at_least(0, "transformers refuses it"),
     # transformers.TrainingArguments: "--save_steps must be an integer if bigger than 1"; below 1 it is a share
     "save_steps": Range(
         lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0),

@@ -86,6 +86,12 @@ _ATTENTION: Mapping[str, Need] = {
     "flash_attention_4": Need(distribution="flash-attn-4"),
 }
 
+OF_A_GPU: Mapping[str, str] = {
+    "activation_offloading": "TRL moves activations off a GPU",
+    "tf32": "only a GPU multiplies in TF32 (transformers refuses it without one)",
+}
+"""Fields of `train` that only a GPU can do, and why. `bf16` and `fp16` a CPU does too, slowly."""
+
 
 def unmet(config: Mapping[str, Any], installed: Installed | None = None) -> list[str]:
     """Why a cell's configuration cannot run here, one sentence for each package that is missing; empty when it can.

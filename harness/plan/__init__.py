@@ -2,7 +2,7 @@
 
 from harness.plan.estimates import estimate, estimates
 from harness.plan.expand import Attempt, attempt, expand
-from harness.plan.halved import halved, without_gpu
+from harness.plan.halved import cannot_train, halved, stranded, without_gpu
 from harness.plan.identity import trial_id
 from harness.plan.more import grown, next_seed, seeds_of, with_more, with_next
 from harness.plan.places import place_of
@@ -16,6 +16,7 @@ __all__ = [
     "Attempt",
     "Row",
     "attempt",
+    "cannot_train",
     "counts",
     "estimate",
     "estimates",
@@ -29,6 +30,7 @@ __all__ = [
     "select",
     "spec_of",
     "state_of",
+    "stranded",
     "to_json",
     "too_large",
     "trial_id",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.errors import Problem
+from harness.methods.requirements import OF_A_GPU
 from harness.plan.places import place_of
 from harness.records.plan import Cell
 from harness.records.suite import Suite
@@ -12,15 +13,33 @@ from harness.records.suite import Suite
 _HALF = ("bf16", "fp16")
 
 
+def stranded(cells: Iterable[Cell]) -> list[Cell]:
+    """Those that ask for what only a GPU can do."""
+    return [cell for cell in cells if _beyond(cell) is not None]
+
+
 def halved(cells: Iterable[Cell]) -> list[Cell]:
-    """Those that ask for half precision of the device they train on, in the harness's own environment."""
-    return [cell for cell in cells if cell.config["environment"] is None and _asks(cell) is not None]
+    """Those that ask for half precision of the device they train on, in the harness's own environment, and for nothing
+    that only a GPU can do.
+    """
+    return [cell for cell in cells if cell.config["environment"] is None and _asks(cell) and not _beyond(cell)]
+
+
+def cannot_train(suite: Suite, cells: list[Cell]) -> Problem:
+    """The warning of stranded cells, at least one, where no GPU is."""
+    field = _beyond(cells[0])
+    assert field is not None
+    return Problem(
+        what=f"no CUDA device is here, so {_who(cells)} cannot train",
+        where=place_of(suite, cells[0], f"train.{field}"),
+        why=f"train.{field}: {OF_A_GPU[field]}",
+        hint=f"leave it out here (--skip {cells[0].name}), or run it where a GPU is",
+    )
 
 
 def without_gpu(suite: Suite, cells: list[Cell]) -> Problem:
-    """The warning of such cells, at least one, where no GPU would train them."""
-    field, others = f"train.{_asks(cells[0])}", len(cells) - 1
-    who = cells[0].name + (f" and {others:,} more" if others else "")
+    """The warning of cells in half precision, at least one, where no GPU would train them."""
+    field, who = f"train.{_asks(cells[0])}", _who(cells)
     variant = suite.file.with_name(f"{suite.file.stem}-cpu{suite.file.suffix}")
     return Problem(
         what=f"no CUDA device is here, so {who} would train on the CPU",
@@ -29,6 +48,14 @@ def without_gpu(suite: Suite, cells: list[Cell]) -> Problem:
         "and leaves every figure of a device out",
         hint=f"run it on a machine with a GPU, or {variant.name} here" if variant.exists() else "run it where a GPU is",
     )
+
+
+def _who(cells: list[Cell]) -> str:
+    return cells[0].name + (f" and {len(cells) - 1:,} more" if len(cells) > 1 else "")
+
+
+def _beyond(cell: Cell) -> str | None:
+    return next((name for name in OF_A_GPU if cell.config["train"].get(name)), None)
 
 
 def _asks(cell: Cell) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import SuiteError
 from harness.methods import Method
+from harness.methods.requirements import OF_A_GPU
 from harness.records.spec import Spec
 
 HARNESS_DEFAULTS: Mapping[str, Any] = {
@@ -18,12 +19,6 @@ HARNESS_DEFAULTS: Mapping[str, Any] = {
     "logging_nan_inf_filter": False,  # Hugging Face would log the last finite loss in place of NaN
 }
 """What the harness sets for every method; of these a suite may set what `harness.methods.OWNED` does not name."""
-
-OF_A_GPU: Mapping[str, str] = {
-    "activation_offloading": "TRL moves activations off a GPU",
-    "tf32": "only a GPU multiplies in TF32 (transformers refuses it without one)",
-}
-"""Fields of `train` that only a GPU can do, and why. `bf16` and `fp16` a CPU does too, slowly."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,7 @@ def document(source: Path) -> dict[str, Any]:
         "per_device_eval_batch_size": entry("integer", default=8),
         "gradient_accumulation_steps": entry("integer", default=1),
         "logging_steps": entry("number", default=10),
+        "warmup_steps": entry("number", default=0),
         "max_length": entry("integer", "null", default=1024),
         "bf16": entry("boolean", "null"),
         "optim": entry("string", choices=["adamw_torch", "sgd"], default="adamw_torch"),
@@ -221,6 +222,7 @@ def test_equal_values_of_other_types_are_told_apart(known: Catalog) -> None:
         ("gradient_accumulation_steps", (0,), (1,)),
         ("max_length", (0, -5), (1, None)),
         ("logging_steps", (0, -0.5), (0.1, 1)),
+        ("warmup_steps", (-1, -0.1), (0, 0.1, 5)),
     ],
 )
 def test_values_that_cannot_work_are_found(

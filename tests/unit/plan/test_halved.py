@@ -39,3 +39,16 @@ def test_a_machine_without_a_gpu_warns_of_cells_in_half_precision(
     assert ("half-cpu.yaml" in (warning.hint or "")) is variant
     monkeypatch.setattr(present, "models_here", lambda: ("NVIDIA H200",))
     assert pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings == ()
+
+
+def test_a_machine_without_a_gpu_warns_of_what_only_one_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "    moved: {train.bf16: true, train.activation_offloading: true}\n    tensor: {train.tf32: true}\n"
+    (tmp_path / "half.yaml").write_text(SUITE + more)
+    monkeypatch.setattr(present, "models_here", lambda: ())
+    cannot, half = pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings
+    assert cannot.what == "no CUDA device is here, so sft-moved and 1 more cannot train"
+    assert str(cannot.where).endswith("half.yaml:13:60")
+    assert "TRL moves activations off a GPU" in str(cannot.why)
+    assert half.what == "no CUDA device is here, so sft-half would train on the CPU"
+    monkeypatch.setattr(present, "models_here", lambda: ("NVIDIA H200",))
+    assert pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings == ()
