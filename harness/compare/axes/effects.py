@@ -14,7 +14,7 @@ from harness.compare.axes.words import sentences_of
 from harness.compare.columns import OF_A_METHOD
 from harness.compare.comparison import runs_of
 from harness.compare.judging import adjusted, corrected, ruled
-from harness.compare.judging.effects import CONFIDENCE, quantile
+from harness.compare.judging.effects import CONFIDENCE, LEAST, quantile
 from harness.compare.libraries import owners
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import title
@@ -101,7 +101,8 @@ class _Taken:
         if self.fit is not None:
             tested: Sequence[Tested] = self.fit.tested
         else:
-            tested = [exact_interplay(self.design, self.cells or {}, pair) for pair in self.design.pairs()]
+            fewest = LEAST if self.metric.varies else 1
+            tested = [exact_interplay(self.design, self.cells or {}, pair, fewest) for pair in self.design.pairs()]
         for one in tested:
             yield Interplay(
                 axes=(one.pair[0], one.pair[1]),
@@ -196,6 +197,8 @@ class _Taken:
         verdict = self._verdict(exact_effect(pairs) if pairs else f"no two cells differ in {axis} alone")
         if not pairs:
             return verdict
+        if self.metric.varies and any(len(runs) < LEAST for pair in pairs for runs in pair):
+            return replace(verdict, ruling="inconclusive", why=f"runs vary, and it takes {LEAST} of each cell")
         rulings = {self._verdict(exact_effect([one])).ruling for one in pairs}
         if len(rulings) == 1:
             (ruling,) = rulings
