@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.records.changes import change_said, detectable_said, margin_said, n_said
+from harness.records.changes import change_said, detectable_said, margin_said, margins_said, n_said
+from harness.records.metrics import is_most
 from harness.records.results import Answer
 from harness.records.verdict import CellComparison, Verdict
 from harness.report.format import NONE, short_title, text
@@ -63,15 +64,34 @@ def _legend(rows: Sequence[CellComparison], compared: Sequence[str]) -> str:
     names = list(dict.fromkeys(row.reference for row in rows))
     whose = f"{text(names[0])}, the baseline" if len(names) == 1 else "the baseline cell that differs least"
     lines = [
-        f"Changes beside {whose}, with their 95% intervals (of memory: the range of what was seen). "
-        "Seeds are the cell's and the baseline's.",
+        f"Changes beside {whose}, with their 95% intervals. Seeds are the cell's and the baseline's.",
         "Improved or regressed where the interval clears the margin, corrected for how many are asked at once; "
         "equivalent where it lies within; else inconclusive.",
+        *_most(rows, compared),
+        *_few(rows, compared),
         *_sees(rows, compared),
         *_left_out(rows),
         *_refused(rows),
     ]
     return "\n".join(lines)
+
+
+def _most(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
+    """How memory is judged, which is by another rule: the most over seeds, and no interval of a test."""
+    names = [name for name in compared if is_most(name)]
+    margins = margins_said(row.verdicts[name] for name in names for row in rows if name in row.verdicts)
+    if margins:
+        yield (
+            "Of memory the most over seeds counts, and in brackets is the range of what was seen: equivalent where "
+            f"the most changed by no more than the margin ({margins}), improved or regressed where the ranges lie "
+            "further apart than seeds of one side do; else inconclusive."
+        )
+
+
+def _few(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
+    rulings = {row.verdicts[name].ruling for row in rows for name in compared if name in row.verdicts}
+    if "insufficient" in rulings:
+        yield "Insufficient: too few seeds for an interval, which takes two a side; disturbed ones do not count."
 
 
 def _sees(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
@@ -84,7 +104,7 @@ def _sees(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[s
             ends = dict.fromkeys((detectable_said(known[0]), detectable_said(known[-1])))
             told.append(f"{short_title(name)} {' to '.join(ends)} (margin {margin_said(known[0])})")
     if told:
-        yield f"So many seeds would find a change, 4 times in 5, from: {'; '.join(told)}."
+        yield f"So many seeds would find a change, 4 times in 5 where it is asked for alone, from: {'; '.join(told)}."
 
 
 def _left_out(rows: Sequence[CellComparison]) -> Iterable[str]:

@@ -69,6 +69,7 @@ def _line(at: Axes, trial: TrialResult, line: Timeline, divisor: float, colour: 
     at.plot(
         line.times,
         [value / divisor for value in line.values],
+        drawstyle="steps-pre",  # a value is the most since the sample before: a slope to it would look like a leak
         color=colour,
         linewidth=1.4 if colour != FAINT else 0.9,
         linestyle="-" if fine else _DASHED,

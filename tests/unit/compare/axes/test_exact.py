@@ -101,7 +101,7 @@ def test_nothing_held_before_is_told_as_a_difference() -> None:
     ("at_r8", "ruling", "sentence"),
     [
         (1 / 0.9, "inconclusive", "gc, off → on: peak device memory depends on lora: −10% at full, +11% at r8."),
-        (1.004, "equivalent", "gc, off → on: no change in peak device memory."),
+        (1.004, "equivalent", "gc, off → on: no change that matters in peak device memory."),
     ],
 )
 def test_what_saves_here_and_costs_there_is_not_no_change(at_r8: float, ruling: str, sentence: str) -> None:
