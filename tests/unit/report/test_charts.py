@@ -285,3 +285,16 @@ def test_memory_over_time_has_no_slopes_since_a_value_is_the_most_since_the_samp
 
 def _is_curve(path: ElementTree.Element) -> bool:
     return f"stroke: {COLOURS[0].lower()}" in path.get("style", "") and "clip-path" in path.attrib
+
+
+def test_stages_over_time_are_told_apart_though_they_share_a_colour() -> None:
+    planned = plan([cell("base", kind="stage"), cell("text", kind="stage"), cell("sft")], seeds=1)
+    timelines = [
+        Timeline(trial_id=trial.id, metric="host_uss_peak", times=(0.1, 2.0, 4.0), values=(1.0, 2.0, 3.0))
+        for trial in planned.trials
+    ]
+    found = results([result(trial, {}) for trial in planned.trials], timelines=tuple(timelines))
+
+    svg = draw(answer(found, planned))[TIMELINE]
+
+    assert len(set(re.findall(r"stroke-dasharray: ([\d. ,]+)", svg))) == 2
