@@ -92,7 +92,8 @@ class _Taken:
         if self.fit.error is None:
             return ""
         free = self.fit.error.degrees
-        return f"{self.fit.error.words} ({free} {'degree' if free == 1 else 'degrees'} of freedom)"
+        which = ", on these documents alone" if self.metric.name.startswith("score.") else ""
+        return f"{self.fit.error.words}{which} ({free} {'degree' if free == 1 else 'degrees'} of freedom)"
 
     def interplays(self) -> Iterator[Interplay]:
         """Each pair of axes; not yet corrected. Without a test, two changes that are each known to within the margin

@@ -374,3 +374,15 @@ def test_the_legend_tells_how_memory_is_judged_where_it_is() -> None:
 def test_insufficient_is_explained_where_it_is_said() -> None:
     assert "Insufficient: too few seeds" in beside_the_baseline(lambda one, seed: {"tokens_per_second": 100.0}, 1)
     assert "nsufficient" not in beside_the_baseline(lambda one, seed: {"tokens_per_second": 100.0 + seed}, 2)
+
+
+@pytest.mark.parametrize(("tokens", "said"), [(1640.0, "beside the baseline's: sft-b 1.64×."), (1020.0, None)])
+def test_times_of_unlike_amounts_of_text_are_said_to_be_so(tokens: float, said: str | None) -> None:
+    def figures(one: Cell, seed: int) -> dict[str, float]:
+        return {"train_seconds": 3.0 + seed, "real_tokens": 1000.0 if one.name == "sft-a" else tokens}
+
+    found = beside_the_baseline(figures, 2)
+
+    assert "train time" in found
+    assert ("unlike amounts of text" in found) == (said is not None)
+    assert said is None or said in found
