@@ -242,8 +242,8 @@ def _weak(trials: Sequence[TrialResult], planned: int) -> list[str]:
     single = [cell for cell, count in runs.items() if count < 2]
     if single:
         found.append(
-            f"Fewer than two undisturbed runs: {named(single, 0)}. A change of speed or time takes two runs a side to "
-            "be told from noise: ask for more with `replicates`."
+            f"Fewer than two undisturbed runs: {named(single, 0)}. A change of speed, time or host memory takes "
+            "two runs a side to be told from noise: ask for more with `replicates`."
         )
     bad = [f"{trial.name} ({trial.outcome})" for trial in trials if trial.failed]
     if bad:

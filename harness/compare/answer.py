@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.compare.alike import comparable, members_of, scores_of, unlike_columns, unlike_goal
+from harness.compare.alike import Scores, comparable, members_of, scores_of, unlike_columns, unlike_goal
 from harness.compare.axes import effects_of
 from harness.compare.baseline import against, baseline_of
 from harness.compare.claims import claims_of
-from harness.compare.columns import OF_THE_DEVICE, Goal, best_of, columns_of, directions_of, goal_of
+from harness.compare.columns import (
+    OF_THE_DEVICE,
+    Goal,
+    best_of,
+    columns_of,
+    directions_of,
+    goal_of,
+    of_several_methods,
+)
 from harness.compare.comparison import usual_metrics
 from harness.compare.decision import decide
 from harness.compare.differences import alongside
@@ -25,8 +33,9 @@ from harness.compare.summary import measured, summarise
 from harness.records.claims import Device
 from harness.records.document_scores import DocumentProvider
 from harness.records.effects import AxisEffects
+from harness.records.figures import title
 from harness.records.plan import Plan
-from harness.records.results import Answer, SuiteResults, TrialResult
+from harness.records.results import Answer, CellSummary, SuiteResults, TrialResult
 
 
 def answer(
@@ -51,7 +60,7 @@ def answer(
     directions = directions_of(columns, cells, goal)
     scores = scores_of(results)
     unlike = unlike_columns(columns, trials, scores)
-    decision = decide(plan.suite, cells, goal, unlike=unlike_goal(_judged_by(plan, goal), trials, scores))
+    decision = decide(plan.suite, cells, goal, unlike=_unlike(_judged_by(plan, goal), cells, trials, scores))
     beside = against(plan, results, trials, cells, directions, goal, documents)
     quality = quality_of(columns, cells, trials, results.curves)
     unlike_on_the_way = unlike_steps(quality, trials, results.scores)
@@ -95,6 +104,15 @@ def answer(
 def _judged_by(plan: Plan, goal: Goal) -> tuple[str, ...]:
     """The metrics that the decision goes by."""
     return (goal.metric, *(plan.suite.decide.keep if plan.suite.decide else ()))
+
+
+def _unlike(
+    judged_by: Sequence[str], cells: Sequence[CellSummary], trials: Sequence[TrialResult], scores: Scores
+) -> str | None:
+    """Why what decides does not rank all cells, in sentences: other quantities, or scores that were not made alike."""
+    several = [title(name) for name in judged_by if of_several_methods(name, cells)]
+    told = [f"Cells train by several methods, and the {name} of each is another quantity." for name in several]
+    return " ".join([*told, *filter(None, [unlike_goal(judged_by, trials, scores)])]) or None
 
 
 def _environments(results: SuiteResults, trials: Sequence[TrialResult]) -> dict[str, Mapping[str, Any]]:

@@ -111,6 +111,11 @@ def methods(cells: Sequence[CellSummary]) -> set[str]:
     return {str(cell.config.get("method")) for cell in cells if cell.kind == "cell"}
 
 
+def of_several_methods(name: str, cells: Sequence[CellSummary]) -> bool:
+    """Whether cells of the matrix have different quantities under this name, which nothing ranks."""
+    return name in OF_A_METHOD and len(methods([cell for cell in cells if name in cell.metrics])) > 1
+
+
 def best_of(
     columns: Sequence[str], directions: Mapping[str, Direction], cells: Sequence[CellSummary]
 ) -> dict[str, tuple[str, ...]]:
@@ -122,7 +127,7 @@ def best_of(
             for cell in cells
             if cell.kind == "cell" and name in cell.metrics and math.isfinite(cell.metrics[name].mean)
         }
-        if directions[name] == "none" or len(means) < 2:
+        if directions[name] == "none" or len(means) < 2 or of_several_methods(name, cells):
             continue
         top = max(means.values()) if directions[name] == "higher" else min(means.values())
         winners = tuple(cell for cell, mean in means.items() if alike(name, mean, top))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from harness.compare.besides import besides
 from harness.compare.columns import OF_A_METHOD
 from harness.compare.divergence import divergences
 from harness.compare.documents import ByDocuments, by_documents
-from harness.compare.invented import made_up
+from harness.compare.invented import made_up, made_up_devices
 from harness.compare.judging import corrected, judge
 from harness.compare.judging.corrections import Correction
 from harness.compare.matching import Pair, pairs_of, same_measurement
 from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
+from harness.compare.summary import DIVERGED
 from harness.records.metrics import Direction, Margin, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Run, Selected, Verdict
@@ -116,12 +118,19 @@ def usual_metrics(*sides: Sequence[TrialResult]) -> tuple[str, ...]:
 
 
 def runs_of(trials: Sequence[TrialResult], name: str) -> list[Run]:
-    """One run per trial that ended `ok` and has the metric."""
+    """One run per trial that ended `ok` and has the metric, or lost it to a loss that became no number."""
     return [
-        Run(seed=trial.seed, value=trial.metrics[name], disturbed=bool(trial.disturbed) and not _unmoved(name, trial))
+        Run(seed=trial.seed, value=value, disturbed=bool(trial.disturbed) and not _unmoved(name, trial))
         for trial in trials
-        if trial.outcome == "ok" and name in trial.metrics
+        if trial.outcome == "ok" and (value := _value(name, trial)) is not None
     ]
+
+
+def _value(name: str, trial: TrialResult) -> float | None:
+    """The trial's figure. Summaries hold finite ones alone, and yet a final loss that is none is a result."""
+    if name == "final_loss" and any(one.name == DIVERGED for one in trial.findings):
+        return trial.metrics.get(name, math.nan)
+    return trial.metrics.get(name)
 
 
 def same_measurements(reference: Sequence[TrialResult], candidate: Sequence[TrialResult]) -> list[str]:
@@ -243,6 +252,7 @@ def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
     backends = (*reference.results.score_backends, *candidate.results.score_backends)
     around = replace(candidate.results, environments=environments, score_backends=backends)
     yield from made_up(around, (*reference.trials, *candidate.trials))
+    yield from made_up_devices((*reference.trials, *candidate.trials))
     same = same_measurements(reference.trials, candidate.trials)
     if same:
         yield (

@@ -188,4 +188,5 @@ def _curable(verdict: Verdict) -> bool:
     if effect is not None:
         return effect.pairs is None
     known = metric(verdict.metric)
-    return len(verdict.values[0]) >= (1 if known is not None and known.judged == "most" else 2)
+    one_tells = known is not None and known.judged == "most" and not known.varies
+    return len(verdict.values[0]) >= (1 if one_tells else 2)

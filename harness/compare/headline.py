@@ -135,7 +135,7 @@ def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]
         return []
     if verdict.effect is None and not all(verdict.values):
         return [f"Against the baseline, {mine.reference}: no verdict, since no run of {_silent(mine, verdict)} counts."]
-    of = f"{title(decision.metric)} " if verdict.effect and verdict.effect.kind == "ratio" else ""
+    of = "" if decision.metric.startswith("score.") else f"{title(decision.metric)} "
     ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
     said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
     if verdict.ruling == "inconclusive" and verdict.detectable is not None:

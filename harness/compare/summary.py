@@ -14,7 +14,7 @@ from harness.records.plan import Cell, Plan, Trial
 from harness.records.results import CellSummary, Spread, SuiteResults, TrialResult
 
 MISSING = "missing"
-_DIVERGED = "diverged"
+DIVERGED = "diverged"
 """The finding of a training that a suite with `limits.diverged: report` lets go on."""
 _ORDER = {"floor": 0, "stage": 1, "cell": 2}
 
@@ -71,7 +71,7 @@ def _of_cell(cell: Cell, trials: Sequence[TrialResult]) -> CellSummary:
         metrics=_spreads(trial.metrics for trial in fine),
         config=cell.config,
         disturbed=tuple(trial.seed for trial in fine if trial.disturbed),
-        diverged=tuple(trial.seed for trial in fine if any(found.name == _DIVERGED for found in trial.findings)),
+        diverged=tuple(trial.seed for trial in fine if any(found.name == DIVERGED for found in trial.findings)),
         peak_phases=peak_phases(fine),
     )
 

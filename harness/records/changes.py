@@ -6,7 +6,7 @@ The same on the terminal and in reports. Points (pt) are of a hundred, for score
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,6 +74,12 @@ def margin_said(verdict: Verdict) -> str:
     if verdict.effect is None or verdict.margin is None:
         return NONE
     return _amount(verdict.metric, verdict.effect, verdict.margin)
+
+
+def margins_said(verdicts: Iterable[Verdict]) -> str:
+    """The margins of one metric's verdicts, from the smallest to the largest: `2.3% to 2.6%`; empty without any."""
+    known = sorted((one for one in verdicts if one.effect and one.margin is not None), key=lambda one: one.margin or 0)
+    return " to ".join(dict.fromkeys(margin_said(one) for one in (known[:1] + known[-1:])))
 
 
 def n_said(verdict: Verdict) -> str:

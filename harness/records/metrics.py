@@ -30,7 +30,8 @@ class Margin:
 class Metric:
     """A named figure. `better` is `none` where neither more nor less is good in itself.
 
-    `judged` and `margin` say how a change of it becomes a verdict; a suite may set other margins.
+    `judged` and `margin` say how a change of it becomes a verdict; a suite may set other margins. `varies`: judged by
+    the most, and yet runs of one cell often lie further apart than the margin, so that one a side tells no change.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     says: str
     judged: Judged = "ratio"
     margin: Margin = Margin(relative=0.01)
+    varies: bool = False
 
 
 _TAIL = Margin(relative=0.02)
@@ -127,6 +129,7 @@ _ALL = (
         says="peak unique set size of the worker",
         judged="most",
         margin=_MEMORY,
+        varies=True,
     ),
     Metric(
         name="peak_device_memory",
@@ -276,6 +279,12 @@ def metric(name: str) -> Metric | None:
             margin=_POINT,
         )
     return METRICS.get(name)
+
+
+def is_most(name: str) -> bool:
+    """Whether a metric is judged by the most over runs, with the range of what was seen in place of an interval."""
+    known = metric(name)
+    return known is not None and known.judged == "most"
 
 
 def middle(values: Sequence[float], judged: Judged) -> float:

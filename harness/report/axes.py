@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.records.amounts import percent
-from harness.records.changes import effect_said
+from harness.records.changes import effect_said, margins_said
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import said, title
 from harness.records.metrics import metric
@@ -110,13 +110,18 @@ def _legend(effects: AxisEffects) -> str:
 
 def _lines(effects: AxisEffects) -> Iterator[str]:
     yield (
-        "Each change beside the axis' first level, all other axes alike: rates, times, memory and energy as ratios,"
-        " scores in points of a hundred (pt), losses as they are, with 95% intervals by least squares."
+        "Each change beside the level before the arrow, all other axes alike: rates, times, memory and energy as"
+        " ratios, scores in points of a hundred (pt), losses as they are, with 95% intervals by least squares."
     )
     yield (
         "**Bold** is beyond the metric's margin, also when corrected for how much was asked at once;"
-        f" {_UNSURE} cannot be told yet."
+        f" {_UNSURE} cannot be told yet; neither: a change there may be, but within the margin."
     )
+    margins = [
+        (name, margins_said(one.verdict for one in effects.effects if one.metric == name)) for name in effects.metrics
+    ]
+    if any(said for _, said in margins):
+        yield f"Margins: {'; '.join(f'{title(name)} {said}' for name, said in margins if said)}."
     behind: dict[str, list[str]] = {}
     for name, words in effects.behind.items():
         behind.setdefault(words, []).append(title(name))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.records.changes import change_said, detectable_said, margin_said, n_said
+from harness.records.amounts import times
+from harness.records.changes import change_said, detectable_said, margin_said, margins_said, n_said
+from harness.records.metrics import is_most
 from harness.records.results import Answer
 from harness.records.verdict import CellComparison, Verdict
 from harness.report.format import NONE, short_title, text
@@ -14,6 +16,8 @@ from harness.report.tables import Column, tables
 
 _FOUND = ("improved", "regressed")
 _MOST_NAMES = 4
+_ALIKE = 0.05
+"""Share by which batches of other seeds may hold more or less text, and times still be of the same work."""
 
 
 def baseline(answer: Answer) -> str:
@@ -32,7 +36,7 @@ def baseline(answer: Answer) -> str:
     columns += [
         Column(heading=short_title(name), cells=[_said(row, name) for row in rows], align="left") for name in compared
     ]
-    return f"## Against the baseline\n\n{tables(first, columns)}\n\n{_legend(rows, compared)}"
+    return f"## Against the baseline\n\n{tables(first, columns)}\n\n{_legend(answer, rows, compared)}"
 
 
 def _seeds(row: CellComparison) -> tuple[int, int]:
@@ -59,19 +63,39 @@ def _counted(verdict: Verdict) -> tuple[int, int]:
     return int(after or before), int(before)
 
 
-def _legend(rows: Sequence[CellComparison], compared: Sequence[str]) -> str:
+def _legend(answer: Answer, rows: Sequence[CellComparison], compared: Sequence[str]) -> str:
     names = list(dict.fromkeys(row.reference for row in rows))
     whose = f"{text(names[0])}, the baseline" if len(names) == 1 else "the baseline cell that differs least"
     lines = [
-        f"Changes beside {whose}, with their 95% intervals (of memory: the range of what was seen). "
-        "Seeds are the cell's and the baseline's.",
+        f"Changes beside {whose}, with their 95% intervals. Seeds are the cell's and the baseline's.",
         "Improved or regressed where the interval clears the margin, corrected for how many are asked at once; "
         "equivalent where it lies within; else inconclusive.",
+        *_most(rows, compared),
+        *_few(rows, compared),
         *_sees(rows, compared),
+        *_unlike_work(answer, rows, compared),
         *_left_out(rows),
         *_refused(rows),
     ]
     return "\n".join(lines)
+
+
+def _most(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
+    """How memory is judged, which is by another rule: the most over seeds, and no interval of a test."""
+    names = [name for name in compared if is_most(name)]
+    margins = margins_said(row.verdicts[name] for name in names for row in rows if name in row.verdicts)
+    if margins:
+        yield (
+            "Of memory the most over seeds counts, and in brackets is the range of what was seen: equivalent where "
+            f"the most changed by no more than the margin ({margins}), improved or regressed where the ranges lie "
+            "further apart than seeds of one side do; else inconclusive."
+        )
+
+
+def _few(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
+    rulings = {row.verdicts[name].ruling for row in rows for name in compared if name in row.verdicts}
+    if "insufficient" in rulings:
+        yield "Insufficient: too few seeds for an interval, which takes two a side; disturbed ones do not count."
 
 
 def _sees(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
@@ -84,7 +108,24 @@ def _sees(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[s
             ends = dict.fromkeys((detectable_said(known[0]), detectable_said(known[-1])))
             told.append(f"{short_title(name)} {' to '.join(ends)} (margin {margin_said(known[0])})")
     if told:
-        yield f"So many seeds would find a change, 4 times in 5, from: {'; '.join(told)}."
+        yield f"So many seeds would find a change, 4 times in 5 where it is asked for alone, from: {'; '.join(told)}."
+
+
+def _unlike_work(answer: Answer, rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
+    """That times are of unlike amounts of text: a packed cell takes longer for as many steps, and less for as much."""
+    tokens = {cell.name: cell.metrics["real_tokens"].mean for cell in answer.cells if "real_tokens" in cell.metrics}
+    beside = [(row.candidate, tokens.get(row.candidate, 0.0), tokens.get(row.reference, 0.0)) for row in rows]
+    unlike = [f"{text(name)} {times(one / other)}" for name, one, other in beside if one and other and _far(one, other)]
+    if unlike and "train_seconds" in compared:
+        more = f" and {len(unlike) - _MOST_NAMES} more" if len(unlike) > _MOST_NAMES else ""
+        yield (
+            "Train time is that of unlike amounts of text; real tokens of the measured window beside the baseline's: "
+            f"{', '.join(unlike[:_MOST_NAMES])}{more}."
+        )
+
+
+def _far(one: float, other: float) -> bool:
+    return abs(one / other - 1) > _ALIKE
 
 
 def _left_out(rows: Sequence[CellComparison]) -> Iterable[str]:

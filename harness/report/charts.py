@@ -45,12 +45,14 @@ COST = Chart(
 BREAKDOWN = Chart(
     file="memory.svg",
     title="What memory is held for",
-    caption="Means over seeds. The rest of a peak is what none of the parts explains.",
+    caption="Means over seeds. A bar ends at the peak of torch's allocator on the device, and its rest is what none of "
+    "the\nparts explains; where no such peak was measured it ends at the sum of the parts, which is none: activations "
+    "are not\nin it.",
 )
 TIMELINE = Chart(
     file="memory-over-time.svg",
     title="Memory over time",
-    caption="The most since the sample before, of the first seed of each cell; dashed where the trial failed.",
+    caption="The most between one sample and the next, of the first seed of each cell; dashed where the trial failed.",
 )
 QUALITY = Chart(
     file="quality.svg",

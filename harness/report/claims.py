@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.records.claimed import measured, runs
 from harness.records.claims import ClaimVerdict
 from harness.records.figures import title
+from harness.records.metrics import is_most
 from harness.records.results import Answer
 from harness.report.format import NONE, text
 from harness.report.tables import table
@@ -19,7 +20,7 @@ def claims(answer: Answer) -> str:
     if not answer.claims:
         return ""
     rows = [_row(number, one) for number, one in enumerate(answer.claims, start=1)]
-    made = table(["", "claim", "verdict", "claimed", "measured (95%)"], rows, ["left"] * 5)
+    made = table(["", "claim", "verdict", "claimed", "measured"], rows, ["left"] * 5)
     return f"## Claims\n\n{made}\n\n{_notes(answer.claims)}"
 
 
@@ -32,8 +33,12 @@ def _row(number: int, one: ClaimVerdict) -> list[str]:
 
 def _notes(found: Sequence[ClaimVerdict]) -> str:
     lines = [f"{number}. {_note(one)}" for number, one in enumerate(found, start=1)]
+    bars = "the 95% interval"
+    if any(is_most(one.claim.metric) for one in found):
+        bars += ", of memory the most over runs and the range of what was seen"
     legend = (
-        "Confirmed: the whole 95% interval lies within what the claim says; refuted: all of it lies outside.\n"
+        f"Measured with {bars}.\n"
+        "Confirmed: all of the interval or range lies within what the claim says; refuted: all of it lies outside.\n"
         "Where each is said, and what else there is to say:"
     )
     return f"{legend}\n\n" + "\n".join(lines)

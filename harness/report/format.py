@@ -84,7 +84,7 @@ def signed_share(value: float) -> str:
 
 def text(value: str) -> str:
     """Anybody's text as Markdown that shows it as it is, on one line."""
-    escaped = re.sub(r"([\\`*|\[\]])", r"\\\1", " ".join(value.split()))
+    escaped = re.sub(r"([\\`*|\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(value.split()))  # a_b means nothing
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", escaped)
 
 

@@ -145,7 +145,7 @@ def predicted(answer: Answer) -> str:
     )
     if "device" in parts:
         legend += f"\n{_NO_BOUND}"
-    if any(row.loose for row in rows):
+    if any(row.loose and _compared(row, part) for row in rows for part in parts if part in _OF_BATCHES):
         legend += (
             "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
             "(`train.max_length: null`), and the longest are taken to have a token for each byte."

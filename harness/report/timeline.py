@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from harness.records.figures import called, scale
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _METRICS = {"device_allocated_peak": "allocated on the device", "host_uss_peak": "unique to the worker, on the host"}
+_Style = str | tuple[int, tuple[float, ...]]
 _FEWEST = 3
 """Samples of a line; fewer say nothing of time."""
 _DASHED = (0, (3, 2))
+_OF_STAGES = ((0, (1, 1)), (0, (7, 1.5, 1, 1.5)), (0, (1, 3)), (0, (12, 2)))
+"""Line styles of stages, which share one colour."""
 
 
 def draw(answer: Answer, emphasis: Emphasis) -> str | None:
@@ -48,10 +52,12 @@ def _drawn(shown: list[tuple[TrialResult, Timeline]], emphasis: Emphasis, label:
         for number, (trial, line) in enumerate(others):
             label_of = f"{len(others)} other cell{'' if len(others) == 1 else 's'}" if number == 0 else None
             _line(at, trial, line, how.divisor, FAINT, label_of)
+        stages = itertools.cycle(_OF_STAGES)
         for trial, line in shown:
             colour = _colour(trial, emphasis)
             if colour is not None:
-                _line(at, trial, line, how.divisor, colour, called(trial.kind, trial.cell_name))
+                style = next(stages) if trial.kind == "stage" else "-"
+                _line(at, trial, line, how.divisor, colour, called(trial.kind, trial.cell_name), style)
         at.set_xlabel("seconds after the start")
         at.set_ylabel(f"{label}, {how.unit}")
         at.set_ylim(bottom=0)
@@ -64,14 +70,17 @@ def _colour(trial: TrialResult, emphasis: Emphasis) -> str | None:
     return INK if trial.kind == "stage" else emphasis.colours.get(trial.cell_name)
 
 
-def _line(at: Axes, trial: TrialResult, line: Timeline, divisor: float, colour: str, label: str | None) -> None:
+def _line(
+    at: Axes, trial: TrialResult, line: Timeline, divisor: float, colour: str, label: str | None, style: _Style = "-"
+) -> None:
     fine = trial.outcome == "ok"
     at.plot(
         line.times,
         [value / divisor for value in line.values],
+        drawstyle="steps-pre",  # a value is the most since the sample before: a slope to it would look like a leak
         color=colour,
         linewidth=1.4 if colour != FAINT else 0.9,
-        linestyle="-" if fine else _DASHED,
+        linestyle=style if fine else _DASHED,
         label=label if fine or label is None else f"{label} ({trial.outcome})",
         zorder=2 if colour != FAINT else 1,
     )

@@ -14,7 +14,7 @@ from harness.compare.axes.words import sentences_of
 from harness.compare.columns import OF_A_METHOD
 from harness.compare.comparison import runs_of
 from harness.compare.judging import adjusted, corrected, ruled
-from harness.compare.judging.effects import CONFIDENCE, quantile
+from harness.compare.judging.effects import CONFIDENCE, LEAST, quantile
 from harness.compare.libraries import owners
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import title
@@ -92,7 +92,8 @@ class _Taken:
         if self.fit.error is None:
             return ""
         free = self.fit.error.degrees
-        return f"{self.fit.error.words} ({free} {'degree' if free == 1 else 'degrees'} of freedom)"
+        which = ", on these documents alone" if self.metric.name.startswith("score.") else ""
+        return f"{self.fit.error.words}{which} ({free} {'degree' if free == 1 else 'degrees'} of freedom)"
 
     def interplays(self) -> Iterator[Interplay]:
         """Each pair of axes; not yet corrected. Without a test, two changes that are each known to within the margin
@@ -101,7 +102,8 @@ class _Taken:
         if self.fit is not None:
             tested: Sequence[Tested] = self.fit.tested
         else:
-            tested = [exact_interplay(self.design, self.cells or {}, pair) for pair in self.design.pairs()]
+            fewest = LEAST if self.metric.varies else 1
+            tested = [exact_interplay(self.design, self.cells or {}, pair, fewest) for pair in self.design.pairs()]
         for one in tested:
             yield Interplay(
                 axes=(one.pair[0], one.pair[1]),
@@ -196,6 +198,8 @@ class _Taken:
         verdict = self._verdict(exact_effect(pairs) if pairs else f"no two cells differ in {axis} alone")
         if not pairs:
             return verdict
+        if self.metric.varies and any(len(runs) < LEAST for pair in pairs for runs in pair):
+            return replace(verdict, ruling="inconclusive", why=f"runs vary, and it takes {LEAST} of each cell")
         rulings = {self._verdict(exact_effect([one])).ruling for one in pairs}
         if len(rulings) == 1:
             (ruling,) = rulings

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.axes.design import Design, Levels, Point, Term
-from harness.compare.axes.fitted import Tested
+from harness.compare.axes.fitted import ONE_RUN, Tested
 from harness.records.verdict import Effect
 
 Runs = tuple[float, ...]
@@ -65,11 +65,13 @@ def exact_effect(pairs: Sequence[tuple[Runs, Runs]]) -> Effect:
     )
 
 
-def exact_interplay(design: Design, cells: Cells, pair: Term) -> Tested:
+def exact_interplay(design: Design, cells: Cells, pair: Term, fewest: int = 1) -> Tested:
     """How much the ratio of one axis differs between levels of the other, all else alike; on the log scale.
 
-    By so much as the runs of a cell lie apart it may be less, or more.
+    By so much as the runs of a cell lie apart it may be less, or more: that takes at least `fewest` of each.
     """
+    if any(len(runs) < fewest for runs in cells.values()):
+        return Tested(pair=pair, why=ONE_RUN)
     if any(min(runs) <= 0 for runs in cells.values()):
         return Tested(pair=pair, why="a ratio takes figures above 0")
     one, other = (list(design.axes).index(axis) for axis in pair)

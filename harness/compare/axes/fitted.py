@@ -21,6 +21,8 @@ ROUNDING = 1e-12
 """Changes below this share of the figures themselves are those of floating-point arithmetic."""
 MOST_COLUMNS = 400
 """Columns above which interactions are not looked for."""
+ONE_RUN = "one run a cell leaves nothing to tell it from chance by"
+"""Why whether two axes interact cannot be told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +143,7 @@ def _tested(
     design: Design, points: Sequence[Point], pair: Term, pairs: Sequence[Term], whole: Fit, error: Error | None
 ) -> Tested:
     if error is None or not error.tests:
-        return Tested(pair=pair, why="one run a cell leaves nothing to tell it from chance by")
+        return Tested(pair=pair, why=ONE_RUN)
     without = _fitted(design, points, [one for one in pairs if one != pair])
     told = whole.rank - without.rank
     if told == 0:

@@ -60,7 +60,7 @@ def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> st
     rest = [one for one in whole if one not in moved]
     still = [title(one.metric) for one in rest if one.verdict.ruling == "equivalent"]
     if still:
-        parts.append(f"no change in {_and(still)}")
+        parts.append(f"no change that matters in {_and(still)}")
     unsure = [_unsure(one) for one in rest if one.verdict.ruling == "inconclusive"]
     if unsure:
         parts.append(f"not sure of {_and(unsure)}")

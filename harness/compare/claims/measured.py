@@ -50,7 +50,7 @@ def told_of(kind: ClaimKind, known: Metric, one: Sequence[Run], other: Sequence[
         return _figure(known, other)
     if kind == "difference" and known.judged == "most":
         return _between_most(one, other)
-    found = effect("most" if known.judged == "most" else kind, one, other)
+    found = effect("most" if known.judged == "most" else kind, one, other, varies=known.varies)
     if isinstance(found, str):
         return f"{TOO_FEW}: {found}" if "interval takes" in found else found
     if found.kind != kind:

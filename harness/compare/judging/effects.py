@@ -18,12 +18,13 @@ LEAST = 2
 """Runs a side below which nothing can be said of how much they vary."""
 
 
-def effect(judged: Judged, reference: Sequence[Run], candidate: Sequence[Run]) -> Effect | str:
+def effect(judged: Judged, reference: Sequence[Run], candidate: Sequence[Run], *, varies: bool = False) -> Effect | str:
     """The effect of runs that are all finite and to be counted; a sentence instead where there can be none.
 
-    `difference` is paired where both sides share at least two seeds, and only those are counted then.
+    `difference` is paired where both sides share at least two seeds, and only those are counted then. `varies`: as of
+    the metric.
     """
-    if judged == "most":
+    if judged == "most" and not (varies and min(len(reference), len(candidate)) < LEAST):
         return _most(reference, candidate)
     if judged == "difference":
         shared = _shared(reference, candidate)

@@ -44,7 +44,7 @@ def judge(
         return verdict("missing", f"the {' and the '.join(absent)} has no such figure")
     if name in _GOES_WRONG and (told := _diverged(reference, candidate)):
         return verdict(*told)
-    found = effect(known.judged, *sides)
+    found = effect(known.judged, *sides, varies=known.varies)
     if isinstance(found, str):
         return verdict("insufficient", found)
     if found.pairs is not None:

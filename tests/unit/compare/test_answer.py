@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.compare import answer
+from harness.records.results import Answer
 from harness.records.suite import Decide
 from tests.unit.compare.made import ACC, cell, figures_of, plan, result, results, suite, whole
 
@@ -267,6 +268,25 @@ def test_no_loss_is_best_across_methods() -> None:
     got = answer(found, one)
     assert got.best["final_loss"] == ("dpo-a",)
     assert not any("different quantities" in finding for finding in got.findings)
+
+
+def test_no_loss_leads_across_methods_even_where_the_suite_goes_by_it() -> None:
+    asked = suite(decide=Decide(minimise="final_loss"))
+
+    def told(*names: str) -> Answer:
+        made = plan([cell(name) for name in names], of=asked)
+        found = [result(one, {"final_loss": 1.0 + names.index(one.cell.name)}) for one in made.trials]
+        return answer(results(found), made)
+
+    several, one = told("dpo", "sft"), told("dpo-a", "dpo-b")
+    assert several.decision is not None
+    assert not several.decision.clear
+    assert "the final loss of each is another quantity" in several.headline
+    assert "final_loss" not in several.best
+    assert one.decision is not None
+    assert one.decision.clear
+    assert one.best["final_loss"] == ("dpo-a",)
+    assert "quantity" not in one.headline
 
 
 def test_start_up_is_judged_only_where_the_suite_asks() -> None:

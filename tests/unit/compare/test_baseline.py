@@ -168,6 +168,16 @@ def test_the_headline_claims_nothing_from_one_seed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "said"), [("train_seconds", "train time −20.0%"), ("final_loss", "final loss −2.000")]
+)
+def test_the_headline_names_what_changed_from_one_seed_too(name: str, said: str) -> None:
+    cells = {"dpo-full": {name: [10]}, "dpo-lora": {name: [8]}}
+    got = answered(cells, ["dpo-full"], decide=Decide(minimise=name))
+
+    assert f"Against the baseline, dpo-full: {said}, with too few seeds for a verdict." in got.headline
+
+
+@pytest.mark.parametrize(
     ("quiet", "who"),
     [((), "dpo-full or sft-full"), (("sft-full-s0", "sft-full-s1"), "dpo-full"), (("dpo-full-s0",), "sft-full")],
 )

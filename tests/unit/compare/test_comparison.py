@@ -10,7 +10,7 @@ import pytest
 
 from harness.compare import compare
 from harness.records.metrics import Margin
-from harness.records.results import Curve, SuiteResults, TaskScore, TrialResult
+from harness.records.results import Curve, Finding, SuiteResults, TaskScore, TrialResult
 from harness.records.verdict import CellComparison, Comparison, Selected
 from tests.unit.compare.made import ACC, ENVIRONMENT, cell, plan, result, results
 
@@ -200,6 +200,27 @@ def test_how_trials_ended_is_counted_and_judged() -> None:
 
     assert found.outcomes == ({"ok": 5}, {"oom": 2, "ok": 3})
     assert found.ended == "regressed"
+
+
+def test_a_loss_that_became_no_number_is_regressed_and_not_missing() -> None:
+    """A summary holds finite figures alone, so a training that went on after its loss was NaN has no final loss."""
+    fine = side({SPEED: FAST[:2], "final_loss": [1.0, 1.1]})
+    nan = Finding(name="diverged", step=2, level="warning", text="loss became nan")
+    broken = side({SPEED: FAST[:2]}, findings=(nan,))
+
+    verdict = only_cell(compare(fine, broken)).verdicts["final_loss"]
+
+    assert verdict.ruling == "regressed"
+    assert "not finite in 0 of 2 and 2 of 2 runs" in verdict.why
+    assert only_cell(compare(fine, side({SPEED: FAST[:2]}))).verdicts["final_loss"].ruling == "missing"
+
+
+def test_a_device_that_was_a_script_is_said_to_be_one() -> None:
+    scripted = side({"energy_per_token": [0.3, 0.4]}, facts={"sampling": {"made_up": "throttled.json"}})
+
+    (said,) = compare(side({"energy_per_token": [0.2, 0.3]}), scripted).findings
+
+    assert said.startswith("MADE UP: the device of sft-s0, sft-s1 was a script (throttled.json)")
 
 
 def test_disturbed_runs_are_left_out_of_speed_and_not_of_scores_and_said() -> None:

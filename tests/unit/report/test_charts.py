@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import re
 from xml.etree import ElementTree
@@ -267,3 +268,33 @@ def test_a_finished_seed_stands_for_its_cell_over_time() -> None:
 
     assert "sft" in said
     assert "sft (crashed)" not in said
+
+
+def test_memory_over_time_has_no_slopes_since_a_value_is_the_most_since_the_sample_before() -> None:
+    planned = plan([cell("sft")], seeds=1)
+    trial = planned.trials[0]
+    line = Timeline(trial_id=trial.id, metric="host_uss_peak", times=(0.1, 2.0, 19.0), values=(1.0, 5.0, 8.0))
+    svg = draw(answer(results([result(trial, {})], timelines=(line,)), planned))[TIMELINE]
+
+    (path,) = (one for one in ElementTree.fromstring(svg).iter(f"{SVG}path") if _is_curve(one))
+    points = [tuple(map(float, pair)) for pair in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path.get("d", ""))]
+    steps = list(itertools.pairwise(points))
+    assert [(one[0] == other[0], one[1] == other[1]) for one, other in steps] == [(True, False), (False, True)] * 2
+    assert steps[0][0][0] < steps[2][0][0]  # and each value begins where the sample before was
+
+
+def _is_curve(path: ElementTree.Element) -> bool:
+    return f"stroke: {COLOURS[0].lower()}" in path.get("style", "") and "clip-path" in path.attrib
+
+
+def test_stages_over_time_are_told_apart_though_they_share_a_colour() -> None:
+    planned = plan([cell("base", kind="stage"), cell("text", kind="stage"), cell("sft")], seeds=1)
+    timelines = [
+        Timeline(trial_id=trial.id, metric="host_uss_peak", times=(0.1, 2.0, 4.0), values=(1.0, 2.0, 3.0))
+        for trial in planned.trials
+    ]
+    found = results([result(trial, {}) for trial in planned.trials], timelines=tuple(timelines))
+
+    svg = draw(answer(found, planned))[TIMELINE]
+
+    assert len(set(re.findall(r"stroke-dasharray: ([\d. ,]+)", svg))) == 2

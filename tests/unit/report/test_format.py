@@ -142,6 +142,20 @@ def test_wide_and_combining_characters_have_their_width() -> None:
     assert width("e\u0301") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("_marks_", r"\_marks\_"),
+        ("__init__", r"\_\_init\_\_"),
+        ("arithmetic_mc", "arithmetic_mc"),  # within a word it marks nothing, and tables stay readable
+        ("_a_b", r"\_a_b"),
+        ("*x*", r"\*x\*"),
+    ],
+)
+def test_what_would_set_text_in_italics_shows_as_it_is(name: str, written: str) -> None:
+    assert text(name) == written
+
+
 def test_long_text_is_cut() -> None:
     assert shortened("a\nb   c", 10) == "a b c"
     assert shortened("abcdefghij", 5) == "abcd…"

@@ -292,7 +292,7 @@ def test_a_figure_that_the_first_level_lacks_is_told_beside_the_next() -> None:
     told = axis_effects(matrix(axes, figures), axes, [RATE, MEMORY])
 
     assert [one for one in told.sentences if one.startswith("lora")] == [
-        "lora, full → r8: no change in tokens/s.",
+        "lora, full → r8: no change that matters in tokens/s.",
         "lora, full → r64: 2.00× tokens/s, whatever gc.",
         "lora, r8 → r64: 2.00× peak device memory, whatever gc.",
     ]
@@ -309,7 +309,7 @@ def test_a_level_that_does_nothing_anywhere_is_no_change_though_another_level_de
     assert found(told) == [("rows", "lora")]
     assert [one for one in told.sentences if one.startswith("rows")] == [
         "rows, padded → packed: +22% tokens/s (lora: +50% at full, 0% at r8).",
-        "rows, padded → free: no change in tokens/s.",
+        "rows, padded → free: no change that matters in tokens/s.",
     ]
 
 

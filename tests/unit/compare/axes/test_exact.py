@@ -101,7 +101,7 @@ def test_nothing_held_before_is_told_as_a_difference() -> None:
     ("at_r8", "ruling", "sentence"),
     [
         (1 / 0.9, "inconclusive", "gc, off → on: peak device memory depends on lora: −10% at full, +11% at r8."),
-        (1.004, "equivalent", "gc, off → on: no change in peak device memory."),
+        (1.004, "equivalent", "gc, off → on: no change that matters in peak device memory."),
     ],
 )
 def test_what_saves_here_and_costs_there_is_not_no_change(at_r8: float, ruling: str, sentence: str) -> None:
@@ -127,3 +127,21 @@ def test_pairs_that_may_differ_for_all_their_runs_tell_are_not_no_change() -> No
 
     assert found(told, MEMORY) == []
     assert told.sentences[0] == "gc, off → on: not sure of peak device memory (0.0% [−15.1, 17.8])."
+
+
+@pytest.mark.parametrize(("seeds", "ruling", "apart"), [(1, "inconclusive", []), (2, "improved", [("gc", "lora")])])
+def test_the_hosts_memory_is_not_told_from_one_run_a_cell(
+    seeds: int, ruling: str, apart: list[tuple[str, str]]
+) -> None:
+    """Two runs of one cell lie further apart than its margin in half of all cases, unlike those of a device."""
+    host = "peak_host_memory"
+
+    def held(levels: Levels, seed: int) -> dict[str, float]:
+        saved = {"full": 0.9, "r8": 0.5}[levels["lora"]] if levels["gc"] == "on" else 1
+        return {host: 10e9 * saved}
+
+    told = axis_effects(matrix(TWO, held, seeds=seeds), TWO, [host])
+
+    (whole,) = [one.verdict for one in told.effects if one.axis == "gc" and not one.at]
+    assert whole.ruling == ruling
+    assert found(told, host) == apart

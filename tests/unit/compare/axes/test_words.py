@@ -17,7 +17,7 @@ def test_what_no_change_can_tell_is_said_once() -> None:
     )
 
     assert told.sentences == (
-        "lever, plain → packed: no change in peak device memory.",
+        "lever, plain → packed: no change that matters in peak device memory.",
         "lever, plain → lora: 3.00× peak device memory.",
         "tokens/s: one run a cell, and none to spare: nothing tells how much runs vary.",
     )

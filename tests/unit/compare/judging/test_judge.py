@@ -67,7 +67,11 @@ def test_a_missing_seed_costs_its_pair_and_no_more() -> None:
         ("tokens_per_second", (1000, 1000), (1100, 1100), "improved"),
         ("step_seconds_p50", (1.0, 1.0), (1.1, 1.1), "regressed"),
         ("peak_host_memory", (1e9, 1e9), (1.05e9, 1.05e9), "regressed"),
-        ("peak_host_memory", (1e9,), (1.05e9,), "regressed"),
+        ("peak_allocated", (1e9,), (1.05e9,), "regressed"),
+        # Two runs of one cell's host memory lie further apart than its margin in half of all cases.
+        ("peak_host_memory", (1e9,), (1.05e9,), "insufficient"),
+        ("peak_host_memory", (1e9, 1e9), (1.05e9,), "insufficient"),
+        ("peak_host_memory", (1e9,), (1e9,), "insufficient"),
         ("peak_host_memory", (1e9, 1e9), (1.01e9, 1.01e9), "equivalent"),
         ("peak_host_memory", (1e9, 0.9e9), (1.05e9, 0.95e9), "inconclusive"),
         ("peak_host_memory", (1e9, 0.95e9), (1.03e9, 1.06e9), "inconclusive"),  # apart by less than they are wide
