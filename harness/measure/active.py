@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.measure.adapting import adapters
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import optimizer_facts
 from harness.measure.probe import Probe
@@ -21,19 +22,6 @@ from harness.records.secrets import names_a_secret, plain
 
 # Where the run happened to lie, and what services it would tell, decide no result; tokens are nobody's business.
 _LEFT_OUT = ("output_dir", "logging_dir", "run_name")
-
-_OF_ADAPTER = (
-    "peft_type",
-    "r",
-    "lora_alpha",
-    "lora_dropout",
-    "target_modules",
-    "modules_to_save",
-    "use_dora",
-    "use_rslora",
-    "bias",
-    "init_lora_weights",
-)
 
 _WRAPPERS = ("accelerate", "torch", "functools")
 
@@ -336,22 +324,6 @@ def reference_kind(trainer: Any, method: Any) -> str | None:
     if getattr(trainer.args, "precompute_ref_log_probs", False):
         return "precomputed"
     return "copy" if getattr(trainer, "ref_model", None) is not None else "adapter_off"
-
-
-def adapters(model: Any) -> dict[str, Any] | None:
-    """PEFT's adapters by name: their options, and how many modules they sit on; None without an adapter."""
-    found = getattr(model, "peft_config", None)
-    if not isinstance(found, Mapping) or not found:
-        return None
-    return {str(name): _adapter(model, config) for name, config in found.items()}
-
-
-def _adapter(model: Any, config: Any) -> dict[str, Any]:
-    found = {name: plain(value) for name in _OF_ADAPTER if (value := getattr(config, name, None)) is not None}
-    if isinstance(found.get("target_modules"), list):
-        found["target_modules"] = sorted(found["target_modules"])
-    targeted = getattr(getattr(model, "base_model", None), "targeted_module_names", None)
-    return {**found, "modules": len(targeted)} if targeted else found
 
 
 def sanitised(config: Mapping[str, Any]) -> dict[str, Any]:

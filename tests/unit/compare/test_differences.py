@@ -15,11 +15,11 @@ from harness.compare.differences import (
     alongside,
     differences,
     listed,
-    shows,
     side_of,
     what_else,
     worded,
 )
+from harness.compare.showing import shows
 from harness.records.results import TrialResult
 
 ACTIVE: dict[str, Any] = {

@@ -90,6 +90,38 @@ def test_an_adapter_and_a_reference_show(tmp_path: Path) -> None:
     assert found["trainable_parameters"] < found["total_parameters"]
 
 
+def test_an_adapter_is_told_as_it_sits_in_the_model(tmp_path: Path) -> None:
+    lora = {
+        "r": 4,
+        "lora_alpha": 8,
+        "lora_dropout": 0.1,
+        "target_modules": ["q_proj", "v_proj", "nowhere"],
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"q_proj": 6},
+    }
+    outcome, found, _ = _run(tmp_path / "dpo", method="dpo", lora=lora, train=TRAIN)
+    assert outcome.outcome == "ok", outcome.cause
+    adapter = found["adapter"]["default"]
+    assert (adapter["r"], adapter["lora_alpha"], adapter["scaling"]) == ([2, 4], [6, 8], [2.0, 3.0])
+    assert (adapter["target_modules"], adapter["modules"]) == (["q_proj", "v_proj"], 4)
+    assert adapter["lora_dropout"] == 0  # DPO's disable_dropout is on by default, and takes the adapter's too
+    outcome, found, _ = _run(tmp_path / "sft", lora={"r": 4, "lora_dropout": 0.1}, train=TRAIN)
+    assert outcome.outcome == "ok", outcome.cause
+    assert (found["adapter"]["default"]["r"], found["adapter"]["default"]["lora_dropout"]) == (4, 0.1)
+
+
+def test_the_optimizer_tells_the_numbers_it_steps_with(tmp_path: Path) -> None:
+    train = {**TRAIN, "optim": "sgd", "optim_args": "momentum=0.5", "weight_decay": 0.1, "adam_beta2": 0.5}
+    outcome, found, _ = _run(tmp_path / "sgd", train=train)
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["optimizer_options"].items() >= {"momentum": 0.5, "weight_decay": [0.1, 0.0]}.items()
+    assert not {"betas", "lr", "params"} & set(found["optimizer_options"])
+    _, found, _ = _run(tmp_path / "adamw", train={**TRAIN, "adam_beta2": 0.5, "optim_args": "beta1=0.1"})
+    assert found["optimizer_options"]["betas"] == [0.9, 0.5]
+    _, found, _ = _run(tmp_path / "bnb", train={**TRAIN, "optim": "adamw_bnb_8bit"})
+    assert "optimizer_options" not in found  # it keeps others elsewhere
+
+
 @pytest.mark.parametrize(
     ("optim", "expected"),
     [("adamw_torch", "loop"), ("adamw_torch_fused", "fused"), ("sgd", "loop"), ("adafactor", None)],
