@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.probe import Probe
+from harness.measure.processors import usable
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
 
@@ -128,14 +129,14 @@ def reading(proc: Path, helpers: Iterable[int]) -> Reading:
     Raises:
         OSError, ValueError, IndexError: /proc does not tell.
     """
-    usable = os.sched_getaffinity(0)
+    cores = usable()
     tick = os.sysconf("SC_CLK_TCK")
     busy = idle = stolen = 0
     for line in (proc / "stat").read_text(encoding="ascii").splitlines():
         name, *counts = line.split()
         if not name.startswith("cpu"):
             break
-        if name == "cpu" or int(name[3:]) not in usable:
+        if name == "cpu" or int(name[3:]) not in cores:
             continue
         user, nice, system, waiting, io, interrupts, soft, steal = map(int, counts[:8])
         busy += user + nice + system + interrupts + soft
@@ -146,7 +147,7 @@ def reading(proc: Path, helpers: Iterable[int]) -> Reading:
     own += sum(_ticks(proc, pid) for pid in helpers) / tick
     return Reading(
         at=time.perf_counter(),
-        cores=len(usable),
+        cores=len(cores),
         busy=busy / tick,
         idle=idle / tick,
         stolen=stolen / tick,
