@@ -8,8 +8,11 @@ from typing import Any
 _PLAIN = ("Tensor", "Parameter", "DTensor")
 _OPEN = ("torch", "transformers")
 """Packages whose optimizers keep all their options in the groups of weights; bitsandbytes' have others beside them."""
-_NO_OPTION = ("params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "maximize")
-"""Of a group: the weights, what the schedule moves, and how rather than what is computed."""
+_NO_OPTION = (
+    *("params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "maximize"),
+    *("amsgrad", "decoupled_weight_decay"),
+)
+"""Of a group: the weights, what the schedule moves, how it is computed, and what no field of TRL's reaches."""
 
 
 def optimizer_facts(trainer: Any) -> dict[str, Callable[[], Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.measure.active import padding_free
+from harness.measure.active import mixed_precision, padding_free
 from harness.records.spec import Spec
 
 
@@ -16,6 +16,8 @@ def unheeded(spec: Spec, trainer: Any) -> Iterator[str]:
         yield f"no module of the model is named {', '.join(missed)}: lora.target_modules names it in vain"
     if spec.train.get("padding_free") is False and padding_free(trainer):
         yield "padding-free batches are on, though train.padding_free is false: TRL's packing turns them on"
+    if spec.train.get("fp16") is True and mixed_precision(trainer) == "no":
+        yield "nothing is computed in float16, though train.fp16 is true: accelerate ignores it on a CPU"
 
 
 def missed_targets(asked: Any, targeted: list[str]) -> list[str]:

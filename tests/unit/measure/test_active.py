@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.active import Active, active, compiled, patched
+from harness.measure.active import Active, active, checkpointing_details, compiled, patched
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
 from harness.measure.recorder import Recorder
@@ -120,6 +120,40 @@ def test_the_optimizer_tells_the_numbers_it_steps_with(tmp_path: Path) -> None:
     assert found["optimizer_options"]["betas"] == [0.9, 0.5]
     _, found, _ = _run(tmp_path / "bnb", train={**TRAIN, "optim": "adamw_bnb_8bit"})
     assert "optimizer_options" not in found  # it keeps others elsewhere
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"selective": True}, {"layers": 2, "use_reentrant": False, "selective": True}),
+        ({"every_n_layers": 2}, {"layers": 1, "use_reentrant": False}),
+        ({"preserve_rng_state": False}, {"layers": 2, "use_reentrant": True, "preserve_rng_state": False}),
+    ],
+)
+def test_checkpointing_is_told_as_torch_does_it(
+    asked: dict[str, Any], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, "gradient_checkpointing_kwargs": asked})
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["checkpointing"] == expected
+
+
+def test_what_checkpointing_saves_on_the_host_shows() -> None:
+    """A training needs a device for it: memory that the device can copy from."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 8}
+    model = Qwen2ForCausalLM(Qwen2Config(**small, num_attention_heads=1, num_key_value_heads=1))
+    model.gradient_checkpointing_enable(offload=True)
+    assert checkpointing_details(model) == {"layers": 1, "use_reentrant": False, "offload": True}
+    model.gradient_checkpointing_enable()
+    assert checkpointing_details(model) == {"layers": 1, "use_reentrant": False}
+
+
+def test_autocast_that_is_not_applied_is_none(tmp_path: Path) -> None:
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, "fp16": True})
+    assert outcome.outcome == "ok", outcome.cause
+    assert (found["mixed_precision"], found["config"]["fp16"]) == ("no", True)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_training_tells_what_it_does_not_do(tmp_path: Path, heeded: bool) -> N
 
     train = {"max_steps": 2, "packing": True, "max_length": 32, "per_device_train_batch_size": 2}
     spec = spec_of(
-        train={**train, **({} if heeded else {"padding_free": False})},
+        train={**train, **({} if heeded else {"padding_free": False, "fp16": True})},
         model={"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}},
         data={"source": "arithmetic", "rows": 60},
     )
@@ -55,5 +55,6 @@ def test_a_training_tells_what_it_does_not_do(tmp_path: Path, heeded: bool) -> N
         else [
             "no module of the model is named nope: lora.target_modules names it in vain",
             "padding-free batches are on, though train.padding_free is false: TRL's packing turns them on",
+            "nothing is computed in float16, though train.fp16 is true: accelerate ignores it on a CPU",
         ]
     )
