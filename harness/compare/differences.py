@@ -35,6 +35,7 @@ _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_element
 _HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30,}\b")
 _AFTER_A_STEP = "compiled"
 """A fact of every training that made a step, and of no other."""
+_NOT_ALWAYS_KNOWN = ("attention_kernels", "optimizer_options")
 _MOST_NAMED = 6
 _MOST_LETTERS = 48
 
@@ -90,7 +91,11 @@ def what_else(one: Side, other: Side) -> WhatElse:
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
     facts = _between(one.active, other.active, whole=_WHOLE)
     untold = _untold(one.active, other.active)
-    active = [fact for fact in facts if not is_under(fact.name, _MUST_DIFFER) and fact.name not in untold]
+    active = [
+        fact
+        for fact in facts
+        if not (is_under(fact.name, _MUST_DIFFER) or fact.name in untold or _is_of_one_record(fact))
+    ]
     acted: list[Difference] = []
     inert: list[Difference] = []
     for entry in asked:
@@ -121,12 +126,17 @@ def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[D
 def _untold(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
     """Facts that one trial alone tells, where the other does not know: none is no answer of theirs.
 
-    A training that ended in its first step tells nothing of what shows after it, and a compiled one has kernels
-    that nobody saw.
+    A training that ended in its first step tells nothing of what shows after it, a compiled one has kernels that
+    nobody saw, and some optimizers keep their options to themselves.
     """
     alone = {name for name in {*one, *other} if (one.get(name) is None) != (other.get(name) is None)}
     both_stepped = (_AFTER_A_STEP in one) == (_AFTER_A_STEP in other)
-    return alone & {"attention_kernels"} if both_stepped else alone
+    return alone & set(_NOT_ALWAYS_KNOWN) if both_stepped else alone
+
+
+def _is_of_one_record(fact: Difference) -> bool:
+    """An adapter's scaling, which every adapter has and older records do not tell."""
+    return fact.name.endswith(".scaling") and None in (fact.one, fact.other)
 
 
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:

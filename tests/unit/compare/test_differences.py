@@ -257,6 +257,15 @@ def test_what_a_training_could_not_tell_is_no_difference() -> None:
     assert sorted(_names(found.active)) == ["compiled", "optimizer_kernel"]
 
 
+def test_what_another_optimizer_or_an_older_record_does_not_tell_is_no_difference() -> None:
+    one = {"compiled": False, "optimizer_options": {"eps": 1e-8}, "adapter": {"default": {"r": 8, "scaling": 2.0}}}
+    other = {"compiled": False, "adapter": {"default": {"r": 8}}}
+    assert what_else(_side(active=one), _side(active=other)).active == ()
+    other = {"compiled": False, "optimizer_options": {"eps": 1e-6}, "adapter": {"default": {"r": 8, "scaling": 1.0}}}
+    found = what_else(_side(active=one), _side(active=other))
+    assert sorted(_names(found.active)) == ["adapter.default.scaling", "optimizer_options.eps"]
+
+
 def test_packages_are_told_one_by_one() -> None:
     packages = {"torch": "2.14.0", "trl": "1.16.0", "bitsandbytes": "0.50.2"}
     other = Side(spec=PLAIN.spec, active=PLAIN.active, environment={**ENVIRONMENT, "packages": packages})
