@@ -89,7 +89,7 @@ def what_else(one: Side, other: Side) -> WhatElse:
     levels = tuple(differences(mapping(one.spec.get("levels")), mapping(other.spec.get("levels"))))
     changed = tuple(differences(*_asked(one.spec, other.spec)))
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
-    facts = _between(one.active, other.active, whole=_WHOLE)
+    facts = _between(one.active, other.active, whole=_whole(one.active, other.active))
     untold = _untold(one.active, other.active)
     active = [
         fact
@@ -121,6 +121,11 @@ def what_else(one: Side, other: Side) -> WhatElse:
 def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Where two environment.json differ, without what is of the moment; nothing where one of them is not known."""
     return tuple(entry for entry in _between(one, other) if not is_under(entry.name, _OF_THE_MOMENT))
+
+
+def _whole(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
+    """Facts that are one difference; so are the options of two optimizers, which have few in common."""
+    return _WHOLE if one.get("optimizer") == other.get("optimizer") else (*_WHOLE, "optimizer_options")
 
 
 def _untold(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:

@@ -86,7 +86,6 @@ _SYNCED: tuple[str, Callable[[Any], bool]] = ("config.sync_ref_model", bool)
 _PARALLEL: tuple[str, Callable[[Any], bool]] = ("world_size", _several)
 _ACTS_WITH: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "train.average_tokens_across_devices": _PARALLEL,
-    "train.ddp_backend": _PARALLEL,
     "train.ddp_broadcast_buffers": _PARALLEL,
     "train.ddp_bucket_cap_mb": _PARALLEL,
     "train.ddp_find_unused_parameters": _PARALLEL,

@@ -266,6 +266,14 @@ def test_what_another_optimizer_or_an_older_record_does_not_tell_is_no_differenc
     assert sorted(_names(found.active)) == ["adapter.default.scaling", "optimizer_options.eps"]
 
 
+def test_the_options_of_two_optimizers_are_one_difference() -> None:
+    one = {"optimizer": "AdamW", "optimizer_options": {"betas": [0.9, 0.999], "weight_decay": 0.0}}
+    other = {"optimizer": "SGD", "optimizer_options": {"momentum": 0.0, "weight_decay": 0.0}}
+    assert _names(what_else(_side(active=one), _side(active=other)).active) == ["optimizer", "optimizer_options"]
+    found = what_else(_side(active=one), _side(active={**other, "optimizer": "AdamW"}))
+    assert _names(found.active) == ["optimizer_options.betas", "optimizer_options.momentum"]
+
+
 def test_packages_are_told_one_by_one() -> None:
     packages = {"torch": "2.14.0", "trl": "1.16.0", "bitsandbytes": "0.50.2"}
     other = Side(spec=PLAIN.spec, active=PLAIN.active, environment={**ENVIRONMENT, "packages": packages})
