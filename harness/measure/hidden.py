@@ -25,17 +25,18 @@ def hidden(
     sites = {root(one) for key, one in distributions.items() if key not in editable and not checkout(one)}
     found: dict[str, Path] = {}
     for folder in _before(path, sites):
-        names = set(_importable(folder)) - _COMMON
-        if not names:
-            continue
+        here = {name: place for name, place in _importable(folder) if name not in _COMMON}
         for key in editable.keys() - found.keys():
-            own = editable[key]
-            if not folder.is_relative_to(own) and names & {*_importable(own), *_importable(own / "src")}:
-                found[key] = folder
-        installed = {name for name in names if any(_has(site, name) for site in sites)}
+            own = editable[key].resolve()
+            theirs = dict([*_importable(own), *_importable(own / "src")])
+            others = [here[name] for name in here.keys() & theirs.keys() if not here[name].is_relative_to(own)]
+            if others:
+                found[key] = others[0].parent
+        installed = {name for name in here if any(_has(site, name) for site in sites)}
         for key, one in distributions.items() if installed else ():
-            if key not in editable and key not in found and installed & set(_names(one)):
-                found[key] = folder
+            instead = installed & set(_names(one))
+            if instead and key not in editable and key not in found:
+                found[key] = here[min(instead)].parent
     return found
 
 
@@ -62,15 +63,18 @@ def _before(path: Sequence[str], sites: Collection[Path]) -> Iterator[Path]:
             yield folder
 
 
-def _importable(folder: Path) -> Iterator[str]:
-    """Names of the packages and modules in a folder; one without `__init__.py` hides nothing."""
+def _importable(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names of the packages and modules in a folder, and where they lie behind links.
+
+    One without `__init__.py` hides nothing.
+    """
     try:
         inside = list(folder.iterdir())
     except OSError:
         return
     for one in inside:
         if one.suffix == ".py" or (one / "__init__.py").is_file():
-            yield one.name.removesuffix(".py")
+            yield one.name.removesuffix(".py"), one.resolve()
 
 
 def _has(site: Path, name: str) -> bool:

@@ -74,8 +74,20 @@ def test_an_editable_package_is_hidden_by_another_checkout_and_not_by_its_own(tm
     direct = f'{{"url": "file://{own}", "dir_info": {{"editable": true}}}}'
     _write(site / "lib-1.0.dist-info" / "direct_url.json", direct)
     assert _editable(own, site)[1] == {"lib": git(own)}
+    (tmp_path / "linked").symlink_to(own)
+    assert _editable(tmp_path / "linked", site)[1] == {"lib": git(own)}
     assert _editable(site, own)[1] == {"lib": git(own)}
     assert _editable(other, site)[1] == {"lib": {"hides": "1.0", **git(other)}}
+    direct = f'{{"url": "file://{tmp_path}/linked", "dir_info": {{"editable": true}}}}'
+    _write(site / "lib-1.0.dist-info" / "direct_url.json", direct)
+    assert _editable(own, site)[1] == {"lib": git(own)}
+    links = tmp_path / "links"  # as a program of another environment is found
+    links.mkdir()
+    (links / "lib").symlink_to(own / "lib")
+    assert _editable(links, site)[1] == {"lib": git(own)}
+    (links / "lib").unlink()
+    (links / "lib").symlink_to(other / "lib")
+    assert _editable(links, site)[1] == {"lib": {"hides": "1.0", **git(other)}}
 
 
 def test_sources_with_an_egg_info_beside_them_are_told_by_their_commit(tmp_path: Path, site: Path) -> None:
