@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.compare.showing import followed, ignored, is_under, known, mapping, same, shows
 from harness.records.results import TrialResult
 
 _NOT_COMPARED = (
@@ -27,56 +28,6 @@ _ROOTS = (
     *("method", "model", "data", "train", "lora", "reference", "init", "environment"),
     *("measure", "limits", "checkpoint"),
 )
-_SHOWS_IN: Mapping[str, tuple[str, ...]] = {
-    "method": ("trainer", "loss_type", "reference"),
-    "model.attn_implementation": ("attention", "attention_backends", "attention_kernels"),
-    "model.dtype": ("dtype", "dtypes", "trained_dtypes"),
-    "reference": ("reference",),
-    "train.bf16": ("mixed_precision",),
-    "train.fp16": ("mixed_precision",),
-    "train.dataloader_num_workers": ("data_loader",),
-    "train.gradient_accumulation_steps": ("batch",),
-    "train.gradient_checkpointing": ("gradient_checkpointing", "checkpointing"),
-    "train.gradient_checkpointing_kwargs": ("checkpointing",),
-    "train.lr_scheduler_type": ("scheduler",),
-    "train.num_train_epochs": ("max_steps",),
-    "train.optim": (
-        "optimizer",
-        "optimizer_package",
-        "optimizer_state",
-        "optimizer_kernel",
-        "optimizer_paged",
-    ),
-    "train.per_device_train_batch_size": ("batch",),
-    "train.precompute_ref_log_probs": ("reference",),
-    "train.torch_compile": ("compiled",),
-    "train.use_liger_kernel": ("liger", "patched"),
-}
-"""Where the trainer shows what a field of the suite asked for, when it is not under the field's own name."""
-_MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
-    "model.hub": ("tokenizer",),
-    "model.path": ("tokenizer",),
-    "model.shape": ("tokenizer",),
-    "train.chat_template_path": ("tokenizer",),
-    "train.eos_token": ("tokenizer",),
-    "train.pad_token": ("tokenizer",),
-    "train.eval_strategy": ("config.do_eval",),
-    "train.dataloader_persistent_workers": ("data_loader",),
-    "train.dataloader_pin_memory": ("data_loader",),
-    "train.dataloader_prefetch_factor": ("data_loader",),
-    "train.full_determinism": ("numerics",),
-    "train.tf32": ("numerics",),
-    "train.torch_compile_backend": ("compiled",),
-    "train.torch_compile_mode": ("compiled",),
-    "train.use_cpu": ("device",),
-}
-"""Where a field's effect may show, while a fact that stays the same says nothing: the effect may lie elsewhere too."""
-_ACTS_WITH: Mapping[str, str] = {
-    "train.gradient_checkpointing_kwargs": "gradient_checkpointing",
-    "train.liger_kernel_config": "liger",
-    "train.packing_strategy": "packing",
-}
-"""Facts without which a field does nothing."""
 _WHOLE = ("optimizer_state", "optimizer_state_elements", "patched")
 """Facts whose parts say little each."""
 _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_elements")
@@ -84,6 +35,7 @@ _FOLLOWS = ("trainable_parameters", "total_parameters", "optimizer_state_element
 _HASH = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30,}\b")
 _AFTER_A_STEP = "compiled"
 """A fact of every training that made a step, and of no other."""
+_NOT_ALWAYS_KNOWN = ("attention_kernels", "optimizer_options")
 _MOST_NAMED = 6
 _MOST_LETTERS = 48
 
@@ -134,46 +86,62 @@ class WhatElse:
 
 def what_else(one: Side, other: Side) -> WhatElse:
     """What differs between two trials, the axis apart from the rest; without what must differ: seeds, names, paths."""
-    levels = tuple(differences(_mapping(one.spec.get("levels")), _mapping(other.spec.get("levels"))))
+    levels = tuple(differences(mapping(one.spec.get("levels")), mapping(other.spec.get("levels"))))
     changed = tuple(differences(*_asked(one.spec, other.spec)))
     asked = tuple(entry for entry in changed if _by(levels, entry.name))
-    facts = _between(one.active, other.active, whole=_WHOLE)
+    facts = _between(one.active, other.active, whole=_whole(one.active, other.active))
     untold = _untold(one.active, other.active)
-    active = [fact for fact in facts if not _is_under(fact.name, _MUST_DIFFER) and fact.name not in untold]
+    active = [
+        fact
+        for fact in facts
+        if not (is_under(fact.name, _MUST_DIFFER) or fact.name in untold or _is_of_one_record(fact))
+    ]
     acted: list[Difference] = []
     inert: list[Difference] = []
     for entry in asked:
         shown = [fact for fact in active if shows(entry.name, fact.name)]
         acted += [fact for fact in shown if fact not in acted]
-        if not shown and (all(_known(entry.name, side.active) for side in (one, other)) or _ignored(entry, one, other)):
+        if not shown and (
+            all(known(entry.name, side.active) for side in (one, other)) or ignored(entry, one.active, other.active)
+        ):
             inert.append(entry)
     # The resolved configuration repeats what was asked for.
-    repeated = [f"config.{entry.name.split('.')[1]}" for entry in changed if entry.name.startswith("train.")]
+    repeated = [place for entry in changed for place in followed(entry.name)]
     return WhatElse(
         axis=levels,
         asked=asked,
         acted=tuple(acted),
         inert=tuple(inert),
         beside=tuple(entry for entry in changed if entry not in asked),
-        active=tuple(fact for fact in active if fact not in acted and not _is_under(fact.name, repeated)),
+        active=tuple(fact for fact in active if fact not in acted and not is_under(fact.name, repeated)),
         environment=of_environments(one.environment, other.environment),
     )
 
 
 def of_environments(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Where two environment.json differ, without what is of the moment; nothing where one of them is not known."""
-    return tuple(entry for entry in _between(one, other) if not _is_under(entry.name, _OF_THE_MOMENT))
+    return tuple(entry for entry in _between(one, other) if not is_under(entry.name, _OF_THE_MOMENT))
+
+
+def _whole(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
+    """Facts that are one difference; so are the options of two optimizers, which have few in common."""
+    return _WHOLE if one.get("optimizer") == other.get("optimizer") else (*_WHOLE, "optimizer_options")
 
 
 def _untold(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
     """Facts that one trial alone tells, where the other does not know: none is no answer of theirs.
 
-    A training that ended in its first step tells nothing of what shows after it, and a compiled one has kernels
-    that nobody saw.
+    A training that ended in its first step tells nothing of what shows after it, a compiled one has kernels that
+    nobody saw, and some optimizers keep their options to themselves.
     """
     alone = {name for name in {*one, *other} if (one.get(name) is None) != (other.get(name) is None)}
     both_stepped = (_AFTER_A_STEP in one) == (_AFTER_A_STEP in other)
-    return alone & {"attention_kernels"} if both_stepped else alone
+    return alone & set(_NOT_ALWAYS_KNOWN) if both_stepped else alone
+
+
+def _is_of_one_record(fact: Difference) -> bool:
+    """An adapter's scaling, which every adapter has and older records do not tell."""
+    return fact.name.endswith(".scaling") and None in (fact.one, fact.other)
 
 
 def side_of(trial: TrialResult, environments: Mapping[str, Mapping[str, Any]]) -> Side:
@@ -255,7 +223,7 @@ def differences(one: Any, other: Any, path: str = "", *, whole: Sequence[str] = 
         for name in dict.fromkeys((*one, *other)):
             inner = f"{path}.{name}" if path else str(name)
             yield from differences(one.get(name), other.get(name), inner, whole=whole)
-    elif not _same(one, other):
+    elif not same(one, other):
         yield Difference(name=path, one=one, other=other)
 
 
@@ -287,58 +255,15 @@ def worded(value: Any) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
 
 
-def shows(asked: str, fact: str) -> bool:
-    """Whether a fact of what was active is where an asked field shows: `train.packing` in packing, `lora.r` in the
-    adapter's r.
-    """
-    root, _, name = asked.partition(".")
-    if root == "lora":
-        # On how many modules it sits follows from many fields.
-        named = not name or fact.endswith((f".{name}", ".modules"))
-        return fact == "adapter" or (fact.startswith("adapter.") and named)
-    if root == "data":
-        return fact in ("train_rows", "eval_rows")
-    may = _MAY_SHOW_IN.get(".".join(asked.split(".")[:2]), ())
-    return _is_under(fact, (*_places_of(asked), *may))
-
-
-def _places_of(asked: str) -> tuple[str, ...]:
-    """Names of the facts in which an asked field shows; a field of `train` shows under its own name unless told."""
-    root, _, rest = asked.partition(".")
-    name = rest.partition(".")[0]
-    return _SHOWS_IN.get(f"{root}.{name}" if name else root, (name,) if root == "train" else ())
-
-
-def _known(asked: str, active: Mapping[str, Any]) -> bool:
-    """Whether what was active tells of a field, otherwise than by repeating the configuration."""
-    root, _, name = asked.partition(".")
-    if root == "lora":
-        return any(name in adapter for adapter in _mapping(active.get("adapter")).values())
-    return any(place in active for place in _places_of(asked))
-
-
-def _ignored(asked: Difference, one: Side, other: Side) -> bool:
-    """Whether a field of `train` cannot have acted: in both what it acts with is off, or its resolved value is one."""
-    root, _, rest = asked.name.partition(".")
-    name = rest.partition(".")[0]
-    gate = _ACTS_WITH.get(f"{root}.{name}")
-    if gate and all(side.active.get(gate) is False for side in (one, other)):
-        return True
-    configs = [_mapping(side.active.get("config")) for side in (one, other)]
-    if root != "train" or name.endswith("_token") or not all(name in config for config in configs):
-        return False  # Hugging Face writes <EOS_TOKEN> in place of a token
-    return _same(*(config[name] for config in configs))
-
-
 def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two specs as far as they are compared. A field of `train` that one leaves out has TRL's default there."""
-    named = {*_mapping(one.get("train")), *_mapping(other.get("train"))}
+    named = {*mapping(one.get("train")), *mapping(other.get("train"))}
 
     def asked(spec: Mapping[str, Any]) -> dict[str, Any]:
-        train = {**_mapping(spec.get("defaults")), **_mapping(spec.get("train"))}
+        train = {**mapping(spec.get("defaults")), **mapping(spec.get("train"))}
         kept = {name: value for name, value in spec.items() if name not in _NOT_COMPARED}
         kept["measure"] = {name: kept.pop(name) for name in _MEASURE if name in kept}  # under the suite's names
-        kept["environment"] = _mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
+        kept["environment"] = mapping(spec.get("environment")).get("name")  # what is in it, environment.json tells
         return {**kept, "train": {name: train[name] for name in sorted(named) if name in train}}
 
     return asked(one), asked(other)
@@ -346,30 +271,4 @@ def _asked(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, 
 
 def _by(levels: Iterable[Difference], name: str) -> bool:
     """Whether the level of some axis set this field: it is the axis' field, or the axis names sets of fields."""
-    return any(_is_under(name, (axis.name,)) or axis.name.partition(".")[0] not in _ROOTS for axis in levels)
-
-
-def _is_under(name: str, roots: Iterable[str]) -> bool:
-    return any(name == root or name.startswith(f"{root}.") for root in roots)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON values; nothing is as good as an empty mapping or list."""
-    return _equal(one, other) or (_is_empty(one) and _is_empty(other))
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """1 is 1.0 and true is not 1, at any depth; Python's own equality takes true for 1."""
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, Mapping | list | tuple) and not value)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return any(is_under(name, (axis.name,)) or axis.name.partition(".")[0] not in _ROOTS for axis in levels)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from harness.measure.adapting import adapters
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import optimizer_facts
 from harness.measure.probe import Probe
@@ -21,19 +22,6 @@ from harness.records.secrets import names_a_secret, plain
 
 # Where the run happened to lie, and what services it would tell, decide no result; tokens are nobody's business.
 _LEFT_OUT = ("output_dir", "logging_dir", "run_name")
-
-_OF_ADAPTER = (
-    "peft_type",
-    "r",
-    "lora_alpha",
-    "lora_dropout",
-    "target_modules",
-    "modules_to_save",
-    "use_dora",
-    "use_rslora",
-    "bias",
-    "init_lora_weights",
-)
 
 _WRAPPERS = ("accelerate", "torch", "functools")
 
@@ -87,7 +75,7 @@ def active(trainer: Any, method: Any) -> tuple[dict[str, Any], dict[str, str]]:
             "dtype": lambda: str(next(trainer.model.parameters()).dtype).removeprefix("torch."),
             "dtypes": lambda: dtypes(trainer.model.parameters()),
             "trained_dtypes": lambda: dtypes(weight for weight in trainer.model.parameters() if weight.requires_grad),
-            "mixed_precision": lambda: _text(getattr(getattr(trainer, "accelerator", None), "mixed_precision", None)),
+            "mixed_precision": lambda: mixed_precision(trainer),
             "quantization": lambda: _text(getattr(trainer.model, "quantization_method", None)),
             "device": lambda: str(trainer.args.device),
             "world_size": lambda: int(_arg(trainer, "world_size") or 1),
@@ -232,15 +220,45 @@ def checkpointing(trainer: Any) -> bool:
 
 
 def checkpointing_details(model: Any) -> dict[str, Any] | None:
-    """How many layers recompute, and torch's `use_reentrant`; None where none does."""
+    """How many layers recompute, and how; None where none does.
+
+    `use_reentrant` as torch takes it. `selective`: results of attention are kept. `offload`: what is saved for the
+    recomputation lies on the host.
+    """
     on = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False) is True]
     if not on:
         return None
     # The stack that holds the layers carries the flag too, and recomputes nothing itself.
     layers = [one for one in on if any(base.__name__ == "GradientCheckpointingLayer" for base in type(one).__mro__)]
     functions = (getattr(module, "_gradient_checkpointing_func", None) for module in on)
-    options = next((getattr(function, "keywords", {}) for function in functions if function is not None), {})
-    return {"layers": len(layers), **{name: plain(value) for name, value in options.items() if not callable(value)}}
+    function = next((function for function in functions if function is not None), None)
+    options = getattr(function, "keywords", {})
+    told = {name: plain(value) for name, value in options.items() if not callable(value)}
+    if told.get("use_reentrant") is None:
+        told["use_reentrant"] = True  # torch's own, with a warning
+    if "context_fn" in options:
+        told["selective"] = True
+    if _is_offloading(function):
+        told["offload"] = True
+    return {"layers": len(layers), **told}
+
+
+def _is_offloading(function: Any) -> bool:
+    """Whether it is transformers' function around torch's checkpoint, which no option of it shows."""
+    name = str(getattr(getattr(function, "func", None), "__qualname__", ""))
+    return name.endswith("gradient_checkpointing_enable.<locals>.checkpoint_func")
+
+
+def mixed_precision(trainer: Any) -> str | None:
+    """What accelerate computes in beside the weights' dtype; `no` too where it takes the word and applies no autocast.
+
+    It does so for fp16 on a CPU. DeepSpeed and its like have a mixed precision of their own.
+    """
+    accelerator = getattr(trainer, "accelerator", None)
+    alone = _text(getattr(accelerator, "distributed_type", None)) in ("NO", "MULTI_CPU", "MULTI_GPU")
+    if alone and getattr(accelerator, "native_amp", None) is False:
+        return "no"
+    return _text(getattr(accelerator, "mixed_precision", None))
 
 
 def offloading(trainer: Any) -> bool:
@@ -336,22 +354,6 @@ def reference_kind(trainer: Any, method: Any) -> str | None:
     if getattr(trainer.args, "precompute_ref_log_probs", False):
         return "precomputed"
     return "copy" if getattr(trainer, "ref_model", None) is not None else "adapter_off"
-
-
-def adapters(model: Any) -> dict[str, Any] | None:
-    """PEFT's adapters by name: their options, and how many modules they sit on; None without an adapter."""
-    found = getattr(model, "peft_config", None)
-    if not isinstance(found, Mapping) or not found:
-        return None
-    return {str(name): _adapter(model, config) for name, config in found.items()}
-
-
-def _adapter(model: Any, config: Any) -> dict[str, Any]:
-    found = {name: plain(value) for name in _OF_ADAPTER if (value := getattr(config, name, None)) is not None}
-    if isinstance(found.get("target_modules"), list):
-        found["target_modules"] = sorted(found["target_modules"])
-    targeted = getattr(getattr(model, "base_model", None), "targeted_module_names", None)
-    return {**found, "modules": len(targeted)} if targeted else found
 
 
 def sanitised(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,6 +223,6 @@ def _checkpointed(layer: Any) -> str | None:
     if not getattr(layer, "gradient_checkpointing", False):
         return None
     options = getattr(getattr(layer, "_gradient_checkpointing_func", None), "keywords", None) or {}
-    if options.get("use_reentrant", False):
+    if options.get("use_reentrant") is not False:  # torch takes none for true
         return "whole"
     return "selective" if "context_fn" in options else "early"

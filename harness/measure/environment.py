@@ -21,14 +21,26 @@ from harness.records.secrets import plain
 
 # Variables that change what is measured and hold no secrets; every other one stays out of the record.
 VARIABLES = (
+    "ACCELERATE_CPU_AFFINITY",
+    "ACCELERATE_DYNAMO_BACKEND",
+    "ACCELERATE_DYNAMO_MODE",
+    "ACCELERATE_DYNAMO_USE_DYNAMIC",
+    "ACCELERATE_DYNAMO_USE_FULLGRAPH",
+    "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION",
     "ACCELERATE_MIXED_PRECISION",
+    "ACCELERATE_USE_DEEPSPEED",
+    "ACCELERATE_USE_FSDP",
     "ATEN_CPU_CAPABILITY",
+    "CUBLASLT_WORKSPACE_SIZE",
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_DEVICE_MAX_CONNECTIONS",
     "CUDA_DEVICE_ORDER",
     "CUDA_LAUNCH_BLOCKING",
     "CUDA_MODULE_LOADING",
     "CUDA_VISIBLE_DEVICES",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "FLASH_ATTENTION_DETERMINISTIC",
     "GLIBC_TUNABLES",
     "GOMP_CPU_AFFINITY",
     "GOMP_SPINCOUNT",
@@ -40,10 +52,16 @@ VARIABLES = (
     "MALLOC_CONF",
     "MALLOC_MMAP_THRESHOLD_",
     "MALLOC_TRIM_THRESHOLD_",
+    "MKL_CBWR",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
     "MKL_NUM_THREADS",
     "NCCL_ALGO",
+    "NCCL_IB_DISABLE",
     "NCCL_P2P_DISABLE",
+    "NCCL_P2P_LEVEL",
     "NCCL_PROTO",
+    "NCCL_SHM_DISABLE",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_DYNAMIC",
     "OMP_NUM_THREADS",
@@ -56,15 +74,21 @@ VARIABLES = (
     "ONEDNN_MAX_CPU_ISA",
     "OPENBLAS_NUM_THREADS",
     "PYTHONHASHSEED",
+    "PYTHONMALLOC",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING",
     "PYTORCH_NVML_BASED_CUDA_CHECK",
     "TOKENIZERS_PARALLELISM",
     "TORCHDYNAMO_DISABLE",
+    "TORCHINDUCTOR_FREEZING",
+    "TORCHINDUCTOR_MAX_AUTOTUNE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
     "TORCH_COMPILE_DISABLE",
     "TORCH_CUDNN_SDPA_AVOID_RECOMPILE",
     "TORCH_CUDNN_SDPA_DEPRIORITIZED",
+    "USE_HUB_KERNELS",
 )
 
 DECIDES = {
@@ -83,6 +107,8 @@ DECIDES = {
 two moments of one machine (PCIe links that rest, the kernel's settings, threads) is recorded beside it."""
 
 _UUID = re.compile(r"\b(GPU|MIG)-[0-9A-Fa-f-]{8,}", re.IGNORECASE)
+
+_FOLDERS = re.compile(r"(?<![\w.])[.~]{0,2}/(?:[^\s:,;=/]+/)*")
 
 
 def capture(library: Any = None, *, environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -207,7 +233,8 @@ def _nvml(library: Any, uuid: str) -> tuple[dict[str, Any], str | None]:
 
 
 def _anonymous(name: str, value: str) -> str:
-    """A variable's value, devices in it by a hash of their UUID, libraries by their names: folders tell of users."""
+    """A variable's value, devices in it by a hash of their UUID, files by their names: folders tell of users."""
     if name == "LD_PRELOAD":
         return ":".join(PurePath(one).name for one in re.split(r"[\s:]+", value) if one)
+    value = _FOLDERS.sub("", value)
     return _UUID.sub(lambda found: f"{found.group(1)}#{identity(found.group())}", value)

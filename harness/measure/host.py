@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.measure.processors import usable
+
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
 _UNLIMITED_V1 = 2**60  # cgroup v1 writes "no limit" as a huge number of bytes
@@ -26,7 +28,7 @@ def cpu(root: Path = ROOT) -> dict[str, Any]:
     found = {
         "model": _model(info),
         "count": os.cpu_count(),
-        "usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable": len(usable()),
         "cores": len(cores) or None,
         "sockets": len(sockets) or None,
         "virtual": "hypervisor" in info[0].get("flags", "").split() if info else None,

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.measure.host import ROOT, limits
 from harness.measure.probe import Probe
+from harness.measure.processors import usable
 from harness.measure.recorder import Recorder
 from harness.records.events import Event
 
 _PROC = Path("/proc")
-_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +58,9 @@ class HostLoad(Probe):
     Saving within training is left out: the kernel writes for it, which would pass for others that took the cores.
     """
 
-    def __init__(self, recorder: Recorder, proc: Path = _PROC, groups: Path = _GROUPS) -> None:
+    def __init__(self, recorder: Recorder, proc: Path = _PROC, root: Path = ROOT) -> None:
         super().__init__(recorder)
-        self._proc, self._groups = proc, groups
+        self._proc, self._root = proc, root
         self._begin: Reading | None = None
         self._pause: Reading | None = None
         self._helpers: tuple[int, ...] | None = None
@@ -90,13 +91,13 @@ class HostLoad(Probe):
         begin, end = self._begin, self._read(tuple(family(self._proc)))
         self._begin = None
         if begin is not None and end is not None and end.at > begin.at:
-            self.recorder.add("host", values=between(begin, end, self._groups))
+            self.recorder.add("host", values=between(begin, end, self._root))
 
     def _read(self, helpers: Iterable[int]) -> Reading | None:
         return reading_or_none(self._proc, helpers)
 
 
-def between(begin: Reading, end: Reading, groups: Path = _GROUPS) -> dict[str, Any]:
+def between(begin: Reading, end: Reading, root: Path = ROOT) -> dict[str, Any]:
     """The values of a `host` event: what happened from one reading to a later one."""
     values: dict[str, Any] = {
         "seconds": round(end.at - begin.at, 3),
@@ -109,7 +110,7 @@ def between(begin: Reading, end: Reading, groups: Path = _GROUPS) -> dict[str, A
     if begin.waits is not None and end.waits is not None:
         waited = sum(max(0.0, wait - begin.waits.get(thread, 0.0)) for thread, wait in end.waits.items())
         values["waited"] = round(waited, 3)
-    if quota(groups):
+    if quota(root):
         values["quota"] = True
     return values
 
@@ -128,14 +129,14 @@ def reading(proc: Path, helpers: Iterable[int]) -> Reading:
     Raises:
         OSError, ValueError, IndexError: /proc does not tell.
     """
-    usable = os.sched_getaffinity(0)
+    cores = usable()
     tick = os.sysconf("SC_CLK_TCK")
     busy = idle = stolen = 0
     for line in (proc / "stat").read_text(encoding="ascii").splitlines():
         name, *counts = line.split()
         if not name.startswith("cpu"):
             break
-        if name == "cpu" or int(name[3:]) not in usable:
+        if name == "cpu" or int(name[3:]) not in cores:
             continue
         user, nice, system, waiting, io, interrupts, soft, steal = map(int, counts[:8])
         busy += user + nice + system + interrupts + soft
@@ -146,7 +147,7 @@ def reading(proc: Path, helpers: Iterable[int]) -> Reading:
     own += sum(_ticks(proc, pid) for pid in helpers) / tick
     return Reading(
         at=time.perf_counter(),
-        cores=len(usable),
+        cores=len(cores),
         busy=busy / tick,
         idle=idle / tick,
         stolen=stolen / tick,
@@ -207,14 +208,9 @@ def family(proc: Path = _PROC, environment: Mapping[str, str] = os.environ) -> l
     return sorted(found - {me})
 
 
-def quota(groups: Path = _GROUPS) -> bool:
-    """Whether this control group may use less than whole cores: then waiting tells of the limit, not of others.
+def quota(root: Path = ROOT) -> bool:
+    """Whether a control group, its own or one above, leaves this process less than whole cores.
 
-    cgroup v2 has `cpu.max` ("max 100000" without a limit), v1 `cpu/cpu.cfs_quota_us` (-1 without).
+    Then waiting tells of the limit, not of others.
     """
-    for path, free in ((groups / "cpu.max", "max"), (groups / "cpu" / "cpu.cfs_quota_us", "-1")):
-        try:
-            return path.read_text(encoding="ascii").split()[0] != free
-        except (OSError, IndexError):
-            continue
-    return False
+    return "cpus" in limits(root)

@@ -6,6 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _PLAIN = ("Tensor", "Parameter", "DTensor")
+_OPEN = ("torch", "transformers")
+"""Packages whose optimizers keep all their options in the groups of weights; bitsandbytes' have others beside them."""
+_NO_OPTION = (
+    *("params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "maximize"),
+    *("amsgrad", "decoupled_weight_decay"),
+)
+"""Of a group: the weights, what the schedule moves, how it is computed, and what no field of TRL's reaches."""
 
 
 def optimizer_facts(trainer: Any) -> dict[str, Callable[[], Any]]:
@@ -13,6 +20,7 @@ def optimizer_facts(trainer: Any) -> dict[str, Callable[[], Any]]:
     return {
         "optimizer": lambda: type(bare(trainer.optimizer)).__name__,
         "optimizer_package": lambda: type(bare(trainer.optimizer)).__module__.partition(".")[0],
+        "optimizer_options": lambda: options(bare(trainer.optimizer)),
         "optimizer_state": lambda: state_dtypes(bare(trainer.optimizer)),
         "optimizer_state_elements": lambda: state_elements(bare(trainer.optimizer)),
         "optimizer_paged": lambda: paged(bare(trainer.optimizer)),
@@ -25,6 +33,26 @@ def bare(optimizer: Any) -> Any:
     while hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def options(optimizer: Any) -> dict[str, Any] | None:
+    """Numbers and switches that it steps with, as its groups hold them (`betas`, `eps`, `weight_decay`, `momentum`, …).
+
+    One value where all groups have it, else every value there is: weights of norms and biases do not decay. None for
+    an optimizer that keeps options elsewhere.
+    """
+    if type(optimizer).__module__.partition(".")[0] not in _OPEN:
+        return None
+    found: dict[str, list[Any]] = {}
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            numbers = value if isinstance(value, tuple | list) else [value]
+            if name in _NO_OPTION or not all(one is None or isinstance(one, int | float) for one in numbers):
+                continue
+            told = list(value) if isinstance(value, tuple) else value
+            if told not in found.setdefault(name, []):
+                found[name].append(told)
+    return {name: values[0] if len(values) == 1 else values for name, values in sorted(found.items())}
 
 
 def tensors(optimizer: Any) -> Iterator[tuple[str, Any]]:

@@ -7,25 +7,30 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from harness.measure.hidden import checkout, hidden, root
+
 _GIT_SECONDS = 5.0
 
 
 def installed(
-    distributions: Iterable[metadata.Distribution] | None = None,
+    distributions: Iterable[metadata.Distribution] | None = None, path: Sequence[str] | None = None
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions of all distributions; the git state of those installed from a folder; the origin of other direct ones.
 
     By normalised name (PEP 503). A direct origin (PEP 610) is told by its commit or hash, never by its address, which
-    may hold a password.
+    may hold a password. Of a package that another folder of `path` (`sys.path`) hides, the state of that folder, which
+    is what is imported, and the version that it hides.
     """
     versions: dict[str, str] = {}
-    editable: dict[str, dict[str, Any]] = {}
+    known: dict[str, metadata.Distribution] = {}
+    folders: dict[str, Path] = {}
     origins: dict[str, dict[str, Any]] = {}
     for distribution in metadata.distributions() if distributions is None else distributions:
         name = distribution.metadata["Name"]
@@ -35,12 +40,16 @@ def installed(
         if key in versions:
             continue  # an earlier folder of sys.path hides this one
         versions[key] = str(distribution.version)
+        known[key] = distribution
         direct = _direct(distribution)
-        folder = _editable_folder(direct)
+        folder = _editable_folder(direct) or (root(distribution) if checkout(distribution) else None)
         if folder is not None:
-            editable[key] = git(folder)
+            folders[key] = folder
         elif origin := _origin(direct):
             origins[key] = origin
+    hides = hidden(known, folders, sys.path if path is None else path)
+    editable = {key: git(folder) for key, folder in folders.items() if key not in hides}
+    editable |= {key: {"hides": versions[key], **git(folder)} for key, folder in hides.items()}
     return dict(sorted(versions.items())), dict(sorted(editable.items())), dict(sorted(origins.items()))
 
 

@@ -90,7 +90,7 @@ OF_A_GPU: Mapping[str, str] = {
     "activation_offloading": "TRL moves activations off a GPU",
     "tf32": "only a GPU multiplies in TF32 (transformers refuses it without one)",
 }
-"""Fields of `train` that only a GPU can do, and why. `bf16` and `fp16` a CPU does too, slowly."""
+"""Fields of `train` that only a GPU can do, and why. `bf16` a CPU does too, slowly; `fp16` it does not (a note)."""
 
 
 def unmet(config: Mapping[str, Any], installed: Installed | None = None) -> list[str]:

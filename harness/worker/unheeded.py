@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.measure.active import padding_free
+from harness.measure.active import mixed_precision, padding_free
 from harness.records.spec import Spec
 from harness.records.suite import Format
 
@@ -22,6 +22,8 @@ def unheeded(spec: Spec, trainer: Any, rows: Format) -> Iterator[str]:
             "train.completion_only_loss masks nothing: the rows are language_modeling, which has no completion"
             " (of messages, train.assistant_only_loss masks what others say)"
         )
+    if spec.train.get("fp16") is True and mixed_precision(trainer) == "no":
+        yield "nothing is computed in float16, though train.fp16 is true: accelerate ignores it on a CPU"
 
 
 def missed_targets(asked: Any, targeted: list[str]) -> list[str]:

@@ -15,11 +15,11 @@ from harness.compare.differences import (
     alongside,
     differences,
     listed,
-    shows,
     side_of,
     what_else,
     worded,
 )
+from harness.compare.showing import shows
 from harness.records.results import TrialResult
 
 ACTIVE: dict[str, Any] = {
@@ -255,6 +255,23 @@ def test_what_a_training_could_not_tell_is_no_difference() -> None:
     compiled = {**stepped, "compiled": True, "attention_kernels": None, "optimizer_kernel": None}
     found = what_else(_side(active=stepped), _side(active=compiled))
     assert sorted(_names(found.active)) == ["compiled", "optimizer_kernel"]
+
+
+def test_what_another_optimizer_or_an_older_record_does_not_tell_is_no_difference() -> None:
+    one = {"compiled": False, "optimizer_options": {"eps": 1e-8}, "adapter": {"default": {"r": 8, "scaling": 2.0}}}
+    other = {"compiled": False, "adapter": {"default": {"r": 8}}}
+    assert what_else(_side(active=one), _side(active=other)).active == ()
+    other = {"compiled": False, "optimizer_options": {"eps": 1e-6}, "adapter": {"default": {"r": 8, "scaling": 1.0}}}
+    found = what_else(_side(active=one), _side(active=other))
+    assert sorted(_names(found.active)) == ["adapter.default.scaling", "optimizer_options.eps"]
+
+
+def test_the_options_of_two_optimizers_are_one_difference() -> None:
+    one = {"optimizer": "AdamW", "optimizer_options": {"betas": [0.9, 0.999], "weight_decay": 0.0}}
+    other = {"optimizer": "SGD", "optimizer_options": {"momentum": 0.0, "weight_decay": 0.0}}
+    assert _names(what_else(_side(active=one), _side(active=other)).active) == ["optimizer", "optimizer_options"]
+    found = what_else(_side(active=one), _side(active={**other, "optimizer": "AdamW"}))
+    assert _names(found.active) == ["optimizer_options.betas", "optimizer_options.momentum"]
 
 
 def test_packages_are_told_one_by_one() -> None:

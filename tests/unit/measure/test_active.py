@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.active import Active, active, compiled, patched
+from harness.measure.active import Active, active, checkpointing_details, compiled, patched
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
 from harness.measure.recorder import Recorder
@@ -88,6 +88,72 @@ def test_an_adapter_and_a_reference_show(tmp_path: Path) -> None:
     assert found["gradient_checkpointing"] is False
     assert "checkpointing" not in found
     assert found["trainable_parameters"] < found["total_parameters"]
+
+
+def test_an_adapter_is_told_as_it_sits_in_the_model(tmp_path: Path) -> None:
+    lora = {
+        "r": 4,
+        "lora_alpha": 8,
+        "lora_dropout": 0.1,
+        "target_modules": ["q_proj", "v_proj", "nowhere"],
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"q_proj": 6},
+    }
+    outcome, found, _ = _run(tmp_path / "dpo", method="dpo", lora=lora, train=TRAIN)
+    assert outcome.outcome == "ok", outcome.cause
+    adapter = found["adapter"]["default"]
+    assert (adapter["r"], adapter["lora_alpha"], adapter["scaling"]) == ([2, 4], [6, 8], [2.0, 3.0])
+    assert (adapter["target_modules"], adapter["modules"]) == (["q_proj", "v_proj"], 4)
+    assert adapter["lora_dropout"] == 0  # DPO's disable_dropout is on by default, and takes the adapter's too
+    outcome, found, _ = _run(tmp_path / "sft", lora={"r": 4, "lora_dropout": 0.1}, train=TRAIN)
+    assert outcome.outcome == "ok", outcome.cause
+    assert (found["adapter"]["default"]["r"], found["adapter"]["default"]["lora_dropout"]) == (4, 0.1)
+
+
+def test_the_optimizer_tells_the_numbers_it_steps_with(tmp_path: Path) -> None:
+    train = {**TRAIN, "optim": "sgd", "optim_args": "momentum=0.5", "weight_decay": 0.1, "adam_beta2": 0.5}
+    outcome, found, _ = _run(tmp_path / "sgd", train=train)
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["optimizer_options"].items() >= {"momentum": 0.5, "weight_decay": [0.1, 0.0]}.items()
+    assert not {"betas", "lr", "params"} & set(found["optimizer_options"])
+    _, found, _ = _run(tmp_path / "adamw", train={**TRAIN, "adam_beta2": 0.5, "optim_args": "beta1=0.1"})
+    assert found["optimizer_options"]["betas"] == [0.9, 0.5]
+    _, found, _ = _run(tmp_path / "bnb", train={**TRAIN, "optim": "adamw_bnb_8bit"})
+    assert "optimizer_options" not in found  # it keeps others elsewhere
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"selective": True}, {"layers": 2, "use_reentrant": False, "selective": True}),
+        ({"every_n_layers": 2}, {"layers": 1, "use_reentrant": False}),
+        ({"preserve_rng_state": False}, {"layers": 2, "use_reentrant": True, "preserve_rng_state": False}),
+    ],
+)
+def test_checkpointing_is_told_as_torch_does_it(
+    asked: dict[str, Any], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, "gradient_checkpointing_kwargs": asked})
+    assert outcome.outcome == "ok", outcome.cause
+    assert found["checkpointing"] == expected
+
+
+def test_what_checkpointing_saves_on_the_host_shows() -> None:
+    """A training needs a device for it: memory that the device can copy from."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 8}
+    model = Qwen2ForCausalLM(Qwen2Config(**small, num_attention_heads=1, num_key_value_heads=1))
+    model.gradient_checkpointing_enable(offload=True)
+    assert checkpointing_details(model) == {"layers": 1, "use_reentrant": False, "offload": True}
+    model.gradient_checkpointing_enable()
+    assert checkpointing_details(model) == {"layers": 1, "use_reentrant": False}
+
+
+def test_autocast_that_is_not_applied_is_none(tmp_path: Path) -> None:
+    outcome, found, _ = _run(tmp_path, train={**TRAIN, "fp16": True})
+    assert outcome.outcome == "ok", outcome.cause
+    assert (found["mixed_precision"], found["config"]["fp16"]) == ("no", True)
 
 
 @pytest.mark.parametrize(

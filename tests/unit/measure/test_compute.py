@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*label_smoot
 
 _EARLY = {"gradient_checkpointing": True}
 _WHOLE = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}}
+_TORCHS_WAY = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"preserve_rng_state": False}}
 _SELECTIVE = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"selective": True}}
 _EVERY_OTHER = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"every_n_layers": 2}}
 _FREE = {"padding_free": True, "max_length": None}
@@ -71,6 +72,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "sft": ("sft", "language_modeling", {}, {}),
     "sft_eager": ("sft", "language_modeling", {}, {"kernel": "eager"}),
     "sft_completion": ("sft", "prompt_completion", {}, {}),
+    "sft_torchs_way": ("sft", "language_modeling", _TORCHS_WAY, {}),
     "sft_lora": ("sft", "language_modeling", {}, {"lora": True}),
     "sft_lora_early": ("sft", "language_modeling", _EARLY, {"lora": True}),
     "sft_lora_whole": ("sft", "language_modeling", _WHOLE, {"lora": True}),

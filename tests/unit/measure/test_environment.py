@@ -57,6 +57,16 @@ def test_no_secret_and_no_host_name_is_recorded(monkeypatch: pytest.MonkeyPatch)
     assert platform.node() not in text or platform.node() in ("vm", "localhost")
 
 
+def test_what_libraries_take_from_the_environment_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a variable alone accelerate compiles, and oneDNN and MKL take kernels that change the last bits of losses."""
+    told = {"ACCELERATE_DYNAMO_BACKEND": "eager", "DNNL_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MALLOC_CONF", "prof:true,prof_prefix:/home/somebody/out,lg_prof:1/2")
+    found = environment.capture()["variables"]
+    assert found.items() >= {**told, "MALLOC_CONF": "prof:true,prof_prefix:out,lg_prof:1/2"}.items()
+
+
 def test_the_hash_holds_still_while_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
     before = environment.capture()["hash"]
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -47,7 +47,7 @@ def _host(folder: Path, before: dict[str, Any], after: dict[str, Any], warmup: i
     """The events of a training between two states of the machine."""
     proc = _proc(folder / "proc", **before)
     with Recorder(folder / "events.jsonl") as recorder:
-        load = HostLoad(recorder, proc=proc, groups=folder / "none")
+        load = HostLoad(recorder, proc=proc, root=folder / "none")
         load.train_begin()
         for step in range(1, 4):
             load.step_end({"step": step, "measured": step > warmup})
@@ -78,7 +78,7 @@ def test_what_a_process_of_the_workers_own_did_before_a_window_without_warm_up_i
 
 def test_a_kernel_that_tells_nothing_is_no_event(tmp_path: Path) -> None:
     with Recorder(tmp_path / "events.jsonl") as recorder:
-        load = HostLoad(recorder, proc=tmp_path / "none", groups=tmp_path)
+        load = HostLoad(recorder, proc=tmp_path / "none", root=tmp_path)
         load.train_begin()
         load.train_end()
     assert not list(read_events(tmp_path / "events.jsonl"))
@@ -180,17 +180,24 @@ def test_processes_that_train_together_are_not_others_to_each_other(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "limited"),
+    ("groups", "limited"),
     [
-        ("cpu.max", "max 100000", False),
-        ("cpu.max", "200000 100000", True),
-        ("cpu/cpu.cfs_quota_us", "-1", False),
-        ("cpu/cpu.cfs_quota_us", "50000", True),
+        ({"cpu.max": "max 100000"}, False),
+        ({"cpu.max": "200000 100000"}, True),
+        ({"user.slice/cpu.max": "200000 100000", "user.slice/job/cpu.max": "max 100000"}, True),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, False),
+        ({"cpu/user.slice/cpu.cfs_quota_us": "50000", "cpu/user.slice/cpu.cfs_period_us": "100000"}, True),
+        ({"other.slice/cpu.max": "200000 100000"}, False),
+        ({}, False),
     ],
 )
-def test_a_quota_is_found(file: str, text: str, limited: bool, tmp_path: Path) -> None:
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).write_text(text + "\n")
+def test_a_quota_is_found_in_a_group_of_its_own_and_above(
+    groups: dict[str, str], limited: bool, tmp_path: Path
+) -> None:
+    own = {"proc/self/cgroup": "3:cpu:/user.slice/job\n0::/user.slice/job\n"}
+    for name, text in {**own, **{f"sys/fs/cgroup/{name}": text for name, text in groups.items()}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
     assert quota(tmp_path) is limited
     assert quota(tmp_path / "none") is False
 
@@ -201,7 +208,7 @@ def test_saving_within_training_is_not_of_the_window(tmp_path: Path) -> None:
 
     at(100, 50, 2.0)
     with Recorder(tmp_path / "events.jsonl") as recorder:
-        load = HostLoad(recorder, proc=tmp_path / "proc", groups=tmp_path / "none")
+        load = HostLoad(recorder, proc=tmp_path / "proc", root=tmp_path / "none")
         load.phase_begin("save")  # nothing is measured yet
         load.phase_end("save")
         load.train_begin()

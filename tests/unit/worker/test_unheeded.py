@@ -37,7 +37,7 @@ def test_a_training_tells_what_it_does_not_do(tmp_path: Path, heeded: bool) -> N
 
     train = {"max_steps": 2, "packing": True, "max_length": 32, "per_device_train_batch_size": 2}
     spec = spec_of(
-        train={**train, **({} if heeded else {"padding_free": False, "completion_only_loss": True})},
+        train={**train, **({} if heeded else {"padding_free": False, "completion_only_loss": True, "fp16": True})},
         model={"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}},
         data={"source": "arithmetic", "rows": 60, "format": "prompt_completion" if heeded else "language_modeling"},
     )
@@ -57,5 +57,6 @@ def test_a_training_tells_what_it_does_not_do(tmp_path: Path, heeded: bool) -> N
             "padding-free batches are on, though train.padding_free is false: TRL's packing turns them on",
             "train.completion_only_loss masks nothing: the rows are language_modeling, which has no completion"
             " (of messages, train.assistant_only_loss masks what others say)",
+            "nothing is computed in float16, though train.fp16 is true: accelerate ignores it on a CPU",
         ]
     )
