@@ -361,7 +361,10 @@ def preview(file: Path, choice: Choice, *, rows: int, method: str | None = None)
         raise SelectionError.of(what, hint=did_you_mean(str(method), {config["method"] for config in trained.values()}))
     return data.ask_previews(
         shown,
-        formats={name: known.formats for name, known in METHODS.items()},
+        takes={
+            name: {"formats": known.formats, "template_columns": known.template_columns}
+            for name, known in METHODS.items()
+        },
         root=plan.suite.file.parent.resolve(),
         rows=rows,
     )

@@ -17,12 +17,16 @@ _TOKENIZER = "harness.models.load:load_tokenizer"  # by name: the child imports 
 
 
 def ask_previews(
-    configs: Mapping[str, Mapping[str, Any]], *, formats: Mapping[str, Sequence[str]], root: Path, rows: int
+    configs: Mapping[str, Mapping[str, Any]],
+    *,
+    takes: Mapping[str, Mapping[str, Sequence[str]]],
+    root: Path,
+    rows: int,
 ) -> list[dict[str, Any]]:
     """Rows as methods see them: one entry for each combination of data, method, model and arguments among `configs`.
 
-    `configs` are those of trained cells by name, and each entry names its `cells`; `formats` holds each method's by
-    name; `root` is the suite file's folder; `rows` is how many rows of each.
+    `configs` are those of trained cells by name, and each entry names its `cells`; `takes` holds each method's
+    `formats` and `template_columns`, by its name; `root` is the suite file's folder; `rows` is how many rows of each.
 
     Raises:
         DataError: the rows of some combination cannot be shown.
@@ -33,7 +37,7 @@ def ask_previews(
         job = {**{field: config[field] for field in ("data", "method", "model")}, "train": shown}
         jobs.setdefault(json.dumps(job, sort_keys=True, default=str), {**job, "cells": []})["cells"].append(name)
     common = {"root": root, "n": rows, "tokenizer": _TOKENIZER}
-    asked = [{**job, **common, "formats": formats[job["method"]]} for job in jobs.values()]
+    asked = [{**job, **common, **takes[job["method"]]} for job in jobs.values()]
     return [{**job, **answer} for job, answer in zip(jobs.values(), _answers(asked), strict=True)]
 
 

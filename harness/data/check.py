@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.files import Numbered, check_file, located, parse_line, read_rows
-from harness.data.formats import KNOWN_COLUMNS, Way, choose, wrong_value
+from harness.data.formats import KNOWN_COLUMNS, TEMPLATE_COLUMNS, Way, choose, wrong_value
 from harness.data.identity import data_file
 from harness.data.sources import source_of
+from harness.data.templating import wrong_handed
 from harness.errors import DataError, Location, Problem, did_you_mean
 from harness.records.suite import Format
 
@@ -23,8 +24,12 @@ MOST = 5  # problems of one kind; more say nothing new
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
-def check(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> list[Problem]:
+def check(
+    data: Mapping[str, Any], root: Path, formats: Sequence[Format], template_columns: Sequence[str] = ()
+) -> list[Problem]:
     """Every problem of the data for a method that takes `formats`, preferred first. Empty when it can be used.
+
+    `template_columns` are those that the method hands to the chat template.
 
     Files up to 64 MiB are read whole, larger ones at their beginning and end. The hub is not asked.
     """
@@ -34,10 +39,12 @@ def check(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> lis
     if "hub" in data:
         wrong = [] if _HUB_ID.match(str(data["hub"])) else [_hub_id_problem(str(data["hub"]))]
         return [*wrong, *mapping]
-    return mapping or check_rows(data, data_file(data, root), formats)
+    return mapping or check_rows(data, data_file(data, root), formats, template_columns)
 
 
-def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -> list[Problem]:
+def check_rows(
+    data: Mapping[str, Any], file: Path, formats: Sequence[Format], template_columns: Sequence[str] = ()
+) -> list[Problem]:
     """The problems of a file of rows: of its columns once, of its rows the first `MOST`."""
     problem = check_file(file)
     if problem:
@@ -52,7 +59,8 @@ def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -
             if way is None:
                 way = mapped_way(data, list(entry.row), formats)
                 found += [replace(way, where=Location(file=file))] if isinstance(way, Problem) else []
-            wrong = wrong_value(renamed(entry.row, mapping), way.columns) if isinstance(way, Way) else None
+            row = renamed(entry.row, mapping)
+            wrong = _wrong_in(data, row, way, template_columns) if isinstance(way, Way) else None
             if wrong:
                 ours, what = wrong
                 found.append(of_row(file, entry, what, column=mapping.get(ours, ours) if ours else None))
@@ -61,6 +69,16 @@ def check_rows(data: Mapping[str, Any], file: Path, formats: Sequence[Format]) -
     if way is None and not found:
         found.append(Problem(what="the data file holds no rows", where=Location(file=file)))
     return list(dict.fromkeys(found))  # the last line of a large file may be among the first rows
+
+
+def _wrong_in(
+    data: Mapping[str, Any], row: Mapping[str, Any], way: Way, template_columns: Sequence[str]
+) -> tuple[str | None, str] | None:
+    """What is wrong with a row's values, after the column it is about; what is for a template counts in messages."""
+    wrong = wrong_value(row, way.columns)
+    if wrong or not (data.get("conversational") or any(isinstance(row.get(name), list) for name in way.columns)):
+        return wrong
+    return wrong_handed(row, template_columns)
 
 
 def speaks(data: Mapping[str, Any], root: Path, formats: Sequence[Format]) -> bool | None:
@@ -123,10 +141,11 @@ def _check_source(data: Mapping[str, Any], formats: Sequence[Format]) -> list[Pr
 
 
 def _check_mapping(mapping: Mapping[str, str]) -> list[Problem]:
+    known = (*KNOWN_COLUMNS, *TEMPLATE_COLUMNS)
     return [
-        Problem(what=f"data.columns: unknown column {ours!r}", hint=did_you_mean(ours, KNOWN_COLUMNS))
+        Problem(what=f"data.columns: unknown column {ours!r}", hint=did_you_mean(ours, known))
         for ours in mapping
-        if ours not in KNOWN_COLUMNS
+        if ours not in known
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.data.formats import AnyRow, Way
+from harness.data.formats import KNOWN_COLUMNS, AnyRow, Way
 
 
 class NoWay(ValueError):
@@ -31,8 +31,8 @@ def convert(row: Mapping[str, Any], way: Way, *, conversational: bool) -> AnyRow
 
 
 def is_conversational(row: Mapping[str, Any]) -> bool:
-    """Whether a row's values are lists of messages."""
-    return all(isinstance(value, list) for value in row.values())
+    """Whether a row's values in its format's columns are lists of messages, whatever it has besides."""
+    return all(isinstance(row[name], list) for name in KNOWN_COLUMNS if name in row)
 
 
 def _explicit(row: AnyRow) -> AnyRow:

@@ -27,6 +27,8 @@ COLUMNS: Mapping[Format, tuple[str, ...]] = {
     "preference": ("prompt", "chosen", "rejected"),
 }
 KNOWN_COLUMNS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
+TEMPLATE_COLUMNS = ("tools", "chat_template_kwargs")
+"""Columns that conversational rows of any format may have besides, for the chat template; see `templating`."""
 
 _ENOUGH: Mapping[Format, tuple[tuple[str, ...], ...]] = {
     "preference": (("chosen", "rejected"),),
@@ -163,7 +165,7 @@ def wrong_value(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str | N
         value = row.get(name)
         if value is None:
             return name, f"no value for {name!r}"
-        if _halved(value):
+        if has_half_character(value):
             return name, f"{name!r} holds half a character (a lone surrogate escape), which no tokenizer takes"
         if isinstance(value, str):
             kinds.add("text")
@@ -183,7 +185,7 @@ def wrong_value(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str | N
     return None
 
 
-def _halved(value: Any) -> bool:
+def has_half_character(value: Any) -> bool:
     """Whether a text in the value has half of a character; JSON's escapes can say that, UTF-8 cannot."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     try:
@@ -191,6 +193,24 @@ def _halved(value: Any) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def has_too_long_integer(value: Any) -> bool:
+    """Whether an integer in the value has more than 64 bits, which datasets cannot write."""
+    if isinstance(value, Mapping):
+        return any(map(has_too_long_integer, value.values()))
+    if isinstance(value, list):
+        return any(map(has_too_long_integer, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def is_plain_message(message: Any) -> bool:
+    """Whether a message is a role and a text and nothing else."""
+    return (
+        isinstance(message, Mapping)
+        and message.keys() == {"role", "content"}
+        and all(isinstance(value, str) for value in message.values())
+    )
 
 
 def _messages_problem(messages: Sequence[Any]) -> str | None:
@@ -201,4 +221,6 @@ def _messages_problem(messages: Sequence[Any]) -> str | None:
             return f"message {place} has no role"
         if not isinstance(message.get("content"), str) and not message.get("tool_calls"):
             return f"message {place} has no text as content"
+        if has_too_long_integer(message):
+            return f"message {place} holds an integer of more than 64 bits, which no dataset takes"
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.data.check import WHOLE, renamed
 from harness.data.files import read_rows
-from harness.data.formats import KNOWN_COLUMNS
+from harness.data.formats import KNOWN_COLUMNS, TEMPLATE_COLUMNS, is_plain_message
 from harness.data.identity import data_file
 from harness.data.sources import source_of
 from harness.errors import DataError
@@ -26,8 +26,10 @@ def longest(data: Mapping[str, Any], *, root: Path, most: int) -> tuple[int, ...
     """Tokens that the `most` longest rows can have at most, longest first; None where that takes loading the data.
 
     A token per UTF-8 byte: byte-level tokenizers, and those that fall back to bytes, make no more of a text. Of a
-    conversation 16 more for each message and 64 for the whole, which a chat template is taken to add. Sources and files
-    up to 64 MiB are looked into; `data` is a SourceData, PathData or HubData as a mapping, paths relative to `root`.
+    conversation 16 more for each message and 64 for the whole, which a chat template is taken to add; None too where it
+    is given more than roles and texts (tool calls, tools): what it writes of those only the template knows. Sources and
+    files up to 64 MiB are looked into; `data` is a SourceData, PathData or HubData as a mapping, paths relative to
+    `root`.
     """
     try:
         return _longest(json.dumps(data, sort_keys=True), root, most)
@@ -42,7 +44,12 @@ def _longest(said: str, root: Path, most: int) -> tuple[int, ...] | None:
     if rows is None:
         return None
     asked = bool(data.get("conversational", False))
-    return tuple(heapq.nlargest(most, (_tokens(row, conversational=asked) for row in rows)))
+    sizes = []
+    for row in rows:
+        if _is_open(row, conversational=asked):
+            return None
+        sizes.append(_tokens(row, conversational=asked))
+    return tuple(heapq.nlargest(most, sizes))
 
 
 def _rows(data: Mapping[str, Any], root: Path) -> Iterator[Mapping[str, Any]] | None:
@@ -57,6 +64,13 @@ def _rows(data: Mapping[str, Any], root: Path) -> Iterator[Mapping[str, Any]] | 
         return None
     columns = data.get("columns") or {}
     return (renamed(numbered.row, columns) for numbered in read_rows(file))
+
+
+def _is_open(row: Mapping[str, Any], *, conversational: bool) -> bool:
+    """Whether a template is given more of the row than roles and texts."""
+    lists = [row[name] for name in KNOWN_COLUMNS if isinstance(row.get(name), list)]
+    besides = any(row.get(name) for name in TEMPLATE_COLUMNS) if lists or conversational else False
+    return besides or not all(is_plain_message(message) for messages in lists for message in messages)
 
 
 def _tokens(row: Mapping[str, Any], *, conversational: bool) -> int:

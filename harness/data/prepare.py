@@ -16,6 +16,7 @@ from harness.data.formats import AnyRow, Way, choose, row_problem, way_notes
 from harness.data.identity import data_file
 from harness.data.source import digest
 from harness.data.sources import source_of
+from harness.data.templating import handed, present, wrong_handed
 from harness.errors import DataError, Location, Problem
 from harness.records.hub import hub_problem
 from harness.records.suite import Format
@@ -40,16 +41,31 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """Rows under their expected names, before anything is done to them."""
+    """Rows under their expected names, before anything is done to them.
+
+    `others` are the data's columns that are none of its format's, `taken` those of them that go to the chat template.
+    """
 
     rows: list[Numbered]
     way: Way
     file: Path | None
     notes: list[str]
+    others: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
 
-def load(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, tokenizer: Any = None) -> Prepared:
+def load(
+    data: Mapping[str, Any],
+    formats: Sequence[Format],
+    *,
+    root: Path,
+    template_columns: Sequence[str] = (),
+    tokenizer: Any = None,
+) -> Prepared:
     """The rows of `data` (a SourceData, PathData or HubData as a mapping) for a method that takes `formats`.
+
+    Conversational rows keep the `template_columns` that the method hands to the chat template, where one of them has
+    a value.
 
     Rows that are chosen (`rows`) or kept for evaluation (`eval_fraction`) are so by the hash of their content and
     `seed`: the same ones in every format, and a row stays where it is when others are added. With a `tokenizer` it is
@@ -58,7 +74,9 @@ def load(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, toke
     Raises:
         DataError: the data cannot be had, or not in a format that the method takes; names file and line.
     """
-    raw = _read(data, formats, root)
+    from harness.data.dataset import dataset
+
+    raw = _read(data, formats, root, template_columns)
     rows = _chosen(raw.rows, data.get("rows"), int(data.get("seed", 0)))
     turned = _turn(rows, raw, conversational=bool(data.get("conversational", False)))
     conversational = is_conversational(turned[0])
@@ -69,25 +87,28 @@ def load(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, toke
         )
     training, evaluation = _split(data, raw, rows, turned)
     train, held = [numbered.row for numbered in training], [numbered.row for numbered in evaluation]
-    notes = [*raw.notes, *_split_notes(data, train, held)]
+    unused = [name for name in raw.others if not (conversational and name in raw.taken)]
+    notes = [*raw.notes, *([f"columns that were not used: {', '.join(unused)}"] if unused else [])]
     return Prepared(
-        train=_dataset(train),
-        eval=_dataset(held) if held else None,
+        train=dataset(train),
+        eval=dataset(held) if held else None,
         fingerprint=fingerprint(train, held),
         rows=len(turned),
         format=raw.way.target,
         conversational=conversational,
-        notes=tuple(notes),
+        notes=(*notes, *_split_notes(data, train, held)),
     )
 
 
-def training_rows(data: Mapping[str, Any], formats: Sequence[Format], *, root: Path) -> tuple[list[Numbered], str]:
+def training_rows(
+    data: Mapping[str, Any], formats: Sequence[Format], *, root: Path, template_columns: Sequence[str] = ()
+) -> tuple[list[Numbered], str]:
     """The rows that `load` gives a trainer to train on, with their numbers in the data, and its fingerprint of them.
 
     Raises:
         DataError: see `load`.
     """
-    raw = _read(data, formats, root)
+    raw = _read(data, formats, root, template_columns)
     rows = _chosen(raw.rows, data.get("rows"), int(data.get("seed", 0)))
     turned = _turn(rows, raw, conversational=bool(data.get("conversational", False)))
     training, evaluation = _split(data, raw, rows, turned)
@@ -104,16 +125,16 @@ def fingerprint(train: Sequence[AnyRow], evaluation: Sequence[AnyRow]) -> str:
     return total.hexdigest()
 
 
-def _read(data: Mapping[str, Any], formats: Sequence[Format], root: Path) -> _Raw:
+def _read(data: Mapping[str, Any], formats: Sequence[Format], root: Path, besides: Sequence[str]) -> _Raw:
     if "source" in data:
         return _from_source(data, formats)
     if "hub" in data:
-        return _from_hub(data, formats)
+        return _from_hub(data, formats, besides)
     file = data_file(data, root)
     rows = list(read_rows(file))
     if not rows:
         raise DataError(problems=(Problem(what="the data file holds no rows", where=Location(file=file)),))
-    return _mapped(data, rows, columns_of(file), formats, file)
+    return _mapped(data, rows, columns_of(file), formats, file, besides)
 
 
 def _from_source(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
@@ -128,7 +149,7 @@ def _from_source(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
     return _Raw([Numbered(number, dict(row)) for number, row in enumerate(made, start=1)], way, None, [])
 
 
-def _from_hub(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
+def _from_hub(data: Mapping[str, Any], formats: Sequence[Format], besides: Sequence[str]) -> _Raw:
     from datasets import load_dataset
 
     name, revision = str(data["hub"]), data.get("revision")
@@ -139,21 +160,27 @@ def _from_hub(data: Mapping[str, Any], formats: Sequence[Format]) -> _Raw:
     rows = [Numbered(number, dict(row)) for number, row in enumerate(loaded, start=1)]
     if not rows:
         raise DataError.of(f"the dataset {name!r} holds no rows in the split {data.get('split', 'train')!r}")
-    return _mapped(data, rows, list(loaded.column_names), formats, None)
+    return _mapped(data, rows, list(loaded.column_names), formats, None, besides)
 
 
 def _mapped(
-    data: Mapping[str, Any], rows: list[Numbered], columns: list[str], formats: Sequence[Format], file: Path | None
+    data: Mapping[str, Any],
+    rows: list[Numbered],
+    columns: list[str],
+    formats: Sequence[Format],
+    file: Path | None,
+    besides: Sequence[str],
 ) -> _Raw:
     way = mapped_way(data, columns, formats)
     if isinstance(way, Problem):
         where = Location(file=file) if file else None
         raise DataError(problems=(Problem(what=way.what, where=where, why=way.why, hint=way.hint),))
     mapping = data.get("columns") or {}
-    unused = sorted(set(renamed(dict.fromkeys(columns), mapping)) - set(way.columns))
-    notes = way_notes(way) + ([f"columns that were not used: {', '.join(unused)}"] if unused else [])
     named = [Numbered(numbered.number, renamed(numbered.row, mapping)) for numbered in rows]
-    return _Raw(named, way, file, notes)
+    there = present(numbered.row for numbered in named)  # the first row, which names the columns, may lack them
+    others = sorted({*renamed(dict.fromkeys(columns), mapping), *there} - set(way.columns))
+    taken = tuple(name for name in there if name in besides)
+    return _Raw(named, way, file, way_notes(way), tuple(others), taken)
 
 
 def _chosen(rows: list[Numbered], limit: int | None, seed: int) -> list[Numbered]:
@@ -171,7 +198,8 @@ def _turn(rows: list[Numbered], raw: _Raw, *, conversational: bool) -> list[AnyR
         wrong = row_problem(numbered.row, raw.way.columns)
         try:
             if wrong is None:
-                turned.append(convert(numbered.row, raw.way, conversational=conversational))
+                row = convert(numbered.row, raw.way, conversational=conversational)
+                turned.append(_with_handed(row, numbered.row, raw.taken) if is_conversational(row) else row)
         except NoWay as error:
             wrong = str(error)
         if wrong:
@@ -186,6 +214,14 @@ def _turn(rows: list[Numbered], raw: _Raw, *, conversational: bool) -> list[AnyR
         what = "some rows are text and others lists of messages"
         raise DataError(problems=(Problem(what=what, where=where, hint="set data.conversational: true"),))
     return turned
+
+
+def _with_handed(row: AnyRow, given: AnyRow, names: Sequence[str]) -> AnyRow:
+    """A turned row with what of the given one is for the chat template."""
+    wrong = wrong_handed(given, names)
+    if wrong:
+        raise NoWay(wrong[1])
+    return {**row, **handed(given, names)}
 
 
 def _split(
@@ -223,9 +259,3 @@ def _split_notes(data: Mapping[str, Any], train: list[AnyRow], evaluation: list[
 
 def _canonical(row: Mapping[str, Any]) -> str:
     return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def _dataset(rows: list[AnyRow]) -> Any:
-    from datasets import Dataset
-
-    return Dataset.from_list(rows)

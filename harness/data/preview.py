@@ -86,8 +86,9 @@ def _sft(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
             "assistant_only_loss needs conversational rows", hint="set data.conversational: true, or leave it out"
         )
     template = _training_template(tokenizer) if assistant_only else None
+    options = {**({"chat_template": template} if template else {}), **_handed(row)}
     whole = _whole(row, tokenizer)
-    ids, assistant = _encode(whole, tokenizer, template=template, mask=assistant_only)
+    ids, assistant = _encode(whole, tokenizer, options, mask=assistant_only)
     if assistant is not None and not any(assistant):
         raise DataError.of(
             f"assistant_only_loss needs rows in which the assistant speaks, and none does in {_begun(whole)}",
@@ -97,7 +98,7 @@ def _sft(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
     loss = [True] * len(ids) if assistant is None else [bool(bit) for bit in assistant]
     asked = fields.get("completion_only_loss")
     if "prompt" in row and (asked is None or asked):
-        start = _shared(_encode(row["prompt"], tokenizer, template=template, cue=True)[0], ids)
+        start = _shared(_encode(row["prompt"], tokenizer, options, cue=True)[0], ids)
         loss = [bit and place >= start for place, bit in enumerate(loss)]
     limit, mode = fields.get("max_length", MAX_LENGTH), str(fields.get("truncation_mode", "keep_start"))
     packing = bool(fields.get("packing"))
@@ -110,8 +111,9 @@ def _sft(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
 
 
 def _dpo(row: AnyRow, tokenizer: Any, fields: Mapping[str, Any]) -> Preview:
-    prompt = _encode(row["prompt"], tokenizer, cue=True)[0]
-    whole = {name: _encode(_answered(row, name, tokenizer), tokenizer)[0] for name in ("chosen", "rejected")}
+    options = _handed(row)
+    prompt = _encode(row["prompt"], tokenizer, options, cue=True)[0]
+    whole = {name: _encode(_answered(row, name, tokenizer), tokenizer, options)[0] for name in ("chosen", "rejected")}
     start = min(_shared(prompt, ids) for ids in whole.values())
     limit = fields.get("max_length", MAX_LENGTH)
     mode = str(fields.get("truncation_mode", "keep_start"))
@@ -146,13 +148,20 @@ def _rendered_pair(row: AnyRow, tokenizer: Any) -> dict[str, str]:
         return {name: str(row[name]) for name in ("prompt", "chosen", "rejected")}
     cue = row["prompt"][-1]["role"] in ("user", "tool")
     how = {"add_generation_prompt": True} if cue else {"continue_final_message": True}
-    prompt = str(_render(row["prompt"], tokenizer, tokenize=False, **how))
+    options = _handed(row)
+    prompt = str(_render(row["prompt"], tokenizer, tokenize=False, **how, **options))
     whole = {
-        name: str(_render(row["prompt"] + row[name], tokenizer, tokenize=False)) for name in ("chosen", "rejected")
+        name: str(_render(row["prompt"] + row[name], tokenizer, tokenize=False, **options))
+        for name in ("chosen", "rejected")
     }
     for text in whole.values():
         prompt = prompt[: _shared(prompt, text)]
     return {"prompt": prompt, **{name: text[len(prompt) :] for name, text in whole.items()}}
+
+
+def _handed(row: AnyRow) -> dict[str, Any]:
+    """What the chat template is given with the row's messages."""
+    return {"tools": row.get("tools"), **row.get("chat_template_kwargs", {})}
 
 
 def _whole(row: AnyRow, tokenizer: Any) -> Any:
@@ -172,12 +181,14 @@ def _ended(text: str, tokenizer: Any) -> str:
 
 
 def _encode(
-    value: Any, tokenizer: Any, *, template: str | None = None, mask: bool = False, cue: bool = False
+    value: Any, tokenizer: Any, options: Mapping[str, Any], *, mask: bool = False, cue: bool = False
 ) -> tuple[list[int], list[int] | None]:
-    """Token ids, and which of them the assistant says (None unless `mask`). `cue`: with the assistant's turn opened."""
+    """Token ids, and which of them the assistant says (None unless `mask`). `cue`: with the assistant's turn opened.
+
+    `options` are for the chat template.
+    """
     if isinstance(value, str):
         return list(tokenizer(value)["input_ids"]), None
-    options: dict[str, Any] = {"chat_template": template} if template else {}
     made = _render(
         value,
         tokenizer,

@@ -5,6 +5,7 @@ The file is a list of jobs, each with:
     data, root     the data's mapping, and the folder that paths are relative to
     method, train  sft, dpo or orpo, and fields of its TRL config
     formats        the formats that the method takes, preferred first
+    template_columns  columns besides that it hands to the chat template
     tokenizer      `module:function`, called as function(model, root=…, start=…) for the tokenizer; the caller names
                    it, since this room knows nothing of models: "harness.models.load:load_tokenizer"
     model, start   the model's mapping, and the checkpoint it starts from or null; for that function
@@ -39,7 +40,8 @@ def show(job: Mapping[str, Any]) -> dict[str, Any]:
     root = Path(str(job.get("root") or "."))
     module, _, function = str(job["tokenizer"]).partition(":")
     tokenizer = getattr(importlib.import_module(module), function)(job.get("model"), root=root, start=job.get("start"))
-    prepared = load(job["data"], job["formats"], root=root, tokenizer=tokenizer)
+    besides = job["template_columns"]
+    prepared = load(job["data"], job["formats"], root=root, template_columns=besides, tokenizer=tokenizer)
     shown = preview(prepared, tokenizer, str(job["method"]), int(job.get("n", 3)), job.get("train"))
     return {
         "previews": [one.to_json() for one in shown],

@@ -64,13 +64,38 @@ def build_orpo(
     lora: Any,
     reference: None = None,
 ) -> Any:
-    """TRL's experimental ORPOTrainer; there is no reference model."""
+    """TRL's experimental ORPOTrainer; there is no reference model.
+
+    It renders messages in its second map, when datasets has written them anew after the first, some numbers in tool
+    calls with other digits (see `harness.data.dataset`): so it is given texts, rendered by the function it uses itself.
+    """
     import os
 
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-    return ORPOTrainer(args=ORPOConfig(**config), **_common(model, tokenizer, prepared, lora))
+    args = ORPOConfig(**config)
+    given = _common(model, tokenizer, prepared, lora)
+    for name in ("train_dataset", "eval_dataset"):
+        if given[name] is not None:
+            given[name] = _rendered(given[name], tokenizer, args.dataset_num_proc)
+    return ORPOTrainer(args=args, **given)
+
+
+def _rendered(rows: Any, tokenizer: Any, processes: int | None) -> Any:
+    """Preference rows as texts; those that are texts already as they are."""
+    if isinstance(rows[0]["prompt"], str):
+        return rows
+    from datasets import Features, Value
+    from trl.data_utils import maybe_apply_chat_template
+
+    return rows.map(
+        maybe_apply_chat_template,
+        fn_kwargs={"processing_class": tokenizer},
+        remove_columns=rows.column_names,
+        features=Features({name: Value("string") for name in ("prompt", "chosen", "rejected")}),
+        num_proc=processes,
+    )
 
 
 def _common(model: Any, tokenizer: Any, prepared: Any, lora: Any) -> dict[str, Any]:

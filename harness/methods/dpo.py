@@ -32,6 +32,7 @@ DPO = Method(
     build=build_dpo,
     loss_tokens=loss_tokens,
     samples=samples,
+    template_columns=("tools", "chat_template_kwargs"),
     reference=True,
     refuses={
         "packing": "TRL's DPOTrainer has no packing: a pair's sequences are compared whole",

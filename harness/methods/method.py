@@ -57,7 +57,8 @@ class Build(Protocol):
 class Method:
     """One training method. Classes are written `module:Name`, so that naming a method imports nothing heavy.
 
-    `formats`: the TRL dataset formats it takes, preferred first. `refuses`: fields of `train` that TRL does not
+    `formats`: the TRL dataset formats it takes, preferred first. `template_columns`: columns of conversational rows
+    beside a format's own that its trainer hands to the chat template. `refuses`: fields of `train` that TRL does not
     support for it, and why; `refuses_with_lora` the same for trials with an adapter; `refuses_values` the single
     values of a field that do not work, where others do. `defaults`: fields the harness sets where the suite is
     silent. `loss_tokens(batch, trainer)` counts the loss-bearing positions of one batch as the trainer receives it,
@@ -75,6 +76,7 @@ class Method:
     loss_tokens: Callable[[Mapping[str, Any], Any], Any]
     samples: Callable[[Mapping[str, Any]], int]
     answerless: Callable[[Mapping[str, Any]], Any] | None = None
+    template_columns: tuple[str, ...] = ()
     reference: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
     refuses_with_lora: Mapping[str, str] = field(default_factory=dict)

@@ -41,6 +41,8 @@ ORPO = Method(
     loss_tokens=loss_tokens,
     samples=samples,
     answerless=answerless,
+    # TRL 1.16 calls `maybe_apply_chat_template` without tools: of a row it takes the keyword arguments alone.
+    template_columns=("chat_template_kwargs",),
     refuses={
         "packing": "TRL's ORPOTrainer has no packing: a pair's sequences are compared whole",
         "packing_strategy": "TRL's ORPOTrainer has no packing",

@@ -29,4 +29,5 @@ SFT = Method(
     build=build_sft,
     loss_tokens=loss_tokens,
     samples=samples,
+    template_columns=("tools", "chat_template_kwargs"),
 )

@@ -54,7 +54,10 @@ def _silent(declared: Suite, cells: Sequence[Cell]) -> list[Problem]:
 
 def _of_data(cell: Cell, methods: Sequence[str], root: Path) -> list[tuple[str, Problem]]:
     """The problems that the cell's data has for each of the methods, every time with the method."""
-    found = {name: data.check(cell.config["data"], root=root, formats=METHODS[name].formats) for name in methods}
+    found = {
+        name: data.check(cell.config["data"], root, METHODS[name].formats, METHODS[name].template_columns)
+        for name in methods
+    }
     shared = set.intersection(*({(one.what, one.where) for one in problems} for problems in found.values()))
     return [(name, one) for name, problems in found.items() for one in problems if (one.what, one.where) in shared]
 

@@ -42,7 +42,9 @@ class _Training:
     @property
     def key(self) -> str:
         """What decides its rows."""
-        return of_value([self.data, METHODS[self.method].formats if self.method in METHODS else None, str(self.root)])
+        known = METHODS.get(self.method)
+        taken = (known.formats, known.template_columns) if known else None
+        return of_value([self.data, taken, str(self.root)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,10 +145,13 @@ class _Measurement:
 
     def _look(self, training: _Training) -> _Searched | str:
         began = time.monotonic()
-        if training.method not in METHODS:
+        method = METHODS.get(training.method)
+        if method is None:
             return f"{training.trial_id} was trained by {training.method!r}, which is no method here"
         try:
-            rows, fingerprint = training_rows(training.data, METHODS[training.method].formats, root=training.root)
+            rows, fingerprint = training_rows(
+                training.data, method.formats, root=training.root, template_columns=method.template_columns
+            )
         except Exception as error:  # readers of files and of the hub raise whatever they like
             return f"the data of {training.trial_id} cannot be had: {_cause(error)}"
         hits = self._documents.index.search(rows)

@@ -225,7 +225,7 @@ class _Trial:
     def _data(self, method: Method) -> Any:
         from harness.data import load
 
-        prepared = load(self.spec.data or {}, method.formats, root=self._root)
+        prepared = load(self.spec.data or {}, method.formats, root=self._root, template_columns=method.template_columns)
         self.left.data_fingerprint = prepared.fingerprint
         for note in prepared.notes:
             self.recorder.note("info", note)

@@ -36,7 +36,8 @@ def main(spec_file: str, out: str, *flags: str) -> None:
         model, tokenizer = models.load_checkpoint((folder / spec["start"]).resolve(), device="cpu")
     else:
         model, tokenizer = models.load(spec["model"], root=folder, device="cpu")
-    prepared = data.load(spec["data"], formats=METHODS[spec["method"]].formats, root=folder)
+    method = METHODS[spec["method"]]
+    prepared = data.load(spec["data"], method.formats, root=folder, template_columns=method.template_columns)
     classes = {"sft": (SFTConfig, SFTTrainer), "dpo": (DPOConfig, DPOTrainer), "orpo": (ORPOConfig, ORPOTrainer)}
     config_class, trainer_class = classes[spec["method"]]
     on_cpu = not torch.cuda.is_available()

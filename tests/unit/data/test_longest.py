@@ -43,6 +43,26 @@ def test_a_conversation_has_its_template_s_marks_too(tmp_path: Path, given: str)
     assert longest(data, root=tmp_path, most=1) == (4 + roles + 2 * 16 + 64 + 1,)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"name": "look"}]},
+        {"chat_template_kwargs": {"think": True}},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": {}}}]}]},
+    ],
+)
+def test_what_a_template_writes_of_more_than_texts_is_not_known(tmp_path: Path, more: dict[str, Any]) -> None:
+    row = {"messages": [{"role": "user", "content": "hi"}]}
+    assert longest(_file(tmp_path, row, row), root=tmp_path, most=1) is not None
+    assert longest({**_file(tmp_path, row, {**row, **more}), "seed": 1}, root=tmp_path, most=1) is None
+
+
+def test_plain_rows_hand_nothing_to_a_template(tmp_path: Path) -> None:
+    data = _file(tmp_path, {"prompt": "12", "completion": "123", "tools": "[{}]"})
+    assert longest(data, root=tmp_path, most=1) == (6,)
+    assert longest({**data, "conversational": True}, root=tmp_path, most=1) is None
+
+
 def test_what_takes_loading_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert longest({"hub": "a/b"}, root=tmp_path, most=1) is None
     assert longest({"path": "none.jsonl"}, root=tmp_path, most=1) is None

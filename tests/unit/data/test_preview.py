@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def _prepared(method: str, **data: Any) -> Any:
     return load({"source": "pydoc", "rows": 40, **data}, METHODS[method].formats, root=Path())
 
 
-def _trainer(method: str, prepared: Any, tmp_path: Path, train: dict[str, Any]) -> Any:
+def _trainer(method: str, prepared: Any, tmp_path: Path, train: dict[str, Any], template: str | None = None) -> Any:
     model, tokenizer = load_model(
         {"shape": "tiny", "overrides": {"num_hidden_layers": 1, "hidden_size": 32}}, root=Path(), device="cpu"
     )
+    tokenizer.chat_template = template or tokenizer.chat_template
     config = {"output_dir": str(tmp_path), "report_to": [], "use_cpu": True, "bf16": False, **train}
     return METHODS[method].build(model=model, tokenizer=tokenizer, prepared=prepared, config=config, lora=None)
 
@@ -102,6 +104,116 @@ def test_the_marked_tokens_are_those_of_trl(
     assert len(expected) == N
     for one, marked in zip(shown, expected, strict=False):
         assert {sequence.name: _marked(sequence) for sequence in one.sequences} == marked
+
+
+# The built-in template writes neither tools nor their calls; this one writes all that a row has.
+TEMPLATE = (
+    "{% if tools is not none and tools is defined %}{{ 'tools ' + (tools | tojson) + '\\n' }}{% endif %}"
+    "{% if mood %}{{ mood + '\\n' }}{% endif %}"
+    "{% for message in messages %}{% if not loop.first %}{{ '\\n' }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ (message | tojson) + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ (message | tojson) + '<|im_end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\\n<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def _call(arguments: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": arguments}}], **more}
+
+
+_ASKED = {"role": "user", "content": "where?"}
+PAIRS: list[dict[str, Any]] = [
+    {"prompt": [_ASKED], "chosen": [_call({"city": "P"})], "rejected": [_call({"x": None})]},
+    {"prompt": [{**_ASKED, "name": "me"}], "chosen": [_call({"x": 0.1234567890123456})], "rejected": [_call("P")]},
+    {
+        "prompt": [_ASKED],
+        "chosen": [_call({"x": 1}), {"role": "tool", "content": "here", "name": "look"}],
+        "rejected": [_call({"city": 1}, reasoning_content="hm")],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {"city": {"type": "string"}}}}],
+    },
+    {
+        "prompt": [_ASKED],
+        "chosen": [_call({})],
+        "rejected": [{"role": "assistant", "content": "no"}],
+        "tools": '[{"type": "function", "function": {"name": "see", "maximum": 0.002991}}]',
+        "chat_template_kwargs": {"mood": "glad"},
+    },
+]
+
+
+def _with_tools(tmp_path: Path, method: str, rows: list[dict[str, Any]] = PAIRS, **data: Any) -> Any:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    known = METHODS[method]
+    return load({"path": "rows.jsonl", **data}, known.formats, root=tmp_path, template_columns=known.template_columns)
+
+
+def _rendered(row: dict[str, Any], answer: str, *, tools: bool = True) -> str:
+    """A pair as its template writes it, from the row as it is written."""
+    given = row.get("tools") if tools else None
+    return str(
+        _tokenizer().apply_chat_template(
+            row["prompt"] + row[answer],
+            tokenize=False,
+            tools=json.loads(given) if isinstance(given, str) else given,
+            **row.get("chat_template_kwargs", {}),
+        )
+    )
+
+
+def _tokenizer() -> Any:
+    tokenizer = build()
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+@pytest.mark.parametrize("data", [{}, {"format": "language_modeling"}])
+def test_sft_trains_on_the_row_as_the_template_writes_it(tmp_path: Path, data: dict[str, Any]) -> None:
+    trainer = _trainer("sft", _with_tools(tmp_path, "sft", **data), tmp_path, {}, TEMPLATE)
+    said = [trainer.processing_class.decode(row["input_ids"]) for row in trainer.train_dataset]
+    assert said == [_rendered(row, "chosen") for row in PAIRS]
+
+
+def test_dpo_trains_on_the_row_as_the_template_writes_it(tmp_path: Path) -> None:
+    trainer = _trainer("dpo", _with_tools(tmp_path, "dpo"), tmp_path, {}, TEMPLATE)
+    for answer in ("chosen", "rejected"):
+        said = [
+            trainer.processing_class.decode(row["prompt_ids"] + row[f"{answer}_ids"]) for row in trainer.train_dataset
+        ]
+        assert said == [_rendered(row, answer) for row in PAIRS]
+
+
+def test_orpo_trains_on_the_row_as_the_template_writes_it_without_tools(tmp_path: Path) -> None:
+    prepared = _with_tools(tmp_path, "orpo")
+    prepared = replace(prepared, eval=prepared.train.select([1, 3]))
+    trainer = _trainer("orpo", prepared, tmp_path, {}, TEMPLATE)
+    for answer in ("chosen", "rejected"):
+        for rows, given in ((trainer.train_dataset, PAIRS), (trainer.eval_dataset, PAIRS[1::2])):
+            said = [trainer.processing_class.decode(row[f"{answer}_input_ids"]) for row in rows]
+            assert said == [_rendered(row, answer, tools=False) for row in given]
+
+
+TOOL_CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("sft", {}, {}),
+    ("sft", {}, {"assistant_only_loss": True}),
+    ("sft", {"format": "language_modeling"}, {"assistant_only_loss": True, "max_length": 300}),
+    ("dpo", {}, {}),
+    ("orpo", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("method", "data", "train"), TOOL_CASES)
+def test_tools_and_their_calls_are_marked_as_trl_does(
+    tmp_path: Path, method: str, data: dict[str, Any], train: dict[str, Any]
+) -> None:
+    rows = [*PAIRS, *({**row, "prompt": [{**_ASKED, "content": f"{n}?"}]} for n, row in enumerate(PAIRS))]
+    prepared = _with_tools(tmp_path, method, rows, **data)
+    truth = {"sft": _sft_truth, "dpo": _dpo_truth, "orpo": _orpo_truth}[method]
+    expected = truth(_trainer(method, prepared, tmp_path, train, TEMPLATE))
+    shown = [one for one in preview(prepared, _tokenizer(), method, N, train) if not one.dropped]
+    assert [{sequence.name: _marked(sequence) for sequence in one.sequences} for one in shown] == expected
+    whole = "".join(sequence.rendered for one in shown for sequence in one.sequences)
+    assert ("glad" in whole, "0.002991}" in whole) == (True, method != "orpo")
 
 
 def _said(one: Preview, name: str = "text") -> str:
@@ -185,6 +297,7 @@ def _show(job: dict[str, Any], tmp_path: Path) -> tuple[int, dict[str, Any]]:
         "model": {"shape": "tiny"},
         "method": "sft",
         "formats": list(METHODS["sft"].formats),
+        "template_columns": list(METHODS["sft"].template_columns),
         "root": str(tmp_path),
         "n": 2,
         **job,

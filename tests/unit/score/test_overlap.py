@@ -57,7 +57,8 @@ def trained(tmp_path: Path) -> Make:
             path = tmp_path / (file or f"{name}.jsonl")
             path.write_text("".join(json.dumps(row) + "\n" for row in lines))
             given = {"path": str(path), **options}
-            _, fingerprint = training_rows(given, METHODS[method].formats, root=tmp_path)
+            known = METHODS[method]
+            _, fingerprint = training_rows(given, known.formats, root=tmp_path, template_columns=known.template_columns)
         init = None if stage is None else {"stage": f"stage {stage}", "trial_id": stage}
         spec = {"trial_id": name, "method": method if given else None, "data": given, "init": init}
         folder.spec_file.write_text(json.dumps({**spec, "suite_file": str(tmp_path / "suite.yaml")}))
@@ -166,6 +167,14 @@ def test_preference_rows_are_read_as_the_method_was_given_them(trained: Make) ->
     by_dpo, by_sft = trained("dpo", [pair], method="dpo"), trained("sft", [pair])
     assert _measure(by_dpo, by_sft) == []
     assert (_measured(by_dpo).ngram, _measured(by_sft).ngram) == (1, 0)  # sft never saw the rejected answer
+
+
+def test_methods_that_hand_other_columns_to_the_template_have_other_rows(trained: Make) -> None:
+    turn = {"role": "user", "content": "Ask"}
+    pair = {"prompt": [turn], "chosen": [turn], "rejected": [{**turn, "content": LONG}], "tools": [{"name": "look"}]}
+    by_dpo, by_orpo = (trained(method, [pair], method=method, file="pairs.jsonl") for method in ("dpo", "orpo"))
+    assert _measure(by_dpo, by_orpo) == []
+    assert [(_measured(folder).reason, _measured(folder).ngram) for folder in (by_dpo, by_orpo)] == [(None, 1)] * 2
 
 
 def test_rows_that_trials_share_are_read_once(trained: Make, monkeypatch: pytest.MonkeyPatch) -> None:
