@@ -1,4 +1,4 @@
-"""Rows that TRL drops in silence while it builds a trainer: `max_length` cuts off all of them that carries loss."""
+"""Rows that a trainer drops in silence (`max_length` cuts off all of them that carries loss), or cannot take."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
                 f"TRL dropped {gone} of {len(given)} rows for {name}: "
                 f"train.max_length ({trainer.args.max_length}) cuts off all of them that carries loss"
             )
+
+
+def beyond_embedding(model: Any, tokenizer: Any) -> Iterator[str]:
+    """A sentence where the tokenizer knows tokens that the model does not."""
+    known, embedded = len(tokenizer), model.get_input_embeddings().weight.shape[0]
+    if known > embedded:
+        yield (
+            f"the tokenizer has {known:,} tokens and the model embeds {embedded:,}: "
+            "a row that holds one of the others ends the training (index out of range)"
+        )
 
 
 def _packed(args: Any, name: str) -> bool:

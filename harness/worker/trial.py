@@ -30,7 +30,7 @@ from harness.worker.attend import describe
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device, rank_here
-from harness.worker.rows import check_rows
+from harness.worker.rows import beyond_embedding, check_rows
 from harness.worker.saving import Saving
 from harness.worker.unheeded import unheeded
 
@@ -193,7 +193,7 @@ class _Trial:
     def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe], saving: Saving) -> Any:
         """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
         with self.recorder.phase("data"):
-            prepared = self._data(method)
+            prepared = self._data(method, tokenizer)
         with self.recorder.phase("trainer"):
             rows = len(prepared.eval) if prepared.eval is not None else 0
             config = resolve(self.spec, method, scratch=self.scratch, cuda=self._cuda, eval_rows=rows)
@@ -211,7 +211,7 @@ class _Trial:
             for note in check_rows(prepared, trainer):
                 self.recorder.note("warning", note)
             saving.on_the_way(trainer, main=self._main)
-            for note in unheeded(self.spec, trainer, prepared.format):
+            for note in (*beyond_embedding(model, tokenizer), *unheeded(self.spec, trainer, prepared.format)):
                 self.recorder.note("warning", note)
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
@@ -222,10 +222,16 @@ class _Trial:
         trainer.accelerator.wait_for_everyone()  # each rank has written its steps; the main one reads them all
         return trainer.accelerator.unwrap_model(trainer.model)
 
-    def _data(self, method: Method) -> Any:
+    def _data(self, method: Method, tokenizer: Any) -> Any:
         from harness.data import load
 
-        prepared = load(self.spec.data or {}, method.formats, root=self._root, template_columns=method.template_columns)
+        prepared = load(
+            self.spec.data or {},
+            method.formats,
+            root=self._root,
+            tokenizer=None if self.spec.train.get("chat_template_path") else tokenizer,  # TRL sets that template later
+            template_columns=method.template_columns,
+        )
         self.left.data_fingerprint = prepared.fingerprint
         for note in prepared.notes:
             self.recorder.note("info", note)

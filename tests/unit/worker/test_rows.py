@@ -19,7 +19,9 @@ TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 6
 TRAIN = {"max_steps": 2, "per_device_train_batch_size": 4, "max_length": 16, "gradient_checkpointing": False}
 
 
-def _run(folder: Path, short: int, long: int, data: dict[str, Any], **train: Any) -> tuple[Outcome, list[str]]:
+def _run(
+    folder: Path, short: int, long: int, data: dict[str, Any], model: dict[str, Any] = TINY, **train: Any
+) -> tuple[Outcome, list[str]]:
     """A training on so many rows that fit into 16 tokens and so many that do not; its outcome and its warnings."""
     from dataclasses import replace
 
@@ -29,7 +31,7 @@ def _run(folder: Path, short: int, long: int, data: dict[str, Any], **train: Any
     rows = [json.dumps({"prompt": prompt, "completion": " a"}) + "\n" for prompt in prompts]
     folder.mkdir(exist_ok=True)
     (folder / "rows.jsonl").write_text("".join(rows))
-    spec = spec_of(TINY, {**TRAIN, **train}, {"path": "rows.jsonl", **data}, seed=0)
+    spec = spec_of(model, {**TRAIN, **train}, {"path": "rows.jsonl", **data}, seed=0)
     run = RunFolder(folder / "run")
     write_json(run.spec_file, replace(spec, suite_file=str(folder / "s.yaml")).to_json())
     attempt = run.new_attempt()
@@ -63,3 +65,34 @@ def test_a_training_of_no_row_says_why(tmp_path: Path) -> None:
     outcome, _ = _run(tmp_path, 0, 9, {})
     assert (outcome.outcome, outcome.phase) == ("crashed", "trainer")
     assert "no row is left to train on: train.max_length (16) cuts off" in str(outcome.cause)
+
+
+def _saved(folder: Path, *, template: bool, more_tokens: int) -> dict[str, Any]:
+    """A model in a folder of its own, with or without a chat template, and with tokens that it does not embed."""
+    from harness.models.load import load
+
+    model, tokenizer = load(TINY, root=Path(), device="cpu")
+    rows = model.get_input_embeddings().weight.shape[0]
+    tokenizer.add_tokens([f"<extra-{number}>" for number in range(rows - len(tokenizer) + more_tokens)])
+    if not template:
+        tokenizer.chat_template = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {"path": str(folder), "dtype": "float32"}
+
+
+def test_messages_for_a_model_without_a_chat_template_say_so(tmp_path: Path) -> None:
+    model = _saved(tmp_path / "model", template=False, more_tokens=0)
+    outcome, _ = _run(tmp_path, 12, 0, {"conversational": True}, model)
+    assert (outcome.outcome, outcome.phase) == ("crashed", "data")
+    assert "the model's tokenizer has no chat template" in str(outcome.cause)
+
+
+def test_tokens_that_the_model_does_not_embed_are_told(tmp_path: Path) -> None:
+    model = _saved(tmp_path / "model", template=True, more_tokens=1)
+    outcome, notes = _run(tmp_path, 12, 0, {}, model)
+    assert outcome.outcome == "ok"  # no row holds the one
+    assert notes == [
+        "the tokenizer has 1,025 tokens and the model embeds 1,024: a row that holds one of the others ends the "
+        "training (index out of range)"
+    ]
