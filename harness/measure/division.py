@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Literal
 
 from harness.measure.nvml import Gpu, NvmlError, open_nvml, visible
+from harness.measure.processors import usable
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -100,7 +101,7 @@ def _obstacle(wanted: Wanted, shown: _Shown) -> str | None:
         return "torch is a build for the CPU here"
     if isinstance(wanted, int):
         return None if wanted < shown.count else _without(wanted, shown)
-    if not shown.made_up and (cores := _cores()) < CORES:
+    if not shown.made_up and (cores := len(usable())) < CORES:
         return f"with {cores} cores, scoring would take some from the training (score.device: a number does it anyway)"
     if shown.alike:
         return None
@@ -134,10 +135,6 @@ def _shown(environ: Mapping[str, str]) -> _Shown | None:
 
 def _differ(gpus: Sequence[Gpu]) -> bool:
     return len({gpu.name for gpu in gpus}) > 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_build() -> bool:
