@@ -36,7 +36,7 @@ DEVICE = {
     "utilization": 0.75,
     "sm_clock": 1980,
     "temperature": 61,
-    "memory": [[0, GIB], [1, 3 * GIB]],
+    "memory": [[0, GIB], [0.3, GIB], [0.31, 3 * GIB]],  # well before the shortest trial ends
 }
 
 
