@@ -287,6 +287,12 @@ def is_most(name: str) -> bool:
     return known is not None and known.judged == "most"
 
 
+def varies(name: str) -> bool:
+    """Whether a metric is judged by the most over runs though runs of one cell vary by more than its margin."""
+    known = metric(name)
+    return known is not None and known.varies
+
+
 def middle(values: Sequence[float], judged: Judged) -> float:
     """One figure for several runs, as verdicts judge the metric: the geometric mean of what varies by factors, the most
     of memory, else the mean.

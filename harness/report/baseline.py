@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.amounts import times
 from harness.records.changes import change_said, detectable_said, margin_said, margins_said, n_said
-from harness.records.metrics import is_most
+from harness.records.metrics import is_most, varies
 from harness.records.results import Answer
 from harness.records.verdict import CellComparison, Verdict
 from harness.report.format import NONE, short_title, text
@@ -83,12 +83,13 @@ def _legend(answer: Answer, rows: Sequence[CellComparison], compared: Sequence[s
 def _most(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
     """How memory is judged, which is by another rule: the most over seeds, and no interval of a test."""
     names = [name for name in compared if is_most(name)]
+    wide = " and seeds of one side lie no further apart than that" if any(map(varies, names)) else ""
     margins = margins_said(row.verdicts[name] for name in names for row in rows if name in row.verdicts)
     if margins:
         yield (
             "Of memory the most over seeds counts, and in brackets is the range of what was seen: equivalent where "
-            f"the most changed by no more than the margin ({margins}), improved or regressed where the ranges lie "
-            "further apart than seeds of one side do; else inconclusive."
+            f"the most changed by no more than the margin ({margins}){wide}, improved or regressed where the ranges "
+            "lie further apart than seeds of one side do; else inconclusive."
         )
 
 

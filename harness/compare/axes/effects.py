@@ -200,10 +200,10 @@ class _Taken:
             return verdict
         if self.metric.varies and any(len(runs) < LEAST for pair in pairs for runs in pair):
             return replace(verdict, ruling="inconclusive", why=f"runs vary, and it takes {LEAST} of each cell")
-        rulings = {self._verdict(exact_effect([one])).ruling for one in pairs}
-        if len(rulings) == 1:
-            (ruling,) = rulings
-            return replace(verdict, ruling=ruling, why=verdict.why if ruling == "inconclusive" else "")
+        first, *others = (self._verdict(exact_effect([one])) for one in pairs)
+        if all(one.ruling == first.ruling for one in others):
+            why = verdict.why or first.why
+            return replace(verdict, ruling=first.ruling, why=why if first.ruling == "inconclusive" else "")
         return replace(verdict, ruling="inconclusive", why="not the same between each two cells")
 
     def _verdict(self, effect: Effect | str) -> Verdict:
