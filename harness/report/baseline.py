@@ -10,7 +10,7 @@ from harness.records.metrics import is_most, varies
 from harness.records.results import Answer
 from harness.records.verdict import CellComparison, Verdict
 from harness.report.format import NONE, short_title, text
-from harness.report.names import DISTURBED, UNLIKE
+from harness.report.names import UNLIKE, marks
 from harness.report.results import tried
 from harness.report.tables import Column, tables
 
@@ -27,8 +27,8 @@ def baseline(answer: Answer) -> str:
     compared = [name for name in answer.columns if any(name in row.verdicts or name in row.refused for row in rows)]
     if not compared:
         return ""
-    marked = {cell.name for cell in answer.cells if cell.kind == "cell" and cell.disturbed}
-    names = [f"{text(row.candidate)} {DISTURBED}" if row.candidate in marked else text(row.candidate) for row in rows]
+    marked = {cell.name: marks(cell) for cell in answer.cells if cell.kind == "cell"}
+    names = [text(row.candidate) + marked.get(row.candidate, "") for row in rows]
     first = Column(heading="cell", cells=names, align="left")
     columns = [Column(heading="seeds", cells=[" vs ".join(map(str, _seeds(row))) for row in rows], align="left")]
     if len({row.reference for row in rows}) > 1:

@@ -224,6 +224,22 @@ def test_findings_of_one_name_that_say_another_thing_are_lines_of_their_own() ->
     ]
 
 
+def test_a_cell_that_diverged_and_trained_on_is_marked_in_its_rows() -> None:
+    made = plan([cell("sft-a"), cell("sft-b")], of=suite(seeds=2))
+    wrong = (Finding(name="diverged", step=3, level="warning", text="loss became nan"),)
+    found = [
+        result(trial, {"train_seconds": 9.0}, findings=wrong if trial.name == "sft-b-s1" else ())
+        for trial in made.trials
+    ]
+
+    rows = section(markdown(answer(results(found), made), ()), "Results")
+
+    assert "| sft-a " in rows
+    assert "| sft-a §" not in rows
+    assert "| sft-b § |" in rows
+    assert "§ diverged, and trained on to its end; see Findings." in rows
+
+
 def test_of_many_findings_the_first_are_told_and_the_rest_counted() -> None:
     made = plan([cell("sft")], seeds=1)
     findings = [Finding(name=f"kind{number}", step=None, level="info", text="x") for number in range(40)]
