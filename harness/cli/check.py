@@ -221,7 +221,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _file_of(gate: Gate) -> str | None:
-    from harness.report.format import shown_path
+    from harness.records.commands import shown_path
 
     return shown_path(gate.suite_file) if gate.suite_file else None
 

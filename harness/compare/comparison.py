@@ -262,7 +262,8 @@ def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
     for label, side in (("reference", reference), ("candidate", candidate)):
         disturbed = [trial.name for trial in side.trials if trial.outcome == "ok" and trial.disturbed]
         if disturbed:
+            way_on = side.results.again
             yield (
-                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} "
-                "(not their losses and scores); harness run with --retry disturbed measures again."
+                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} (not their losses and scores)"
+                f"{f'; {way_on} measures again' if way_on else ''}."
             )

@@ -60,9 +60,10 @@ def sides_of(
         findings += told
     disturbed = [trial.name for trial in trials if trial.stale and trial.last_outcome in (None, "ok")]
     if disturbed:
+        way_on = results.again or "harness run with --retry disturbed"
         findings.append(
             f"Left out, since the latest attempt was disturbed (or runs now): {named(disturbed, 0)}; figures of an "
-            "earlier attempt would count. harness run with --retry disturbed measures again."
+            f"earlier attempt would count. {way_on} measures again."
         )
     own = _own_runs(old, new)
     if own:
