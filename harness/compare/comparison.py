@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare.besides import besides
-from harness.compare.columns import OF_A_METHOD
 from harness.compare.divergence import divergences
 from harness.compare.documents import ByDocuments, by_documents
 from harness.compare.invented import made_up, made_up_devices
@@ -18,7 +17,7 @@ from harness.compare.matching import Pair, pairs_of, same_measurement
 from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
 from harness.compare.summary import DIVERGED
-from harness.records.metrics import Direction, Margin, metric
+from harness.records.metrics import OF_A_METHOD, Direction, Margin, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Run, Selected, Verdict
 

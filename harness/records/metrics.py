@@ -264,6 +264,9 @@ _ALL = (
     Metric(name="total_parameters", unit="parameters", better="none", says="all parameters"),
 )
 
+OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_reward_margin")
+"""Each method's own quantity: DPO's loss and ORPO's are different functions, so none is better across methods."""
+
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 

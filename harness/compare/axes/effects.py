@@ -11,14 +11,13 @@ from harness.compare.axes.design import Design, Levels, Point, Term
 from harness.compare.axes.exact import Cells, beside, by_cell, exact_effect, exact_interplay
 from harness.compare.axes.fitted import Change, Fitted, Tested, fitted
 from harness.compare.axes.words import sentences_of
-from harness.compare.columns import OF_A_METHOD
 from harness.compare.comparison import runs_of
 from harness.compare.judging import adjusted, corrected, ruled
 from harness.compare.judging.effects import CONFIDENCE, LEAST, quantile
 from harness.compare.libraries import owners
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import title
-from harness.records.metrics import Margin, Metric, metric
+from harness.records.metrics import OF_A_METHOD, Margin, Metric, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import Effect, Verdict
 
