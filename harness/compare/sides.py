@@ -170,11 +170,12 @@ def _missing(
         name = trials[0].cell_name
         if any(trial.outcome for trial in now.get(key, ())):
             continue
-        if any(trial.trial_id in own for trial in trials):
+        idle = any(trial.trial_id in own for trial in trials)
+        if idle:
             why = "nothing was measured since the baseline was saved"
         elif key in now:
             why = "it has not run"
         else:
             why = "its configuration is another now" if name in by_name else "it is not there any more"
-        absent.append(Absent(cell=name, why=why))
+        absent.append(Absent(cell=name, why=why, idle=idle))
     return absent
