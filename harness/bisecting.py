@@ -22,6 +22,7 @@ from harness.environments.releases import between, listed, releases, with_releas
 from harness.errors import InputError, Problem, TrialsFailed
 from harness.plan.bisection import Found, Narrowed, narrowed, next_release
 from harness.plan.side_by_side import Both, Key, in_environment, key_of, side
+from harness.records import commands
 from harness.records.asked import metrics_asked
 from harness.records.outcome import Outcome
 from harness.records.plan import Plan
@@ -30,7 +31,6 @@ from harness.records.request import Choice, Places
 from harness.records.run_folder import BISECT, run_folders
 from harness.records.suite import Suite
 from harness.records.verdict import Selected, Verdict
-from harness.report import commands
 
 BLOCK = 100
 """Seeds of each release that is tried: the first has 0, 1, …, the second 100, 101, … So none reuses the good side's

@@ -87,7 +87,8 @@ class _Look:
         """What is known of a suite, as its run folders are now."""
         store = Store(self.places.database)
         Ingesting(store, self.observer).now(*run_folders(self.places.results, name))
-        return Source(results=store.results(name), documents=store.documents(name))
+        results = replace(store.results(name), folder=str(self.places.results))
+        return Source(results=results, documents=store.documents(name))
 
 
 def compare(reference: str, candidate: str, wanted: Wanted, places: Places, observer: Observer) -> Comparison:

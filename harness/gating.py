@@ -146,7 +146,7 @@ def _looked_up(suite: str, places: Places, observer: Observer, *, own: bool = Fa
     folders = run_folders(places.results, name)
     if folders:
         Ingesting(store, observer).now(*folders)
-    results = store.figures(name)
+    results = replace(store.figures(name), folder=str(places.results))
     if plan is None and not results.trials:
         known = store.suites()
         hint = did_you_mean(name, known) if known else "run it first: harness run SUITE"
@@ -203,7 +203,7 @@ def _confirmed(
     looks: list[Gate] = []
 
     def look(now: Plan) -> Collection[str]:
-        results = store.figures(plan.suite.name)
+        results = replace(store.figures(plan.suite.name), folder=str(places.results))
         trials = chosen(measured(results, plan), asked.choice)
         cells = {trial.cell_id for trial in trials}
         more = tuple(trial for trial in now.trials if trial.id not in known and trial.cell.id in cells)

@@ -324,7 +324,7 @@ def report_plan(plan: Plan, places: Places, observer: Observer) -> tuple[Answer,
     answer = compare.answer(
         store.results(name),
         plan,
-        folder=str(places.results),
+        places=places,
         devices=devices_asked(plan),
         documents=store.documents(name),
     )

@@ -84,7 +84,7 @@ def claims(file: Path, places: Places, observer: Observer) -> tuple[Answer, ...]
         return ()
     Ingesting(Store(places.database), observer).now(*run_folders(places.results, plan.suite.name))
     found = Store(places.database).results(plan.suite.name)
-    return (compare.answer(found, plan, folder=str(places.results), devices=pipeline.devices_asked(plan)),)
+    return (compare.answer(found, plan, places=places, devices=pipeline.devices_asked(plan)),)
 
 
 def draw_history(found: History, file: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import options
 from harness.cli.run import EngineName
+from harness.records import commands
 
 if TYPE_CHECKING:
+    from harness.errors import Problem
     from harness.records.gate import Absent, Ended, Gate, Judged
 
 _MOST = 20
@@ -82,7 +84,9 @@ def check(
         print_json(document(gate))
     else:
         _print(gate)
-    _tell(gate, _accept(baseline, suite or _file_of(gate) or gate.suite))
+    file = suite or _file_of(gate) or gate.suite
+    anew = f"{commands.run(_file_of(gate) or 'SUITE', str(results))} --force"
+    _tell(gate, _accept(baseline, file), anew)
 
 
 def document(gate: Gate) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _file_of(gate: Gate) -> str | None:
-    from harness.report.format import shown_path
+    from harness.records.commands import shown_path
 
     return shown_path(gate.suite_file) if gate.suite_file else None
 
@@ -237,13 +241,13 @@ def _accept(baseline: str, suite: str) -> str:
     return shlex.join(["harness", "baseline", "save", name, suite, "--replace"])
 
 
-def _tell(gate: Gate, accept: str) -> None:
+def _tell(gate: Gate, accept: str, anew: str) -> None:
     """Raises what the exit code stands for; by then everything else is printed."""
     from harness.cli.output import many
     from harness.errors import Problem, Regressed, TrialsFailed, Undecided
 
     if gate.regression:
-        raise Regressed(problems=list(_reasons(gate, accept)))
+        raise Regressed(problems=list(_reasons(gate, accept, anew)))
     if gate.failed:
         trials = sum(one.now[0] for one in gate.failed)
         what = f"{trials} trials failed that did not in the baseline"
@@ -255,7 +259,8 @@ def _tell(gate: Gate, accept: str) -> None:
         raise Undecided(problems=[Problem(what=what, why="the check is strict", hint=few)])
 
 
-def _reasons(gate: Gate, accept: str) -> list[Any]:
+def _reasons(gate: Gate, accept: str, anew: str) -> list[Any]:
+    """`accept` is the command that takes these trials for the baseline, `anew` the one that measures them again."""
     from harness.errors import Problem
 
     found = []
@@ -263,11 +268,28 @@ def _reasons(gate: Gate, accept: str) -> list[Any]:
     if worse:
         what = f"{worse} regression{'' if worse == 1 else 's'} since baseline {gate.baseline}"
         found.append(Problem(what=what, hint=f"if it is meant to be so: {accept}"))
-    if gate.missing and not gate.rules.allow_missing:
-        what = f"{len(gate.missing)} of what baseline {gate.baseline} has cannot be found"
-        found.append(Problem(what=what, hint=f"run it (harness run --force), or --allow-missing, or: {accept}"))
+    if not gate.rules.allow_missing:
+        found += _gone(gate, accept, anew)
     if gate.rules.fail_on_improvement and gate.improved:
         what = f"{len(gate.improved)} unexpected improvement{'' if len(gate.improved) == 1 else 's'}"
         why = "until it is accepted, what is lost of it later would not be seen"
         found.append(Problem(what=what, why=why, hint=f"accept it: {accept}"))
     return found
+
+
+def _gone(gate: Gate, accept: str, anew: str) -> Iterator[Problem]:
+    """What is not measured any more; and what was not measured anew, which is no loss and cannot be judged."""
+    from harness.cli.output import many
+    from harness.errors import Problem
+
+    idle = [one for one in gate.missing if one.idle]
+    if idle:
+        of = f" of {many(len(idle), 'cell')}" if gate.comparison.cells or len(idle) < len(gate.missing) else ""
+        yield Problem(
+            what=f"nothing{of} was measured since baseline {gate.baseline} was saved",
+            why="beside its own runs a baseline shows no change, and a check of nothing does not pass",
+            hint=f"measure anew: {anew}; or --allow-missing",
+        )
+    if len(idle) < len(gate.missing):
+        what = f"{len(gate.missing) - len(idle)} of what baseline {gate.baseline} has cannot be found"
+        yield Problem(what=what, hint=f"run it ({anew}), or --allow-missing, or: {accept}")

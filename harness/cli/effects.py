@@ -73,7 +73,7 @@ def _print(told: AxisEffects) -> None:
 
 def _table(shown: Sequence[AxisEffect]) -> None:
     """In the words and forms of all comparisons; `at` only where some effect holds at one level of another axis."""
-    from harness.cli.output import room, shortened, table
+    from harness.cli.output import fits, table
     from harness.records.changes import change_said
     from harness.records.figures import title
 
@@ -87,8 +87,26 @@ def _table(shown: Sequence[AxisEffect]) -> None:
     if not any(one.at for one in shown):
         del columns["at"]
     heads, rows = list(columns), list(zip(*columns.values(), strict=True))
-    most = max(20, room(heads, rows))
-    table(heads, [[shortened(row[0], most), *row[1:]] for row in rows])
+    if fits(heads, rows):
+        table(heads, rows)
+    else:
+        _narrow(heads, rows)
+
+
+def _narrow(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Each change as a line of its own above its metrics: names that are cut tell nothing."""
+    from harness.cli.output import plain_table, wrapped
+
+    keys = heads.index("metric")
+    head, *lines = plain_table(heads[keys:], [row[keys:] for row in rows]).splitlines()
+    print(f"  {head}")
+    before: Sequence[str] = ()
+    for row, line in zip(rows, lines, strict=True):
+        if row[:keys] != before:
+            before = row[:keys]
+            at = f", at {before[1]}" if keys > 1 else ""
+            print(wrapped(before[0] + at, indent=4))
+        print(f"  {line}")
 
 
 def _by_change(told: AxisEffects) -> Sequence[AxisEffect]:

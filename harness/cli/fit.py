@@ -200,7 +200,7 @@ def _tell_own_rows(found: Fit) -> None:
 def _tell_failures(found: Fit, results: Path) -> None:
     """Raises TrialsFailed where a limit was not found; by then everything else is told."""
     from harness.errors import Problem, TrialsFailed
-    from harness.report import commands
+    from harness.records import commands
 
     where = commands.within(str(results))
     undecided = [frontier for frontier in found.frontiers if frontier.stopped is not None]

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.measure.processors import usable
 from harness.records.refusal import try_writing
 from harness.records.units import format_size
 
@@ -89,7 +90,7 @@ def examine(
         harness=_version("trl-harness"),
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
-        cpus=_cpus(),
+        cpus=len(usable()),
         memory=_memory(),
         packages=packages,
         torch=torch,
@@ -147,11 +148,6 @@ def _version(package: str) -> str | None:
 
 def _extra(name: str, packages: tuple[str, ...], enables: str) -> Extra:
     return Extra(name=name, packages={package: _version(package) for package in packages}, enables=enables)
-
-
-def _cpus() -> int:
-    """Cores this process may use, which a container may narrow."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> int | None:

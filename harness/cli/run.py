@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +71,7 @@ def run(
     """
     from harness import pipeline, replicating
     from harness.cli.output import paragraph, print_json
-    from harness.report import commands
+    from harness.records import commands
 
     chosen = options.choice(only, skip, retry=retry.value, force=force)
     script = [pretended(given) for given in pretend or []]
@@ -93,9 +92,10 @@ def run(
         print(paragraph(finished.answer.headline))
         print(f"report: {finished.report}")
     tell_scoring(finished, quiet=quiet)
-    where = commands.where(finished.answer)
-    tell_disturbed(finished, suite, where, quiet=quiet)
-    tell_failures(finished, suite, where)
+    where = commands.within(str(results))
+    again = commands.run(str(suite), str(results), str(reports))
+    tell_disturbed(finished, again, where, quiet=quiet)
+    tell_failures(finished, again, where)
 
 
 def engine_of(name: EngineName, script: Mapping[str, Sequence[Behaviour]]) -> Engine:
@@ -179,10 +179,11 @@ def tell_scoring(finished: Finished, *, quiet: bool) -> None:
         say(wrapped(f"note: {finished.scores.note}", indent=2))
 
 
-def tell_disturbed(finished: Finished, suite: Path, where: str, *, quiet: bool) -> None:
+def tell_disturbed(finished: Finished, again: str, where: str, *, quiet: bool) -> None:
     """Says which trials were disturbed, by what, and what to do; no failure, so the exit code stays.
 
-    `where` is the option that finds the run folders, empty where they lie in the usual place.
+    `again` is the command that runs the suite, `where` the option that finds the run folders, empty where they lie in
+    the usual place.
     """
     from harness.cli.output import say, wrapped
 
@@ -198,13 +199,13 @@ def tell_disturbed(finished: Finished, suite: Path, where: str, *, quiet: bool) 
         say(wrapped(f"  {score.listed(trials)}: {reasons}", indent=4))
     if len(alike) > _CAUSES:
         say(f"  and {len(alike) - _CAUSES} more: harness list {finished.answer.suite}{where}")
-    say(f"  harness run {suite}{where} --retry disturbed measures them again")
+    say(f"  {again} --retry disturbed measures them again")
 
 
-def tell_failures(finished: Finished, suite: Path, where: str) -> None:
+def tell_failures(finished: Finished, again: str, where: str) -> None:
     """Raises TrialsFailed when a trial ended otherwise than it is meant to, or unscored; the report is out then.
 
-    `where` as for `tell_disturbed`.
+    `again` and `where` as for `tell_disturbed`.
     """
     from harness.errors import Problem, TrialsFailed
 
@@ -212,7 +213,7 @@ def tell_failures(finished: Finished, suite: Path, where: str) -> None:
     if finished.failed:
         well = "as expected" if any(trial.expect != "ok" for trial in finished.plan.trials) else "well"
         what = f"{len(finished.failed)} of {len(finished.outcomes)} trials did not end {well}"
-        problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, suite, where)))
+        problems.append(Problem(what=what, why="; ".join(_causes(finished)), hint=_way_on(finished, again, where)))
     if finished.scores:
         problems += score.unscored(finished.scores)
     if problems:
@@ -236,17 +237,17 @@ def _causes(finished: Finished, most: int = _CAUSES) -> list[str]:
     return told[:most] + ([f"and {len(told) - most} other causes"] if len(told) > most else [])
 
 
-def _way_on(finished: Finished, suite: Path, where: str) -> str:
+def _way_on(finished: Finished, again: str, where: str) -> str:
     """What to do next. Where an earlier attempt counts, `--retry failed` sees nothing that failed."""
     names = _names(finished)
     bad = [trial for trial in finished.failed if finished.outcomes[trial].outcome != "ok"]
     counted = [names[trial] for trial in bad if _stands(finished, trial)]
     hints = [f"harness show '{names[finished.failed[0]]}'{where} tells more"]
     if len(counted) < len(bad):
-        hints.append(f"harness run {suite}{where} --retry failed tries them again")
+        hints.append(f"{again} --retry failed tries them again")
     if counted:
         only = ",".join(counted)
-        hints.append(f"an earlier attempt counts, harness run {suite}{where} --force --only '{only}' makes another")
+        hints.append(f"an earlier attempt counts, {again} --force --only '{only}' makes another")
     return "; ".join(hints)
 
 

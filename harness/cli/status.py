@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
+from harness.records import commands
 
 if TYPE_CHECKING:
     from harness.execute import SuiteStatus
@@ -42,7 +44,7 @@ def status(
     if as_json:
         print_json([{"done": one.done, **_fields(one)} for one in found])
     else:
-        print("\n".join(lines(found)))
+        print("\n".join(lines(found, results)))
 
 
 def _found(places: Places, suite: str | None) -> list[SuiteStatus]:
@@ -61,22 +63,25 @@ def _fields(one: SuiteStatus) -> dict[str, object]:
     return asdict(one)
 
 
-def lines(found: list[SuiteStatus]) -> list[str]:
+def lines(found: list[SuiteStatus], results: Path = options.RESULTS) -> list[str]:
     """A few lines for each suite: how far it is, who runs it, and what is being trained."""
-    said = [line for one in found for line in _suite(one)]
+    said = [line for one in found for line in _suite(one, results)]
     return said or ["no results here yet: harness run SUITE"]
 
 
-def _suite(one: SuiteStatus) -> list[str]:
+def _suite(one: SuiteStatus, results: Path) -> list[str]:
+    run = commands.run(one.suite_file or "SUITE", str(results))
     bad = ", ".join(f"{count} {name}" for name, count in one.outcomes.items() if name != "ok")
     count = f"{one.done}" if one.search else f"{one.done}/{one.total}"
     trials = "trial" if count == "1" else "trials"
     said = [f"{one.suite}  {count} {trials} done" + (f" ({bad})" if bad else "")]
+    if one.made_up:
+        said.append(f"  MADE UP: the debug engine trained nothing in {one.made_up} of them; their figures mean nothing")
     if one.disturbed:
-        again = "" if one.search else "; harness run --retry disturbed measures them again"
+        again = "" if one.search else f"; {run} --retry disturbed measures them again"
         said.append(f"  {one.disturbed} disturbed{again}")
     if one.holder is None:
-        said.append(f"  not running{_way_on(one)}")
+        said.append(f"  not running{_way_on(one, run)}")
         return said
     who = one.holder
     said.append(f"  run by process {who.get('pid')} on {who.get('host')} since {who.get('started_at')}")
@@ -87,10 +92,10 @@ def _suite(one: SuiteStatus) -> list[str]:
     return said
 
 
-def _way_on(one: SuiteStatus) -> str:
+def _way_on(one: SuiteStatus, run: str) -> str:
     if one.search:
         return f"; {one.search} tells what came of it, or goes on with it"
-    return "" if one.done == one.total else "; harness run goes on with it"
+    return "" if one.done == one.total else f"; {run} goes on with it"
 
 
 def _running(one: SuiteStatus) -> str:
@@ -123,7 +128,8 @@ def _watch(places: Places, suite: str | None) -> None:
     found = _found(places, suite)
     with Live(console=Console(highlight=False), auto_refresh=False) as display:
         while True:
-            display.update(Text("\n".join(lines(found)), no_wrap=True, overflow="ellipsis"), refresh=True)
+            said = "\n".join(lines(found, places.results))
+            display.update(Text(said, no_wrap=True, overflow="ellipsis"), refresh=True)
             if not any(one.holder for one in found):
                 return
             time.sleep(_WATCH_S)

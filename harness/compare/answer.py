@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.compare.alike import Scores, comparable, members_of, scores_of, unlike_columns, unlike_goal
 from harness.compare.axes import effects_of
@@ -35,22 +35,26 @@ from harness.records.document_scores import DocumentProvider
 from harness.records.effects import AxisEffects
 from harness.records.figures import title
 from harness.records.plan import Plan
-from harness.records.results import Answer, CellSummary, SuiteResults, TrialResult
+from harness.records.request import Places
+from harness.records.results import Answer, CellSummary, Curve, SuiteResults, Timeline, TrialResult, Unlike
+
+Line = TypeVar("Line", Curve, Timeline)
+_USUAL = Places()
 
 
 def answer(
     results: SuiteResults,
     plan: Plan,
     *,
-    folder: str = "results",
+    places: Places = _USUAL,
     devices: Sequence[Device] | None = None,
     documents: DocumentProvider | None = None,
 ) -> Answer:
     """The answer to the suite's question, from the trials of the plan.
 
     Results of trials that the plan does not have (an older state of the suite, or not chosen) are left out, and a
-    finding says so. Cells come as the plan has them. `folder` is where the run folders lie, for the commands a reader
-    may copy; `devices` the GPUs of this machine, where known; without `documents` scores are compared by seeds alone.
+    finding says so. Cells come as the plan has them. `places`, the usual ones without, are for the commands a reader
+    may copy; `devices` the GPUs of this machine, where known; without `documents` seeds alone compare scores.
     """
     trials = measured(results, plan)
     cells = summarise(trials, plan)
@@ -63,26 +67,23 @@ def answer(
     decision = decide(plan.suite, cells, goal, unlike=_unlike(_judged_by(plan, goal), cells, trials, scores))
     beside = against(plan, results, trials, cells, directions, goal, documents)
     quality = quality_of(columns, cells, trials, results.curves)
-    unlike_on_the_way = unlike_steps(quality, trials, results.scores)
-    invented = (*made_up(results, trials), *(made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()))
+    unlike_later = unlike_steps(quality, trials, results.scores)
     health = health_of(trials, cells)
-    told = (*(one.text for one in unlike), *unlike_on_the_way)
-    known = {trial.trial_id for trial in trials}
     return Answer(
         suite=plan.suite.name,
         question=plan.suite.question,
         suite_file=str(plan.suite.file),
-        headline=headline_of(cells, decision, goal, beside, made_up=any(invented)),
+        headline=headline_of(cells, decision, goal, beside, made_up=_invented(results, trials, goal)),
         decision=decision,
         columns=columns,
         directions=directions,
         best=best_of(comparable(columns, trials, scores), directions, cells),
         cells=cells,
         trials=trials,
-        curves=tuple(curve for curve in results.curves if curve.trial_id in known),
+        curves=_of(trials, results.curves),
         excluded=plan.excluded,
         environments=_environments(results, trials),
-        findings=findings_of(plan, results, trials, cells, columns, decision, health, told),
+        findings=findings_of(plan, results, trials, cells, columns, decision, health, _told(unlike, unlike_later)),
         score_backends=results.score_backends,
         baseline=tuple(cell.name for cell in baseline_of(plan, cells)),
         against=beside,
@@ -90,15 +91,32 @@ def answer(
         health=health,
         out_of_memory=out_of_memory(trials),
         predictions=predictions(trials, cells),
-        timelines=tuple(timeline for timeline in results.timelines if timeline.trial_id in known),
+        timelines=_of(trials, results.timelines),
         scoring=scoring_of(trials, results.scores, results.overlaps),
         unlike=unlike,
         quality=quality,
-        quality_unlike=unlike_on_the_way,
+        quality_unlike=unlike_later,
         effects=effects_of(plan, trials, metrics=_of_the_answer(trials, columns), unlike=unlike),
-        claims=claims_of(plan, trials, results.environments, devices=devices),
-        results=folder,
+        claims=claims_of(plan, trials, results.environments, devices=devices, places=places),
+        results=str(places.results),
+        reports=str(places.reports),
     )
+
+
+def _told(unlike: Sequence[Unlike], unlike_later: Sequence[str]) -> tuple[str, ...]:
+    return (*(one.text for one in unlike), *unlike_later)
+
+
+def _invented(results: SuiteResults, trials: Sequence[TrialResult], goal: Goal) -> bool:
+    """Whether what decides was made up."""
+    devices = made_up_devices(trials) if goal.metric in OF_THE_DEVICE else ()
+    return any((*made_up(results, trials), *devices))
+
+
+def _of(trials: Sequence[TrialResult], lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Those of these trials."""
+    known = {trial.trial_id for trial in trials}
+    return tuple(line for line in lines if line.trial_id in known)
 
 
 def _judged_by(plan: Plan, goal: Goal) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.compare.columns import OF_A_METHOD, Goal
+from harness.compare.columns import Goal
 from harness.compare.comparison import judged
 from harness.compare.matching import Pair
 from harness.records.document_scores import DocumentProvider
-from harness.records.metrics import Direction
+from harness.records.metrics import OF_A_METHOD, Direction
 from harness.records.plan import Plan
 from harness.records.results import CellSummary, SuiteResults, TrialResult
 from harness.records.verdict import CellComparison, Selected

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from harness.records.figures import alike
-from harness.records.metrics import Direction, metric
+from harness.records.metrics import OF_A_METHOD, Direction, metric
 from harness.records.results import CellSummary
 from harness.records.suite import Suite
 
 _MAIN = ("acc", "exact_match", "acc_norm", "f1", "word_f1", "bleu", "rouge1", "word_perplexity", "perplexity")
 """lm-eval metrics by how much one of them says for a task that reports several; others follow by name."""
-
-OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_reward_margin")
-"""Each method's own quantity: DPO's loss and ORPO's are different functions, so none is better across methods."""
-
 
 OF_THE_DEVICE = (
     *("peak_device_memory", "energy", "energy_per_token", "mean_power"),

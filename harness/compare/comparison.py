@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.compare.besides import besides
-from harness.compare.columns import OF_A_METHOD
 from harness.compare.divergence import divergences
 from harness.compare.documents import ByDocuments, by_documents
 from harness.compare.invented import made_up, made_up_devices
@@ -18,7 +17,7 @@ from harness.compare.matching import Pair, pairs_of, same_measurement
 from harness.compare.naming import named
 from harness.compare.refusals import Around, refused, unlike_losses
 from harness.compare.summary import DIVERGED
-from harness.records.metrics import Direction, Margin, metric
+from harness.records.metrics import OF_A_METHOD, Direction, Margin, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import CellComparison, Comparison, Divergence, Ruling, Run, Selected, Verdict
 
@@ -262,7 +261,8 @@ def _findings(reference: Selected, candidate: Selected) -> Iterator[str]:
     for label, side in (("reference", reference), ("candidate", candidate)):
         disturbed = [trial.name for trial in side.trials if trial.outcome == "ok" and trial.disturbed]
         if disturbed:
+            way_on = side.results.again
             yield (
-                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} "
-                "(not their losses and scores); harness run with --retry disturbed measures again."
+                f"Left out as disturbed, of the {label}: {named(disturbed, 0)} (not their losses and scores)"
+                f"{f'; {way_on} measures again' if way_on else ''}."
             )

@@ -116,7 +116,7 @@ def _disturbed(trials: Sequence[TrialResult]) -> Iterable[str]:
     if names:
         yield (
             f"Disturbed: figures of {named(names, len(trials))} are in the tables, marked †, and not to be trusted; "
-            "harness run with --retry disturbed measures them again."
+            "the command under Disturbed measures them again."
         )
 
 

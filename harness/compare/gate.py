@@ -181,10 +181,13 @@ def suspicious(found: Gate, before: Gate | None) -> set[str]:
 
 def _curable(verdict: Verdict) -> bool:
     """Whether more runs of the candidate can change it: not where it counts pairs of seeds alone, where the baseline
-    has too few runs, or where the documents of a score are too few rather than the seeds."""
+    has too few runs, where ranges of memory are too wide, or where the documents of a score are too few rather than the
+    seeds."""
     documents, effect = verdict.documents, verdict.effect
     if documents is not None:
         return documents.seed_error is not None and documents.seed_error > documents.document_error
+    if effect is not None and effect.error is None and verdict.ruling == "inconclusive":
+        return False  # ranges that are too wide, or meet, grow with every run
     if effect is not None:
         return effect.pairs is None
     known = metric(verdict.metric)

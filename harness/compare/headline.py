@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.compare.columns import Goal
 from harness.compare.comparison import is_unmoved
 from harness.compare.decision import apart
+from harness.compare.judging.corrections import LEVEL
 from harness.records.changes import change_said, detectable_said
 from harness.records.figures import alike, called, decimals, number, said, scale, title
 from harness.records.metrics import metric
@@ -138,9 +139,18 @@ def _against(decision: Decision, against: Sequence[CellComparison]) -> list[str]
     of = "" if decision.metric.startswith("score.") else f"{title(decision.metric)} "
     ruling = "with too few seeds for a verdict" if verdict.ruling == "insufficient" else verdict.ruling
     said = f"Against the baseline, {mine.reference}: {of}{change_said(verdict)}, {ruling}"
-    if verdict.ruling == "inconclusive" and verdict.detectable is not None:
-        said += f" (only a change of {detectable_said(verdict)} or more would show reliably)"
+    if verdict.ruling == "inconclusive":
+        said += _why_open(verdict)
     return [f"{said}."]
+
+
+def _why_open(verdict: Verdict) -> str:
+    """What would have been seen; or, where the correction took back what was, that: a smaller change is no answer."""
+    if verdict.p is not None and verdict.p_adjusted is not None and verdict.p <= LEVEL < verdict.p_adjusted:
+        return " (seen, but with so many figures asked at once it may be chance)"
+    if verdict.detectable is None:
+        return ""
+    return f" (asked for alone, only a change of {detectable_said(verdict)} or more would show reliably)"
 
 
 def _silent(pair: CellComparison, verdict: Verdict) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 
 from harness.compare.alike import Scores, scores_of, task_of
 from harness.compare.alike import differences as unlike
-from harness.compare.columns import OF_A_METHOD
 from harness.compare.differences import Difference, differences, listed
 from harness.compare.divergence import LOSS
 from harness.compare.libraries import owners
 from harness.compare.matching import Pair
 from harness.records.machine import machine
+from harness.records.metrics import OF_A_METHOD
 from harness.records.results import Curve, SuiteResults, TrialResult
 
 _OF_ANY_DEVICE = (*OF_A_METHOD, "padding_share", "loss_spikes")

@@ -60,9 +60,10 @@ def sides_of(
         findings += told
     disturbed = [trial.name for trial in trials if trial.stale and trial.last_outcome in (None, "ok")]
     if disturbed:
+        way_on = results.again or "harness run with --retry disturbed"
         findings.append(
             f"Left out, since the latest attempt was disturbed (or runs now): {named(disturbed, 0)}; figures of an "
-            "earlier attempt would count. harness run with --retry disturbed measures again."
+            f"earlier attempt would count. {way_on} measures again."
         )
     own = _own_runs(old, new)
     if own:
@@ -169,11 +170,12 @@ def _missing(
         name = trials[0].cell_name
         if any(trial.outcome for trial in now.get(key, ())):
             continue
-        if any(trial.trial_id in own for trial in trials):
+        idle = any(trial.trial_id in own for trial in trials)
+        if idle:
             why = "nothing was measured since the baseline was saved"
         elif key in now:
             why = "it has not run"
         else:
             why = "its configuration is another now" if name in by_name else "it is not there any more"
-        absent.append(Absent(cell=name, why=why))
+        absent.append(Absent(cell=name, why=why, idle=idle))
     return absent

@@ -15,7 +15,7 @@ from harness.execute.live import Tail
 from harness.execute.lock import holder
 from harness.execute.session import doing, in_trials
 from harness.records.plan import Plan
-from harness.records.run_folder import Attempt, read_json, run_folders, searched_by, suite_folder, write_json
+from harness.records.run_folder import Attempt, RunFolder, read_json, run_folders, searched_by, suite_folder, write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +49,7 @@ class SuiteStatus:
     running: Running | None
     doing: str | None = None  # outside trials, or beside them: "scoring 3/15 …"
     disturbed: int = 0  # trials whose figures something disturbed
+    made_up: int = 0  # trials of the debug engine, which trains nothing
     search: str | None = None  # the command that chooses its trials one after the other
 
     @property
@@ -92,7 +93,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
     said = doing(results, suite) if who is not None else None
     training = who is not None and in_trials(results, suite)
     counts: dict[str, int] = {}
-    disturbed = 0
+    disturbed = made_up = 0
     running = None
     for trial, name in trials.items():
         folder = folders.get(trial)
@@ -103,6 +104,7 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         elif outcome:
             counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
             disturbed += bool(outcome.disturbed)
+            made_up += folder is not None and _made_up(folder)
     return SuiteStatus(
         suite=suite,
         suite_file=planned.get("suite_file"),
@@ -113,8 +115,13 @@ def _status(results: Path, suite: str) -> SuiteStatus:
         running=running,
         doing=said,
         disturbed=disturbed,
+        made_up=made_up,
         search=search,
     )
+
+
+def _made_up(folder: RunFolder) -> bool:
+    return (read_json(folder.environment_file) or {}).get("engine") == "debug"
 
 
 def _running(name: str, attempt: Attempt) -> Running:

@@ -15,6 +15,7 @@ from harness.plan.places import place_of
 from harness.plan.selectors import Rule, rule_of
 from harness.plan.surroundings import Surroundings
 from harness.records.doubts import NONE, Doubts
+from harness.records.metrics import OF_A_METHOD
 from harness.records.plan import Excluded
 from harness.records.suite import Suite
 
@@ -82,6 +83,7 @@ def cells_of(suite: Suite, base: Config, checks: Checks, doubts: Doubts = NONE, 
         checks.findings.add("every cell is excluded", why=lacking, hint=hint, where=suite.where("exclude"))
     cells.warnings = [_unused(suite, number, rules) for number in range(len(rules)) if number not in used]
     cells.warnings += [*_unmeasured(suite, cells.running), *_unevaluated(suite, cells.running)]
+    cells.warnings += _unranked(suite, cells.running)
     return cells
 
 
@@ -146,6 +148,25 @@ def _has_nothing_to_evaluate(draft: Draft) -> bool:
     train, data = draft.config["train"], draft.config["data"]
     asks = isinstance(train, dict) and train.get("eval_strategy") in ("steps", "epoch")
     return asks and isinstance(data, dict) and not data.get("eval_fraction")
+
+
+def _unranked(suite: Suite, cells: Sequence[Draft]) -> list[Problem]:
+    """Warns of a decision by what is another quantity of each method."""
+    methods = list(dict.fromkeys(str(draft.config.get("method")) for draft in cells))
+    if suite.decide is None or len(methods) < 2:
+        return []
+    goals = {"maximise": suite.decide.maximise, "minimise": suite.decide.minimise}
+    asked = [((way,), name) for way, name in goals.items()] + [(("keep", name), name) for name in suite.decide.keep]
+    return [
+        Problem(
+            what=f"decide goes by {name}, which is another quantity of each of the methods {', '.join(methods)}",
+            where=suite.where("decide", *path),
+            why="the answer names no clear leader by it",
+            hint="decide by a score or a cost, or have cells of one method alone",
+        )
+        for path, name in asked
+        if name in OF_A_METHOD
+    ]
 
 
 def _which(found: Sequence[Draft], cells: Sequence[Draft]) -> str:

@@ -47,11 +47,15 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Absent:
-    """A cell, or one metric of it, that the baseline has and the trials lack; `why` in words."""
+    """A cell, or one metric of it, that the baseline has and the trials lack; `why` in words.
+
+    `idle`: what it has now is the baseline's own, and nothing was measured since.
+    """
 
     cell: str
     why: str
     metric: str | None = None
+    idle: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

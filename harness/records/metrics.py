@@ -264,6 +264,9 @@ _ALL = (
     Metric(name="total_parameters", unit="parameters", better="none", says="all parameters"),
 )
 
+OF_A_METHOD = ("final_loss", "final_eval_loss", "first_reward_margin", "final_reward_margin")
+"""Each method's own quantity: DPO's loss and ORPO's are different functions, so none is better across methods."""
+
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 
@@ -285,6 +288,12 @@ def is_most(name: str) -> bool:
     """Whether a metric is judged by the most over runs, with the range of what was seen in place of an interval."""
     known = metric(name)
     return known is not None and known.judged == "most"
+
+
+def varies(name: str) -> bool:
+    """Whether a metric is judged by the most over runs though runs of one cell vary by more than its margin."""
+    known = metric(name)
+    return known is not None and known.varies
 
 
 def middle(values: Sequence[float], judged: Judged) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.records import commands
 from harness.records.claims import ClaimVerdict
 from harness.records.effects import AxisEffects
 from harness.records.metrics import Direction
@@ -134,6 +135,12 @@ class SuiteResults:
     timelines: Sequence[Timeline] = ()
     scores: Sequence[TaskScore] = ()  # those that count, of the end and of steps on the way
     overlaps: Mapping[str, Sequence[Overlap]] = field(default_factory=dict)  # by trial id
+    folder: str = ""  # of the run folders, where more can be run there: not of a baseline or another store
+
+    @property
+    def again(self) -> str:
+        """The command that measures disturbed trials again; empty where none does."""
+        return commands.again(self.suite_file, self.folder) if self.folder and self.suite_file else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -306,3 +313,4 @@ class Answer:
     effects: AxisEffects = field(default_factory=AxisEffects)  # of the matrix' axes
     claims: Sequence[ClaimVerdict] = ()
     results: str = "results"  # folder of the run folders
+    reports: str = "reports"  # folder of the reports of all suites

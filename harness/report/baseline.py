@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.amounts import times
 from harness.records.changes import change_said, detectable_said, margin_said, margins_said, n_said
-from harness.records.metrics import is_most
+from harness.records.metrics import is_most, varies
 from harness.records.results import Answer
 from harness.records.verdict import CellComparison, Verdict
 from harness.report.format import NONE, short_title, text
-from harness.report.names import DISTURBED, UNLIKE
+from harness.report.names import UNLIKE, marks
 from harness.report.results import tried
 from harness.report.tables import Column, tables
 
@@ -27,8 +27,8 @@ def baseline(answer: Answer) -> str:
     compared = [name for name in answer.columns if any(name in row.verdicts or name in row.refused for row in rows)]
     if not compared:
         return ""
-    marked = {cell.name for cell in answer.cells if cell.kind == "cell" and cell.disturbed}
-    names = [f"{text(row.candidate)} {DISTURBED}" if row.candidate in marked else text(row.candidate) for row in rows]
+    marked = {cell.name: marks(cell) for cell in answer.cells if cell.kind == "cell"}
+    names = [text(row.candidate) + marked.get(row.candidate, "") for row in rows]
     first = Column(heading="cell", cells=names, align="left")
     columns = [Column(heading="seeds", cells=[" vs ".join(map(str, _seeds(row))) for row in rows], align="left")]
     if len({row.reference for row in rows}) > 1:
@@ -83,12 +83,13 @@ def _legend(answer: Answer, rows: Sequence[CellComparison], compared: Sequence[s
 def _most(rows: Sequence[CellComparison], compared: Sequence[str]) -> Iterable[str]:
     """How memory is judged, which is by another rule: the most over seeds, and no interval of a test."""
     names = [name for name in compared if is_most(name)]
+    wide = " and seeds of one side lie no further apart than that" if any(map(varies, names)) else ""
     margins = margins_said(row.verdicts[name] for name in names for row in rows if name in row.verdicts)
     if margins:
         yield (
             "Of memory the most over seeds counts, and in brackets is the range of what was seen: equivalent where "
-            f"the most changed by no more than the margin ({margins}), improved or regressed where the ranges lie "
-            "further apart than seeds of one side do; else inconclusive."
+            f"the most changed by no more than the margin ({margins}){wide}, improved or regressed where the ranges "
+            "lie further apart than seeds of one side do; else inconclusive."
         )
 
 

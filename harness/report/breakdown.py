@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.records.figures import Scale, called, number, said
+from harness.records.figures import Scale, number, said
 from harness.records.results import Answer, CellSummary, OutOfMemory
+from harness.report.emphasis import Emphasis
 from harness.report.format import short_title
 from harness.report.memory import PARTS, memory_scale
 from harness.report.style import COLOURS, FAINT, GREY, INK, figure, styled, svg
@@ -21,14 +22,14 @@ _REST_FROM = 0.01  # share of the peak; less than this is not worth a part of it
 _COLOURS = dict(zip(PARTS, (COLOURS[0], COLOURS[3], COLOURS[5], COLOURS[2], COLOURS[4]), strict=True))
 
 
-def draw(answer: Answer) -> str | None:
+def draw(answer: Answer, emphasis: Emphasis) -> str | None:
     """Bars of the cells and stages whose parts were measured, and of those that ran out of memory; None without parts.
 
-    Of many cells the first `MOST_BARS`.
+    Of many cells `MOST_BARS`: the baseline, and those that hold the least and the most.
     """
     ooms: dict[tuple[str, str], OutOfMemory] = {(oom.kind, oom.cell): oom for oom in answer.out_of_memory}
     rows = [cell for cell in answer.cells if _parts(cell) or (cell.kind, cell.name) in ooms]
-    shown = rows[:MOST_BARS]
+    shown = _extremes(rows, answer.baseline)
     if not any(_parts(cell) for cell in shown):
         return None
     how = memory_scale(shown)
@@ -37,17 +38,38 @@ def draw(answer: Answer) -> str | None:
         at = axes[0]
         _bars(at, shown, how)
         _said(at, shown, how, ooms)
-        names = [called(cell.kind, cell.name) for cell in shown]
+        names = [emphasis.label(cell.kind, cell.name) for cell in shown]
         at.set_yticks(range(len(shown)), names)
         at.set_ylim(len(shown) - 0.4, -0.6)
-        at.set_xlabel(
-            how.unit + (f"; {len(rows) - len(shown)} more cells are not shown" if len(rows) > len(shown) else "")
-        )
+        at.set_xlabel(how.unit + _left_out(len(rows), len(shown), answer.baseline))
         at.grid(axis="y", visible=False)
         at.margins(x=0.16)
         at.set_xlim(left=0)
         at.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, handlelength=1, borderaxespad=0.2)
         return svg(made)
+
+
+def _extremes(rows: Sequence[CellSummary], baseline: Sequence[str]) -> list[CellSummary]:
+    """All rows, or of too many the baseline and as many of those that hold the least as of the most, in their order."""
+    if len(rows) <= MOST_BARS:
+        return list(rows)
+    kept = [place for place, cell in enumerate(rows) if cell.kind == "cell" and cell.name in baseline][:MOST_BARS]
+    ranked = sorted(set(range(len(rows))) - set(kept), key=lambda place: _held(rows[place]))
+    half, rest = divmod(MOST_BARS - len(kept), 2)
+    kept += [*ranked[:half], *ranked[len(ranked) - half - rest :]]
+    return [rows[place] for place in sorted(kept)]
+
+
+def _held(cell: CellSummary) -> float:
+    """The length of its bar; without end where it ran out of memory before anything was measured."""
+    return sum(_parts(cell).values()) + _rest(cell) or math.inf
+
+
+def _left_out(cells: int, shown: int, baseline: Sequence[str]) -> str:
+    if cells <= shown:
+        return ""
+    of = "the baseline and those" if baseline else "those"
+    return f"; of {cells} cells {of} that hold least and most are shown, not the {cells - shown} between"
 
 
 def _parts(cell: CellSummary) -> dict[str, float]:

@@ -77,7 +77,7 @@ def draw(answer: Answer) -> dict[Chart, str]:
     svg = _cost(answer, emphasis)
     if svg is not None:
         drawn[COST] = svg
-    of_memory = {BREAKDOWN: breakdown.draw(answer), TIMELINE: timeline.draw(answer, emphasis)}
+    of_memory = {BREAKDOWN: breakdown.draw(answer, emphasis), TIMELINE: timeline.draw(answer, emphasis)}
     return drawn | {chart: svg for chart, svg in of_memory.items() if svg is not None}
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.records.figures import Scale, called, number, title
+from harness.records.figures import Scale, number, title
 from harness.records.results import Answer, CellSummary, Spread
 from harness.report.emphasis import Emphasis
 from harness.report.format import column_scale
@@ -64,8 +64,7 @@ def _panel(
             at.plot(x[1], y[1], "o", markersize=3.5, color=FAINT, zorder=2)
             continue
         _draw(at, x, y, colour, hollow=cell.kind == "stage")
-        name = called(cell.kind, cell.name)
-        points.append(Point(text=name, x=x, y=y, colour=colour))
+        points.append(Point(text=emphasis.label(cell.kind, cell.name), x=x, y=y, colour=colour))
     at.set_xlabel(f"{title(cost)}{', ' if across.unit else ''}{across.unit}")
     at.margins(0.14)
     return points

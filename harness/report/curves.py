@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.records.figures import called
 from harness.records.results import Answer, CellSummary, Curve
 from harness.report.emphasis import Emphasis
-from harness.report.style import FAINT, GREY, INK, figure, styled, svg
+from harness.report.style import FAINT, GREY, INK, figure, heighten, legend_below, styled, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ POINTS = 200
 _FEW_POINTS = 25
 _MOST_SEEDS = 12
 _PANELS_PER_ROW = 3
+_INSIDE = 4
+"""Names in a legend that lies inside its panel."""
 
 Line = tuple[Sequence[float], Sequence[float]]
 """Steps and values, equally long."""
@@ -43,15 +45,21 @@ def draw(answer: Answer, emphasis: Emphasis, metric: str, label: str) -> str | N
     rows = math.ceil(len(panels) / columns)
     with styled():
         made, axes = figure(columns, rows, width=3.9 if columns > 1 else 6.5, height=3.2, share_y=False)
+        below = 0
         for at, (title, cells) in zip(axes, panels.items(), strict=False):
-            panel(at, cells, emphasis)
+            below = max(below, panel(at, cells, emphasis))
             at.set_title(title)
             at.set_xlabel("optimizer step")
+        heighten(made, rows, below)
         for row in range(rows):
             axes[row * columns].set_ylabel(label)
         for at in axes[len(panels) :]:
             at.set_visible(False)
         return svg(made)
+
+
+def _coloured(cells: Sequence[Drawn], emphasis: Emphasis) -> list[Drawn]:
+    return [entry for entry in cells if entry.cell.kind == "stage" or entry.cell.name in emphasis.colours]
 
 
 def _panels(answer: Answer, metric: str) -> dict[str, list[Drawn]]:
@@ -96,30 +104,41 @@ def mean_line(lines: Sequence[Line]) -> Line:
     return steps, [_mean([values[step] for values in by_step]) for step in steps]
 
 
-def panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> None:
-    """The curves of cells, in their colours; stages in ink, cells without a colour in grey."""
+def panel(at: Axes, cells: Sequence[Drawn], emphasis: Emphasis) -> int:
+    """The curves of cells, in their colours; stages in ink, cells without a colour in grey.
+
+    How many lines of a legend lie below the panel.
+    """
     alone = all(entry.cell.kind == "stage" for entry in cells)
-    coloured = [entry for entry in cells if entry.cell.kind == "stage" or entry.cell.name in emphasis.colours]
+    coloured = _coloured(cells, emphasis)
     others = [entry for entry in cells if entry not in coloured]
     for number, entry in enumerate(_with_curves(others)):
         label = f"{len(others)} other cell{'' if len(others) == 1 else 's'}" if number == 0 else None
         at.plot(*mean_line(entry.fine), color=FAINT, linewidth=0.9, label=label, zorder=1)
     for entry in coloured:
-        _cell(at, entry, INK if entry.cell.kind == "stage" else emphasis.colours[entry.cell.name])
-    if not alone and at.get_legend_handles_labels()[0]:
-        at.legend(loc="best", handlelength=1.4, frameon=True, framealpha=0.8, edgecolor="none")  # it may lie on lines
+        colour = INK if entry.cell.kind == "stage" else emphasis.colours[entry.cell.name]
+        _cell(at, entry, emphasis.label(entry.cell.kind, entry.cell.name), colour)
     at.margins(x=0.02)
+    return 0 if alone or not at.get_legend_handles_labels()[0] else _legend(at)
+
+
+def _legend(at: Axes) -> int:
+    """Of a few cells inside the panel, where it covers least; of many it would cover lines wherever it lay."""
+    if len(at.get_legend_handles_labels()[1]) > _INSIDE:
+        return legend_below(at)
+    at.legend(loc="best", handlelength=1.4, frameon=True, framealpha=0.8, edgecolor="none")  # it may lie on lines
+    return 0
 
 
 def _with_curves(entries: Iterable[Drawn]) -> list[Drawn]:
     return [entry for entry in entries if entry.fine]
 
 
-def _cell(at: Axes, entry: Drawn, colour: str) -> None:
+def _cell(at: Axes, entry: Drawn, name: str, colour: str) -> None:
     for line in entry.failed[:_MOST_SEEDS]:
         at.plot(*line, color=colour, linewidth=0.9, linestyle=(0, (3, 2)), alpha=0.7)
     if not entry.fine:
-        at.plot([], [], color=GREY, linestyle=(0, (3, 2)), linewidth=0.9, label=f"{entry.cell.name} (failed)")
+        at.plot([], [], color=GREY, linestyle=(0, (3, 2)), linewidth=0.9, label=f"{name} (failed)")
         return
     if len(entry.fine) > 1:
         for line in entry.fine[:_MOST_SEEDS]:
@@ -133,6 +152,6 @@ def _cell(at: Axes, entry: Drawn, colour: str) -> None:
         linewidth=1.8,
         marker=marker,
         markersize=3,
-        label=called(entry.cell.kind, entry.cell.name),
+        label=name,
         zorder=3,
     )

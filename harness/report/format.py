@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.records.figures import Scale, decimals, number, scale, title
 from harness.records.metrics import Direction
@@ -92,14 +90,3 @@ def shortened(value: str, most: int) -> str:
     """At most so many characters, on one line, cut with an ellipsis."""
     line = " ".join(value.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
-
-
-def shown_path(path: str) -> str:
-    """Relative to the working directory where it lies below it, so that a command can be typed as it stands."""
-    relative = os.path.relpath(path, Path.cwd()) if Path(path).is_absolute() else path
-    return path if relative.startswith("..") else Path(relative).as_posix()
-
-
-def quoted(value: str) -> str:
-    """For a POSIX shell, in single quotes always: names may hold globs."""
-    return "'" + value.replace("'", "'\\''") + "'"

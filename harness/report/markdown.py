@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.records.commands import quoted, shown_path, word
 from harness.records.results import Answer
 from harness.report.axes import axes
 from harness.report.baseline import baseline
 from harness.report.charts import BREAKDOWN, QUALITY, TIMELINE, Chart
 from harness.report.claims import claims
-from harness.report.commands import run, where, word
+from harness.report.commands import run, where
 from harness.report.environment import environment_table
-from harness.report.format import quoted, shortened, shown_path, text
+from harness.report.format import shortened, text
 from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
 from harness.report.memory import memory, predicted

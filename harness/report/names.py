@@ -9,6 +9,7 @@ from harness.report.format import text
 DISTURBED = "†"
 UNLIKE = "‡"
 """Marks scores that were not made alike."""
+DIVERGED = "§"
 
 
 def row_name(answer: Answer, cell: CellSummary) -> str:
@@ -16,4 +17,9 @@ def row_name(answer: Answer, cell: CellSummary) -> str:
     label = " (untrained)" if cell.kind == "floor" else ""
     if cell.kind == "cell" and cell.name in answer.baseline:
         label = " (baseline)"
-    return text(called(cell.kind, cell.name)) + label + (f" {DISTURBED}" if cell.disturbed else "")
+    return text(called(cell.kind, cell.name)) + label + marks(cell)
+
+
+def marks(cell: CellSummary) -> str:
+    """What follows a cell's name where its figures are not to be trusted."""
+    return (f" {DISTURBED}" if cell.disturbed else "") + (f" {DIVERGED}" if cell.diverged else "")

@@ -10,7 +10,7 @@ from harness.records.results import Answer, QualityRow, Spread
 from harness.report.curves import Drawn, panel, thinned
 from harness.report.emphasis import Emphasis
 from harness.report.format import NONE, column_scale, text
-from harness.report.style import GREY, styled, svg
+from harness.report.style import GREY, heighten, styled, svg
 from harness.report.style import figure as canvas
 from harness.report.tables import Column, tables
 
@@ -87,11 +87,13 @@ def draw(answer: Answer, emphasis: Emphasis) -> str | None:
     rows = -(-len(panels) // columns)
     with styled():
         made, axes = canvas(columns, rows, width=3.9 if columns > 1 else 6.5, height=3.2, share_y=False)
+        below = 0
         for at, (name, found) in zip(axes, panels.items(), strict=False):
             _floors(at, answer, name)
-            panel(at, found, emphasis)
+            below = max(below, panel(at, found, emphasis))
             at.set_xlabel("optimizer step")
             at.set_ylabel(title(name))
+        heighten(made, rows, below)
         for at in axes[len(panels) :]:
             at.set_visible(False)
         return svg(made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.records.metrics import metric
 from harness.records.results import Answer, CellSummary
 from harness.report.format import column_scale, figure, heading, text
-from harness.report.names import DISTURBED, UNLIKE, row_name
+from harness.report.names import DISTURBED, DIVERGED, UNLIKE, row_name
 from harness.report.tables import Column, tables
 
 _QUALITY = ("score", "nats", "")
@@ -80,5 +80,7 @@ def _legend(answer: Answer) -> str:
         lines.append("Memory is the most that was in use at once.")
     if any(cell.disturbed for cell in answer.cells):
         lines.append(f"{DISTURBED} measured while something disturbed it; see Disturbed.")
+    if any(cell.diverged for cell in answer.cells):
+        lines.append(f"{DIVERGED} diverged, and trained on to its end; see Findings.")
     lines += [f"{UNLIKE} {text(one.text)}" for one in answer.unlike]
     return "\n".join(lines)

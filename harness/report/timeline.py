@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from harness.records.figures import called, scale
+from harness.records.figures import scale
 from harness.records.results import Answer, Timeline, TrialResult
 from harness.report.emphasis import Emphasis
-from harness.report.style import FAINT, INK, figure, styled, svg
+from harness.report.style import FAINT, INK, figure, heighten, legend_below, styled, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,8 @@ _METRICS = {"device_allocated_peak": "allocated on the device", "host_uss_peak":
 _Style = str | tuple[int, tuple[float, ...]]
 _FEWEST = 3
 """Samples of a line; fewer say nothing of time."""
+_BESIDE = 30
+"""Characters of a name up to which the legend lies beside the lines."""
 _DASHED = (0, (3, 2))
 _OF_STAGES = ((0, (1, 1)), (0, (7, 1.5, 1, 1.5)), (0, (1, 3)), (0, (12, 2)))
 """Line styles of stages, which share one colour."""
@@ -57,12 +59,15 @@ def _drawn(shown: list[tuple[TrialResult, Timeline]], emphasis: Emphasis, label:
             colour = _colour(trial, emphasis)
             if colour is not None:
                 style = next(stages) if trial.kind == "stage" else "-"
-                _line(at, trial, line, how.divisor, colour, called(trial.kind, trial.cell_name), style)
+                _line(at, trial, line, how.divisor, colour, emphasis.label(trial.kind, trial.cell_name), style)
         at.set_xlabel("seconds after the start")
         at.set_ylabel(f"{label}, {how.unit}")
         at.set_ylim(bottom=0)
         at.margins(x=0.02)
-        at.legend(loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1.4)
+        if max(map(len, at.get_legend_handles_labels()[1])) > _BESIDE:
+            heighten(made, 1, legend_below(at))
+        else:
+            at.legend(loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1.4)
         return svg(made)
 
 

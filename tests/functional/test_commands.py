@@ -145,6 +145,8 @@ def test_status_counts_what_has_run(ran: Path, harness: Harness) -> None:
     (one,) = json.loads(harness("status", "tiny", "--json").stdout)
     assert one["outcomes"] == {"ok": 3}
     assert one["holder"] is None
+    assert one["made_up"] == 3
+    assert "MADE UP: the debug engine trained nothing in 3 of them" in harness("status").stdout
 
 
 def test_watching_ends_when_nothing_runs(ran: Path, harness: Harness) -> None:

@@ -18,9 +18,9 @@ def test_disturbed_trials_are_told_and_run_again(harness: Harness, suite: Path) 
     assert first.returncode == 0, first.stderr
     assert "note: 1 of 3 trials were disturbed" in first.stderr
     assert "made up: another process was on the device" in first.stderr
-    assert f"harness run {suite} --retry disturbed" in first.stderr
+    assert f"harness run {suite.name} --retry disturbed" in first.stderr
     assert "tokens/s, disturbed" in first.stderr
-    assert "1 disturbed; harness run --retry disturbed measures them again" in harness("status").stdout
+    assert f"1 disturbed; harness run {suite.name} --retry disturbed measures them again" in harness("status").stdout
     rows = json.loads(harness("list", "tiny", "--json").stdout)
     assert sorted(row["disturbed"] for row in rows) == [0, 0, 1]
     assert "disturbed" in harness("list", "tiny").stdout
@@ -48,7 +48,12 @@ def test_quiet_runs_keep_quiet(harness: Harness, suite: Path) -> None:
 
 def test_what_is_said_to_do_finds_results_that_lie_elsewhere(harness: Harness, suite: Path) -> None:
     pretend = (*PRETEND, "--pretend", "*0.002*=oom")
-    told = harness("run", suite, *pretend, "--results", "there").stderr
-    assert f"harness run {suite} --results there --retry disturbed" in told
-    assert f"harness run {suite} --results there --retry failed" in told
+    elsewhere = ("--results", "there", "--reports", "told here")
+    told = harness("run", suite, *pretend, *elsewhere).stderr
+    again = f"harness run {suite.name} --results there --reports 'told here' --retry"
+    assert f"{again} disturbed" in told
+    assert f"{again} failed" in told
+    assert f"\n{again} disturbed\n" in (suite.parent / "told here/tiny/report.md").read_text(encoding="utf-8")
+    status = harness("status", "--results", "there").stdout
+    assert f"harness run {suite.name} --results there --retry disturbed" in status
     assert "--results there tells more" in told

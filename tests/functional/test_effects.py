@@ -38,6 +38,10 @@ def test_effects_are_told_once_there_are_some(harness: Callable[..., Answer], tm
     assert told.stdout.startswith("- MADE UP: the debug engine trained nothing in all 12 trials;")
     assert "tokens/s: how much runs of one cell vary (8 degrees of freedom)" in told.stderr
 
+    narrow = harness("effects", "two.yaml", env={"COLUMNS": "60"}).stdout
+    assert "\ntrain.packing: false → true\n  tokens/s " in narrow, "no name is cut"
+    assert max(map(len, narrow.splitlines())) <= 80
+
     asked = harness("effects", "two.yaml", "--metric", "step_seconds_p50", "--json")
     document = json.loads(asked.stdout)
     assert document["metrics"] == ["step_seconds_p50"]

@@ -11,14 +11,13 @@ from harness.compare.axes.design import Design, Levels, Point, Term
 from harness.compare.axes.exact import Cells, beside, by_cell, exact_effect, exact_interplay
 from harness.compare.axes.fitted import Change, Fitted, Tested, fitted
 from harness.compare.axes.words import sentences_of
-from harness.compare.columns import OF_A_METHOD
 from harness.compare.comparison import runs_of
 from harness.compare.judging import adjusted, corrected, ruled
 from harness.compare.judging.effects import CONFIDENCE, LEAST, quantile
 from harness.compare.libraries import owners
 from harness.records.effects import AxisEffect, AxisEffects, Interplay
 from harness.records.figures import title
-from harness.records.metrics import Margin, Metric, metric
+from harness.records.metrics import OF_A_METHOD, Margin, Metric, metric
 from harness.records.results import TrialResult
 from harness.records.verdict import Effect, Verdict
 
@@ -200,10 +199,10 @@ class _Taken:
             return verdict
         if self.metric.varies and any(len(runs) < LEAST for pair in pairs for runs in pair):
             return replace(verdict, ruling="inconclusive", why=f"runs vary, and it takes {LEAST} of each cell")
-        rulings = {self._verdict(exact_effect([one])).ruling for one in pairs}
-        if len(rulings) == 1:
-            (ruling,) = rulings
-            return replace(verdict, ruling=ruling, why=verdict.why if ruling == "inconclusive" else "")
+        first, *others = (self._verdict(exact_effect([one])) for one in pairs)
+        if all(one.ruling == first.ruling for one in others):
+            why = verdict.why or first.why
+            return replace(verdict, ruling=first.ruling, why=why if first.ruling == "inconclusive" else "")
         return replace(verdict, ruling="inconclusive", why="not the same between each two cells")
 
     def _verdict(self, effect: Effect | str) -> Verdict:

@@ -16,14 +16,18 @@ from typing import Any
 from harness.compare.claims.devices import device_of, fits, lacking, named, wanted
 from harness.compare.claims.measured import TOO_FEW, Told, pooled, told_of
 from harness.compare.comparison import runs_of
+from harness.records import commands
 from harness.records.claimed import claimed
 from harness.records.claims import ClaimRuling, ClaimVerdict, Device
 from harness.records.figures import title
 from harness.records.metrics import metric
 from harness.records.plan import Plan, PlannedClaim
+from harness.records.request import Places
 from harness.records.results import TrialResult
 from harness.records.suite import Claim, Needs
 from harness.records.verdict import Run
+
+_USUAL = Places()
 
 
 def claims_of(
@@ -32,16 +36,20 @@ def claims_of(
     environments: Mapping[str, Mapping[str, Any]],
     *,
     devices: Sequence[Device] | None = None,
+    places: Places = _USUAL,
 ) -> tuple[ClaimVerdict, ...]:
     """A verdict on each claim of the plan, from its trials as `summary.measured` gives them.
 
     `environments` by hash. `devices` are the GPUs of this machine, for claims that have not run; None: not known.
+    `places`, the usual ones without, are for the commands a reader may copy.
     """
+    again = commands.again(str(plan.suite.file), str(places.results), str(places.reports))
     by_cell: dict[str, list[TrialResult]] = {}
     for trial in trials:
         by_cell.setdefault(trial.cell_id, []).append(trial)
     return tuple(
-        _verdict(_Claimed(planned=one, by_cell=by_cell, environments=environments), devices) for one in plan.claims
+        _verdict(_Claimed(planned=one, by_cell=by_cell, environments=environments, again=again), devices)
+        for one in plan.claims
     )
 
 
@@ -52,6 +60,7 @@ class _Claimed:
     planned: PlannedClaim
     by_cell: Mapping[str, Sequence[TrialResult]]
     environments: Mapping[str, Mapping[str, Any]]
+    again: str
 
     @property
     def claim(self) -> Claim:
@@ -129,7 +138,7 @@ def _pairs(asked: _Claimed) -> tuple[list[Told], list[str], list[str]]:
         ]
         absent = [side for side, counted in zip(sides, runs, strict=True) if not counted]
         if absent:
-            silent.append(_absent(absent, claim.metric))
+            silent.append(_absent(absent, claim.metric, asked.again))
             continue
         found = told_of(claim.kind, known, *runs)
         if isinstance(found, str):
@@ -139,10 +148,10 @@ def _pairs(asked: _Claimed) -> tuple[list[Told], list[str], list[str]]:
     return told, silent, list(dict.fromkeys(gone))
 
 
-def _absent(sides: Sequence[Sequence[TrialResult]], name: str) -> str:
+def _absent(sides: Sequence[Sequence[TrialResult]], name: str, again: str) -> str:
     names = " and ".join(dict.fromkeys(_name(side) for side in sides))
     if all(_uncounted(side, name) for side in sides):
-        return f"no run of {names} counts: measure them again, --retry disturbed"
+        return f"no run of {names} counts; {again} measures them again"
     return f"no {title(name)} of {names}"
 
 

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 from harness.compare.judging.effects import CONFIDENCE, below, effect, quantile, seeds_alone
-from harness.records.metrics import Direction, Margin, Metric, metric
+from harness.records.metrics import Direction, Margin, Metric, metric, varies
 from harness.records.verdict import Effect, Ruling, Run, Verdict
 
 POWER = 0.80
 _GOES_WRONG = ("final_loss", "final_eval_loss")
 """Metrics whose not being a number is a result: the training diverged."""
+_WIDE = "the most is within the margin, yet runs of one side lie further apart than that"
 
 
 def judge(
@@ -111,7 +112,7 @@ def ruled(
     tolerance = margin.of(found.reference) / abs(found.reference) if found.kind == "ratio" else None
     amount = margin.of(found.reference) if tolerance is None else tolerance
     value, low, high, bound = _on_a_line(found, amount)
-    ruling, why = _ruling(found, (value, low, high), bound, better)
+    ruling, why = _ruling(found, (value, low, high), bound, better, varies=varies(name))
     return Verdict(
         metric=name,
         ruling=ruling,
@@ -137,16 +138,19 @@ def _on_a_line(found: Effect, margin: float) -> tuple[float, float, float, float
     return value, low, high, math.log1p(margin)
 
 
-def _ruling(found: Effect, line: tuple[float, float, float], bound: float, better: Direction) -> tuple[Ruling, str]:
+def _ruling(
+    found: Effect, line: tuple[float, float, float], bound: float, better: Direction, *, varies: bool
+) -> tuple[Ruling, str]:
     value, low, high = line
     more: Ruling = "improved" if better == "higher" else "regressed"
     less: Ruling = "regressed" if better == "higher" else "improved"
     if found.error is None:  # the most over runs: deterministic but for its range
+        widest = max(value - low, high - value)  # of the candidate's range and the reference's
         if abs(value) <= bound:
-            return "equivalent", ""
+            return ("inconclusive", _WIDE) if varies and widest > bound else ("equivalent", "")
         # How far the ranges lie apart beside how wide they are: of two runs a side of one thing, they lie further apart
         # than either is wide in fewer than 5% (by simulation); where nothing varies any distance will do.
-        apart, widest = max(low, -high), max(value - low, high - value)
+        apart = max(low, -high)
         if apart <= widest and widest > 0:
             why = "overlap" if apart <= 0 else "lie no further apart than runs of one side do"
             return "inconclusive", f"the most is beyond the margin, yet the ranges over runs {why}"

@@ -85,6 +85,9 @@ def test_an_unexpected_improvement_fails_only_where_asked_and_says_how_to_accept
     code, printed, said = harness("check", "--baseline", "before", "quick")
     assert code == 1  # nothing ran since
     assert "nothing was measured since the baseline was saved" in " ".join(printed.split())
+    assert said.startswith("error: nothing was measured since baseline before was saved\n")
+    assert "try: measure anew: harness run SUITE --force; or --allow-missing" in said
+    assert "baseline save" not in said  # it would save the same once more
     assert harness("check", "--baseline", "before", "quick", "--allow-missing")[0] == 0
 
 

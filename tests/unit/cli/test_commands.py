@@ -36,13 +36,16 @@ def _status(**fields: Any) -> SuiteStatus:
 
 
 def test_status_of_a_suite_that_stopped_says_how_to_go_on() -> None:
-    assert status.lines([_status()]) == ["tiny  4/14 trials done (1 oom)", "  not running; harness run goes on with it"]
+    assert status.lines([_status()]) == [
+        "tiny  4/14 trials done (1 oom)",
+        "  not running; harness run tiny.yaml goes on with it",
+    ]
 
 
 def test_status_does_not_count_what_was_interrupted_as_done() -> None:
     assert status.lines([_status(total=2, outcomes={"ok": 1, "interrupted": 1})]) == [
         "tiny  1/2 trials done (1 interrupted)",
-        "  not running; harness run goes on with it",
+        "  not running; harness run tiny.yaml goes on with it",
     ]
 
 

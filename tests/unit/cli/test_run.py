@@ -40,7 +40,7 @@ def _finished(ended: list[tuple[Trial, Outcome]], earlier: list[tuple[Trial, Out
 
 def _told(finished: Finished, where: str = "") -> tuple[str, str, str]:
     with pytest.raises(TrialsFailed) as caught:
-        run.tell_failures(finished, Path("tiny.yaml"), where)
+        run.tell_failures(finished, f"harness run tiny.yaml{where}", where)
     (problem,) = caught.value.problems
     return problem.what, str(problem.why), str(problem.hint)
 

@@ -95,6 +95,9 @@ def test_what_may_be_chance_in_a_large_matrix_is_not_found() -> None:
 
     alone, among = (answered(figures, ["c0-x"]).against[0].verdicts["tokens_per_second"] for figures in (few, many))
 
+    headline = answered(many, ["c0-x"], decide=Decide(maximise="tokens_per_second")).headline
+    assert "inconclusive (seen, but with so many figures asked at once it may be chance)." in headline
+    assert "would show reliably" not in headline
     assert alone.ruling == "improved"
     assert among.ruling == "inconclusive"
     assert "among 39 figures at once it may be chance" in among.why
@@ -158,7 +161,7 @@ def test_the_headline_says_ratios_of_costs_and_what_could_have_been_seen() -> No
     )
 
     assert "Against the baseline, sft-full: train time −14.4% [" in got.headline
-    assert "inconclusive (only a change of " in got.headline
+    assert "inconclusive (asked for alone, only a change of " in got.headline
 
 
 def test_the_headline_claims_nothing_from_one_seed() -> None:

@@ -190,7 +190,7 @@ def test_disturbed_trials_are_found_with_the_flag_that_repeats_them(fine: SuiteR
     assert got.cells[1].metrics[ACC].n == 2  # they are kept
     (said,) = got.findings
     assert said.startswith("Disturbed: figures of b-s1 are in the tables, marked †")
-    assert "--retry disturbed" in said
+    assert said.endswith("; the command under Disturbed measures them again.")
 
 
 def test_a_failed_trial_is_not_called_disturbed_too(fine: SuiteResults) -> None:

@@ -300,6 +300,9 @@ def test_more_runs_are_not_asked_for_where_they_cannot_help() -> None:
     assert (len(few.insufficient), suspicious(few, None)) == (1, set())
     held = _gate(_trials(metric=MEMORY, values=[1e9]), _trials(metric=MEMORY, values=[1.1e9]), metrics=[MEMORY])
     assert (len(held.insufficient), suspicious(held, None)) == (1, set())
+    wide = _trials(metric=MEMORY, values=[1e9, 0.9e9]), _trials(metric=MEMORY, values=[1e9, 0.99e9])
+    ranges = _gate(*wide, metrics=[MEMORY])  # they only grow
+    assert (len(ranges.undecided), suspicious(ranges, None)) == (1, set())
     losses = _trials(metric=LOSS, values=[0.5, 0.6, 0.7]), _trials(metric=LOSS, values=[0.52, 0.59, 0.75])
     paired = _gate(*losses, metrics=[LOSS])  # new seeds are in no pair
     assert (len(paired.undecided), suspicious(paired, None)) == (1, set())

@@ -127,6 +127,20 @@ def test_places_are_no_part_of_a_suite(tmp_path: Path) -> None:
     assert one.model_dump() == other.model_dump()
 
 
+def test_a_decision_by_losses_of_several_methods_is_a_warning(tmp_path: Path) -> None:
+    """They are different quantities: the answer would name no clear leader, and tell so after the training."""
+    goal = "decide: {minimise: final_loss, keep: {final_reward_margin: '> 0'}}\n"
+    several = expand(read(tmp_path, HEAD + "matrix: {method: [sft, dpo]}\n" + goal), CATALOG).warnings
+    one = expand(read(tmp_path, HEAD + "matrix: {train.max_length: [8, 16]}\n" + goal), CATALOG).warnings
+
+    assert [warning.what for warning in several] == [
+        f"decide goes by {name}, which is another quantity of each of the methods sft, dpo"
+        for name in ("final_loss", "final_reward_margin")
+    ]
+    assert [warning.where.line for warning in several if warning.where] == [9, 9]
+    assert one == ()
+
+
 def test_warmup_that_leaves_nothing_is_a_warning(tmp_path: Path) -> None:
     more = "matrix: {train.max_steps: [5, 4, 6, -1]}\n"
     (warning,) = expand(read(tmp_path, HEAD + more), CATALOG).warnings

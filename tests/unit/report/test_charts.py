@@ -33,6 +33,15 @@ def texts(svg: str) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
+def texts_at(svg: str) -> dict[str, float]:
+    """How far below the top each text stands."""
+    found = {}
+    for element in ElementTree.fromstring(svg).iter(f"{SVG}text"):
+        shift = re.match(r"translate\([-\d.]+ ([-\d.]+)\)", element.get("transform", ""))
+        found[element.text or ""] = float(shift[1] if shift else element.get("y", 0))
+    return found
+
+
 def lines(svg: str, colour: str) -> int:
     """Curves of a colour: paths that are stroked with it inside a panel, legend handles left out."""
     count = 0
@@ -68,6 +77,20 @@ def test_only_preference_methods_have_margins(quickstart: Answer) -> None:
     assert {"dpo", "orpo"} < set(said)
     assert "sft" not in said
     assert "stage base" not in said
+
+
+@pytest.mark.parametrize(("cells", "below"), [(3, False), (8, True)])
+def test_a_legend_of_many_cells_lies_below_the_lines(cells: int, below: bool) -> None:
+    planned = plan([cell(f"sft-{number}") for number in range(cells)], seeds=1)
+    curves = [
+        Curve(trial_id=trial.id, cell_name=trial.cell.name, seed=0, metric="loss", steps=(1, 2), values=(2.0, 1.0))
+        for trial in planned.trials
+    ]
+    found = results([result(trial, {}) for trial in planned.trials], curves=curves)
+
+    heights = texts_at(draw(answer(found, planned))[LOSS])
+
+    assert all((heights[f"sft-{number}"] > heights["optimizer step"]) == below for number in range(cells))
 
 
 def test_a_failed_trial_is_drawn_dashed_and_not_averaged() -> None:
@@ -207,13 +230,16 @@ def test_bars_of_memory_name_their_parts_and_say_what_ran_out(on_a_device: Answe
     assert "34.6" in said  # the peak, which is what the parts and the rest add up to
 
 
-def test_bars_of_many_cells_are_cut_and_said_to_be() -> None:
+def test_of_many_bars_the_shortest_and_the_longest_are_shown_and_that_is_said() -> None:
+    """Not the first of the plan: whoever asks what holds memory asks for the ends."""
     planned = plan([cell(f"sft-{number}") for number in range(MOST_BARS + 3)], seeds=1)
-    found = results([result(trial, {"weight_memory": 2.0**20}) for trial in planned.trials])
+    held = {trial.cell.name: abs(13.5 - number) for number, trial in enumerate(planned.trials)}
+    found = results([result(trial, {"weight_memory": held[trial.cell.name] * 2.0**20}) for trial in planned.trials])
 
     said = texts(draw(answer(found, planned))[BREAKDOWN])
 
-    assert "MiB; 3 more cells are not shown" in said
+    assert f"MiB; of {MOST_BARS + 3} cells those that hold least and most are shown, not the 3 between" in said
+    assert {"sft-0", "sft-13", "sft-26"} < set(said)
     assert "rest of the peak" not in said
     assert sum(word.startswith("sft-") for word in said) == MOST_BARS
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.records.commands import quoted, shown_path
 from harness.records.figures import alike, number, said, scale, title
 from harness.records.results import Spread
-from harness.report.format import figure, quoted, share, shortened, shown_path, signed_share, text
+from harness.report.format import figure, share, shortened, signed_share, text
 from harness.report.tables import WIDEST, Column, table, tables, width
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from harness.compare import answer
 from harness.records.plan import Excluded, PlannedClaim
+from harness.records.request import Places
 from harness.records.results import Answer
 from harness.records.suite import Claim, Decide, Needs, Selector
 from harness.report import render
@@ -43,7 +44,7 @@ def with_a_baseline() -> Answer:
     return answer(
         dataclasses.replace(found, trials=trials),
         dataclasses.replace(made, suite=said, baseline=chosen),
-        folder="some where/results",
+        places=Places(results=Path("some where/results")),
     )
 
 

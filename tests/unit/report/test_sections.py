@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compare import answer
-from harness.records.plan import Cell, Excluded
+from harness.records.plan import Excluded
 from harness.records.results import Answer, Finding
-from harness.records.suite import Selector
 from harness.report.markdown import markdown
 from harness.report.tables import WIDEST, width
 from tests.unit.compare.made import GIB, cell, on_a_device, plan, result, results, suite
+from tests.unit.report.made_reports import section
 
 MEASURED = ("## Memory", "## Predicted and measured memory", "## Compute", "## Steps", "## Start-up")
 TOLD = ("## Health", "## Disturbed", "## What else changed")
@@ -27,11 +26,6 @@ def said_of(*metrics: dict[str, float], **changes: Any) -> str:
     made = plan([cell(f"sft-{number}") for number in range(len(metrics))], seeds=1)
     found = [result(trial, given_, **changes) for trial, given_ in zip(made.trials, metrics, strict=True)]
     return markdown(answer(results(found), made), ())
-
-
-def section(text: str, title: str) -> str:
-    """What stands under a heading."""
-    return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def columns(text: str, title: str) -> list[str]:
@@ -224,6 +218,22 @@ def test_findings_of_one_name_that_say_another_thing_are_lines_of_their_own() ->
     ]
 
 
+def test_a_cell_that_diverged_and_trained_on_is_marked_in_its_rows() -> None:
+    made = plan([cell("sft-a"), cell("sft-b")], of=suite(seeds=2))
+    wrong = (Finding(name="diverged", step=3, level="warning", text="loss became nan"),)
+    found = [
+        result(trial, {"train_seconds": 9.0}, findings=wrong if trial.name == "sft-b-s1" else ())
+        for trial in made.trials
+    ]
+
+    rows = section(markdown(answer(results(found), made), ()), "Results")
+
+    assert "| sft-a " in rows
+    assert "| sft-a §" not in rows
+    assert "| sft-b § |" in rows
+    assert "§ diverged, and trained on to its end; see Findings." in rows
+
+
 def test_of_many_findings_the_first_are_told_and_the_rest_counted() -> None:
     made = plan([cell("sft")], seeds=1)
     findings = [Finding(name=f"kind{number}", step=None, level="info", text="x") for number in range(40)]
@@ -344,45 +354,3 @@ def test_of_many_cells_what_moves_them_comes_before_them(levels: int, first: str
     assert next(line for line in text.splitlines() if line.startswith("## ")) == f"## {first}"
     assert ("# and so on: 14 rows" in text) == (levels == 7)
     assert text.count("--only 'sft-") + text.count("--only sft-") == (3 if levels == 7 else 6)
-
-
-def beside_the_baseline(metrics: Callable[[Cell, int], dict[str, float]], seeds: int) -> str:
-    """The section of two cells, of which the first is the baseline."""
-    cells = [cell("sft-a"), cell("sft-b")]
-    of = suite(seeds=seeds).model_copy(update={"baseline": Selector(levels={"recipe": ("sft-a",)})})
-    made = dataclasses.replace(plan(cells, seeds=seeds, of=of), baseline=("sft-a-id",))
-    found = [result(trial, metrics(trial.cell, trial.seed)) for trial in made.trials]
-    return section(markdown(answer(results(found), made), ()), "Against the baseline")
-
-
-def test_the_legend_tells_how_memory_is_judged_where_it_is() -> None:
-    """+0.2% [−12.6, 5.6] is equivalent by the most over seeds, not because that interval lies within a margin."""
-
-    def held(one: Cell, seed: int) -> dict[str, float]:
-        return {"peak_host_memory": GIB * (1.0 if seed else 0.9), "tokens_per_second": 100.0 + seed}
-
-    def fast(one: Cell, seed: int) -> dict[str, float]:
-        return {"tokens_per_second": 100.0 + seed}
-
-    text = beside_the_baseline(held, 2)
-    assert "0.0% [−10.0, 11.1] equivalent" in text
-    assert "Of memory the most over seeds counts" in text
-    assert "the margin (2.1%)" in text
-    assert "memory" not in beside_the_baseline(fast, 2)
-
-
-def test_insufficient_is_explained_where_it_is_said() -> None:
-    assert "Insufficient: too few seeds" in beside_the_baseline(lambda one, seed: {"tokens_per_second": 100.0}, 1)
-    assert "nsufficient" not in beside_the_baseline(lambda one, seed: {"tokens_per_second": 100.0 + seed}, 2)
-
-
-@pytest.mark.parametrize(("tokens", "said"), [(1640.0, "beside the baseline's: sft-b 1.64×."), (1020.0, None)])
-def test_times_of_unlike_amounts_of_text_are_said_to_be_so(tokens: float, said: str | None) -> None:
-    def figures(one: Cell, seed: int) -> dict[str, float]:
-        return {"train_seconds": 3.0 + seed, "real_tokens": 1000.0 if one.name == "sft-a" else tokens}
-
-    found = beside_the_baseline(figures, 2)
-
-    assert "train time" in found
-    assert ("unlike amounts of text" in found) == (said is not None)
-    assert said is None or said in found

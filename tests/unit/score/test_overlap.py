@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness import data
 from harness.data.overlap import Text
 from harness.data.prepare import training_rows
 from harness.methods import METHODS
@@ -20,6 +19,7 @@ from harness.records.overlap import Overlap, overlaps, read_overlap
 from harness.records.run_folder import RunFolder, write_json
 from harness.score import overlap
 from harness.score.jobs import Job, JobTask
+from tests.unit.score.fake_task import DOC, FakeTask
 
 TASK = JobTask(name="quiz", path="quiz.yaml", hash="of quiz")
 LONG = "Why do seventeen grey geese look on while the quick brown fox jumps over a lazy dog?"
@@ -315,57 +315,6 @@ def test_examples_are_few_and_the_exact_ones_first(trained: Make) -> None:
     assert [one["document"] for one in found.examples] == [9, 0, 1, 2, 3]
 
 
-class FakeTask:
-    """As much of an lm-eval task as its documents' text needs."""
-
-    def __init__(self, docs: Sequence[Any], *, text: Any, target: Any, choices: Any = None) -> None:
-        self._docs, self._text, self._target, self._choices = docs, text, target, choices
-
-    def doc_iterator(self, *, rank: int, world_size: int, limit: int | None) -> Any:
-        return enumerate(self._docs[:limit])
-
-    def get_config(self, name: str) -> Any:
-        return self._choices if name == "doc_to_choice" else None
-
-    def doc_to_text(self, doc: Any) -> Any:
-        return self._text(doc)
-
-    def doc_to_target(self, doc: Any) -> Any:
-        return self._target(doc)
-
-    def doc_to_choice(self, doc: Any) -> Any:
-        return self._choices(doc)
-
-
-DOC = {"q": "Who was first?", "hint": "Who", "choices": ["Ann", "Bob"], "answer": 1}
-
-
-@pytest.mark.parametrize(
-    ("task", "expected"),
-    [
-        (
-            FakeTask([DOC], text=lambda d: f"Q: {d['q']}\nA:", target=lambda d: 1, choices=lambda d: d["choices"]),
-            Text(question="Q: Who was first?\nA:", answers=("Ann", "Bob"), also=("Who was first?",)),
-        ),
-        (
-            FakeTask([DOC], text=lambda d: d["q"], target=lambda d: ["Ann", 7]),
-            Text(question="Who was first?", answers=("Ann", "7")),
-        ),
-        (
-            FakeTask([DOC], text=lambda d: 1, target=lambda d: "came first", choices=lambda d: d["choices"]),
-            Text(question="Ann", answers=("came first",), also=("Bob",)),
-        ),
-        (
-            FakeTask(["Running text"], text=lambda d: "", target=lambda d: d),
-            Text(question="", answers=("Running text",)),
-        ),
-    ],
-)
-def test_documents_of_every_kind_of_task_give_questions_and_answers(task: FakeTask, expected: Text) -> None:
-    assert overlap.texts_of(task, None) == [expected]
-    assert overlap.texts_of(task, 0) == []
-
-
 def test_a_job_is_measured_by_its_folders_tasks_and_limit(trained: Make) -> None:
     folders = [trained("t1"), trained("t2", ROWS[:1])]
     job = Job(
@@ -384,20 +333,6 @@ def test_a_job_is_measured_by_its_folders_tasks_and_limit(trained: Make) -> None
     assert overlap.measure_job(job, {"quiz": task, "other": task}.__getitem__) == []
     found = [[(one.task, one.documents, one.exact, one.limit) for one in overlaps(folder)] for folder in folders]
     assert found == [[("quiz", 1, 1, 1)], [("other", 1, 0, 1), ("quiz", 1, 0, 1)]]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "source"), [("arithmetic_mc", "arithmetic"), ("arithmetic_gen", "arithmetic")])
-def test_a_shipped_task_gives_the_documents_of_its_source(name: str, source: str) -> None:
-    from lm_eval.tasks import TaskManager
-
-    from harness.score.taskfiles import FOLDER
-
-    task = TaskManager(include_defaults=False).load([str(FOLDER / f"{name}.yaml")])["tasks"][name]
-    held = data.heldout(source)[:5]
-    answers = [tuple(one["choices"]) if name.endswith("_mc") else (one["target"],) for one in held]
-    expected = [Text(question=one["question"], answers=given) for one, given in zip(held, answers, strict=True)]
-    assert overlap.texts_of(task, 5) == expected
 
 
 @pytest.mark.slow

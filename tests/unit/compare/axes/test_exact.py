@@ -145,3 +145,14 @@ def test_the_hosts_memory_is_not_told_from_one_run_a_cell(
     (whole,) = [one.verdict for one in told.effects if one.axis == "gc" and not one.at]
     assert whole.ruling == ruling
     assert found(told, host) == apart
+
+
+@pytest.mark.parametrize(("name", "ruling"), [("peak_host_memory", "inconclusive"), (MEMORY, "equivalent")])
+def test_no_change_of_the_hosts_memory_is_told_where_runs_of_a_cell_lie_far_apart(name: str, ruling: str) -> None:
+    def held(levels: Levels, seed: int) -> dict[str, float]:
+        return {name: 10e9 - 1e9 * seed}
+
+    told = axis_effects(matrix(TWO, held, seeds=2), TWO, [name])
+
+    (whole,) = [one.verdict for one in told.effects if one.axis == "gc" and not one.at]
+    assert (whole.ruling, bool(whole.why)) == (ruling, ruling == "inconclusive")

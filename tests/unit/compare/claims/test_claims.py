@@ -157,7 +157,8 @@ def test_runs_that_were_all_disturbed_leave_it_untested() -> None:
     verdict = told(claim(), (PLAIN, PACKED), change=change)
 
     assert (verdict.ruling, verdict.measured) == ("untested", None)
-    assert verdict.why == "no run of before0 and after0 counts: measure them again, --retry disturbed"
+    again = "harness run suites/quick.yaml --retry disturbed measures them again"
+    assert verdict.why == f"no run of before0 and after0 counts; {again}"
     assert verdict.left_out == ("3 disturbed of before0", "3 disturbed of after0")
 
 

@@ -75,6 +75,10 @@ def test_a_missing_seed_costs_its_pair_and_no_more() -> None:
         ("peak_host_memory", (1e9, 1e9), (1.01e9, 1.01e9), "equivalent"),
         ("peak_host_memory", (1e9, 0.9e9), (1.05e9, 0.95e9), "inconclusive"),
         ("peak_host_memory", (1e9, 0.95e9), (1.03e9, 1.06e9), "inconclusive"),  # apart by less than they are wide
+        ("peak_host_memory", (1e9, 0.9e9), (1e9, 0.99e9), "inconclusive"),  # as wide as that, alike says little
+        ("peak_host_memory", (1e9, 0.99e9), (1e9, 0.9e9), "inconclusive"),
+        ("peak_host_memory", (1e9, 0.99e9), (1.01e9, 0.99e9), "equivalent"),
+        ("peak_device_memory", (1e9, 0.9e9), (1e9, 0.99e9), "equivalent"),  # nearly deterministic
         ("peak_host_memory", (118e6, 118e6), (146e6, 150e6), "regressed"),
         ("peak_host_memory", (1e9, 0.97e9, 0.98e9), (1.05e9, 1.08e9, 1.07e9), "regressed"),
         ("peak_host_memory", (1e9, 0.999e9), (1.05e9, 1.051e9), "regressed"),
