@@ -68,6 +68,8 @@ class Adapter:
 
     tensors: tuple[Held, ...]
     on: Mapping[str, Adapted]
+    dropout: bool = False  # on what its modules read
+    dora: bool = False
 
 
 def weights(arch: Architecture, width: int, *, trained: bool) -> tuple[Held, ...]:
@@ -110,7 +112,8 @@ def adapter(arch: Architecture, lora: Mapping[str, Any]) -> Adapter:
                 on[module] = Adapted(inputs=inputs, outputs=outputs, rank=rank)
     if not tensors:
         raise Unknown("lora targets no module of this architecture")
-    return Adapter(tensors=tuple(tensors), on=on)
+    dropout = float(lora.get("lora_dropout") or 0) > 0
+    return Adapter(tensors=tuple(tensors), on=on, dropout=dropout, dora=bool(lora.get("use_dora")))
 
 
 def _pair(inputs: int, outputs: int, rank: int, layers: int, lora: Mapping[str, Any]) -> Iterator[Held]:
