@@ -280,6 +280,8 @@ def _unmodelled(training: _Training, said: Mapping[str, Any], batch: Batch) -> I
         yield "label smoothing builds all logits in a second forward, which is not predicted"
     if training.adapter and training.adapter.dora:
         yield "what DoRA keeps for its backward is not known here"
+    if training.adapter and training.adapter.partial and not said["gradient_checkpointing"]:
+        yield "what layers without the adapter that others have keep is not known here"
     if arch.activation not in _ACTIVATIONS:
         yield f"what the activation {arch.activation!r} keeps is not known here"
     if arch.dropout and training.attention == "eager":

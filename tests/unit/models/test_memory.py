@@ -136,6 +136,7 @@ def test_scores_of_eager_attention_grow_with_the_square_of_the_length() -> None:
         ({"model": {"path": "nowhere"}}, "config.json cannot be read"),
         ({"lora": {"modules_to_save": ["lm_head"]}}, "lora.modules_to_save"),
         ({"lora": {"bias": "all"}}, "lora.bias"),
+        ({"lora": {"ensure_weight_tying": True}}, "lora.ensure_weight_tying"),
         ({"lora": {"target_modules": ["nothing"]}}, "targets no module"),
         ({"lora": {"target_modules": "("}}, "is no pattern"),
     ],
@@ -188,6 +189,8 @@ def test_what_is_known_is_told_without_what_is_not(train: dict[str, Any], known:
     ("overrides", "lora", "why"),
     [
         ({}, {"use_dora": True}, "DoRA"),
+        ({}, {"layers_to_transform": [3]}, "layers without the adapter"),
+        ({}, {"target_modules": [r"layers.0.mlp.up_proj", "q_proj"]}, "layers without the adapter"),
         ({"hidden_act": "gelu_new"}, None, "'gelu_new'"),
         ({"attention_dropout": 0.1}, None, "dropout on eager attention"),
         (
@@ -201,7 +204,8 @@ def test_what_a_model_keeps_in_an_unknown_way_leaves_out_the_activations(
     overrides: dict[str, Any], lora: Any, why: str
 ) -> None:
     model = {"shape": "tiny", "attn_implementation": "eager", "overrides": overrides}
-    config = {"method": "sft", "model": model, "lora": lora, "reference": None, "train": {}}
+    train = {"gradient_checkpointing": False}
+    config = {"method": "sft", "model": model, "lora": lora, "reference": None, "train": train}
     found = predict(config, defaults=DEFAULTS, root=HERE)
     assert why in (found.why or "")
     assert (found.activations, found.device) == (None, None)
@@ -408,6 +412,8 @@ def test_a_batch_that_is_known_takes_the_place_of_the_largest_that_could_come() 
         ({"r": 4, "target_modules": "all-linear", "exclude_modules": ["down_proj"]}, 24, 16 * (896 + 2 * 472)),
         ({"r": 4, "target_modules": ["q_proj"], "rank_pattern": {"layers.0.self_attn.q_proj": 8}}, 4, (8 + 12) * 256),
         ({"r": 4, "target_modules": ["embed_tokens"]}, 1, 4 * (1024 + 128)),
+        ({"r": 4, "target_modules": ["embed_tokens", "k_proj"], "layers_to_transform": [1]}, 1, 4 * (128 + 64)),
+        ({"r": 4, "target_modules": ["k_proj"], "layers_to_transform": []}, 4, 4 * 4 * (128 + 64)),
         ({"r": 4, "target_modules": ["q_proj"], "use_dora": True}, 4, 4 * (4 * 256 + 128)),
     ],
 )

@@ -63,6 +63,8 @@ def test_every_parameter_is_counted(kind: str, more: Mapping[str, Any], tied: bo
         {"target_modules": r".*\.1\..*(q|down)_proj", "use_dora": True},
         {"target_modules": ["o_proj", "embed_tokens"], "lora_bias": False},
         {"target_modules": ["gate_proj"], "layers_to_transform": [1], "lora_bias": True},
+        {"target_modules": ["gate_proj", "embed_tokens"], "layers_to_transform": [1]},
+        {"target_modules": ["gate_proj"], "layers_to_transform": []},
         {"target_modules": "all-linear", "exclude_modules": ["k_proj", "mlp.up_proj"]},
     ],
 )
