@@ -34,6 +34,21 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
             )
 
 
+def check_steps(trainer: Any) -> None:
+    """Refuses a training that made no step: it would pass for one that learned nothing.
+
+    Raises:
+        DataError: the trainer found no whole batch.
+    """
+    if trainer.state.global_step == 0:
+        rows, size = len(trainer.train_dataset), trainer.args.per_device_train_batch_size
+        raise DataError.of(
+            f"no step was made: {rows} rows are no batch of {size}",
+            why="train.dataloader_drop_last leaves out a batch that is not whole",
+            hint="lower train.per_device_train_batch_size, or take train.dataloader_drop_last out",
+        )
+
+
 def beyond_embedding(model: Any, tokenizer: Any) -> Iterator[str]:
     """A sentence where the tokenizer knows tokens that the model does not."""
     known, embedded = len(tokenizer), model.get_input_embeddings().weight.shape[0]
