@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from harness.errors import InputError, Problem
 from harness.methods import METHODS, catalog
 from harness.methods.catalog import Catalog, Field, obtain
-from harness.methods.ranges import contradictions
 
 VERSIONS = {"trl": "1.16.0", "transformers": "5.19.0", "peft": "0.21.2", "python": "3.11"}
 
@@ -241,25 +240,6 @@ def test_adapters_that_cannot_work_are_found(known: Catalog) -> None:
     assert said(known.check_lora("lora_dropout", 1)).startswith("lora.lora_dropout must be from 0 to below 1")
     assert known.check_lora("r", 1) is None
     assert known.check_lora("lora_dropout", 0.0) is None
-
-
-def test_a_training_has_one_precision() -> None:
-    ((path, problem),) = contradictions({"bf16": True, "fp16": True})
-    assert path == "train.fp16"
-    assert "both true" in problem.what
-    assert contradictions({"bf16": True, "fp16": False}) == []
-    assert contradictions({"fp16": True}) == []
-
-
-@pytest.mark.parametrize("train", [{"padding_free": True}, {"padding_free": True, "max_length": 64, "packing": False}])
-def test_padding_free_without_packing_cuts_no_row(train: dict[str, Any]) -> None:
-    ((path, problem),) = contradictions(train)
-    assert path == "train.padding_free"
-    assert "max_length: null" in str(problem.hint)
-    assert contradictions({**train, "packing": True}) == []
-    assert contradictions({**train, "max_length": None}) == []
-    assert contradictions({**train, "padding_free": False}) == []
-    assert len(contradictions({**train, "bf16": True, "fp16": True})) == 2
 
 
 @pytest.mark.parametrize(
