@@ -63,6 +63,8 @@ TRAIN: Mapping[str, Range] = {
     "adam_epsilon": _at_least(0, "torch's optimizers refuse it"),
     # transformers.Trainer divides the number of batches by it
     "gradient_accumulation_steps": _at_least(1, "every step takes one batch or more"),
+    # trl.trainer.callbacks.SyncRefModelCallback takes the step's remainder by it
+    "ref_model_sync_steps": _at_least(1, "TRL divides by it"),
     # SFTConfig, DPOConfig, ORPOConfig: sequences are cut to it; null does not cut
     "max_length": _LENGTH,
     "max_completion_length": _LENGTH,

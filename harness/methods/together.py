@@ -50,6 +50,7 @@ _DIVERGENT = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "
 """Losses of DPO that take another divergence than the reverse KL."""
 _LOSSES = (*_DIVERGENT, "nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down")
 """All that TRL 1.16 has for DPO."""
+_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 _PASSES: Mapping[Any, str] = {"eva": "EVA", "corda": "CorDA"}
 
 
@@ -159,6 +160,10 @@ def _losses(get: Get, *, own: bool) -> Found:
         if loss not in _LOSSES:
             what = f"train.loss_type does not know {shown(loss)}"
             yield path, Problem(what=what, hint=did_you_mean(str(loss), _LOSSES))
+    divergence = get("f_divergence_type")
+    if own and divergence is not None and divergence not in _DIVERGENCES:
+        what = f"train.f_divergence_type does not know {shown(divergence)}"
+        yield "train.f_divergence_type", Problem(what=what, hint=did_you_mean(str(divergence), _DIVERGENCES))
     # trl.DPOConfig: "`loss_weights` must have the same length as `loss_type`"
     if weights is not None and len(weights) != len(losses):
         what = f"train.loss_weights is {len(weights)} long, and train.loss_type {len(losses)}"

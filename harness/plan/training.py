@@ -48,7 +48,9 @@ class Training:
         asked = METHODS[method].accepted({**METHODS[method].defaults, **config["train"]})
         known = self.known(config["environment"])
         config["train"] = {
-            name: value for name, value in asked.items() if not self._asks_nothing(known, method, name, value)
+            name: value
+            for name, value in asked.items()
+            if not (self._asks_nothing(known, method, name, value) or _says_what_is_anyway(name, value, asked))
         }
 
     def problems(self, config: Config) -> list[tuple[str, Problem]]:
@@ -126,3 +128,10 @@ class Training:
             return replace(problem, what=f"{problem.what} in environment {within!r} ({package} {version})")
         self.unsettled.setdefault(within, {}).setdefault(f"{'train' if method else 'lora'}.{name}", problem)
         return None
+
+
+def _says_what_is_anyway(name: str, value: Any, train: Mapping[str, Any]) -> bool:
+    """Whether a value comes to what leaving it out does: noise of none, evaluation packed as training is."""
+    if name == "neftune_noise_alpha":
+        return bool(value == 0)
+    return name == "eval_packing" and value is bool(train.get("packing"))

@@ -22,6 +22,7 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
             why=f"TRL dropped each of the {len(prepared.train)} rows",
             hint="raise train.max_length",
         )
+    yield from _answerless(trainer)
     sets = [("training", prepared.train, trainer.train_dataset, "packing")]
     if prepared.eval is not None:
         sets.append(("evaluation", prepared.eval, trainer.eval_dataset, "eval_packing"))
@@ -32,6 +33,35 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
                 f"TRL dropped {gone} of {len(given)} rows for {name}: "
                 f"train.max_length ({trainer.args.max_length}) cuts off all of them that carries loss"
             )
+
+
+def _answerless(trainer: Any) -> Iterator[str]:
+    """A sentence where ORPO's trainer kept pairs whose prompt fills `max_length`; that of DPO drops them.
+
+    Raises:
+        DataError: no pair has an answer left.
+    """
+    columns = ("prompt_input_ids", "chosen_input_ids", "rejected_input_ids")
+    if not set(columns) <= set(trainer.train_dataset.column_names):
+        return
+    import pyarrow.compute as pc
+
+    table = trainer.train_dataset.select_columns(list(columns)).with_format("arrow")[:]
+    prompt, *answered = (pc.list_value_length(table[name]) for name in columns)
+    bare = pc.or_(*(pc.less_equal(whole, prompt) for whole in answered))
+    lost, count = int(pc.sum(bare).as_py() or 0), len(trainer.train_dataset)
+    length = trainer.args.max_length
+    if lost == count:
+        raise DataError.of(
+            f"no pair has an answer left: prompts fill train.max_length ({length})",
+            why=f"the loss of each of the {count} is 0 ÷ 0",
+            hint="raise train.max_length",
+        )
+    if lost:
+        yield (
+            f"{lost} of {count} pairs for training have no answer left: prompts fill train.max_length ({length}); "
+            "a batch with one of them has no number as its loss"
+        )
 
 
 def check_steps(trainer: Any) -> None:

@@ -58,6 +58,20 @@ def _problem(error: Exception, spec: Spec, model: Any) -> Problem | None:
     return None
 
 
+def check_processes(spec: Spec, count: int) -> None:
+    """Refuses what TRL does in one process alone.
+
+    Raises:
+        SuiteError: the reference is to be computed before training, in several processes.
+    """
+    if count > 1 and spec.train.get("precompute_ref_log_probs"):
+        raise SuiteError.of(
+            f"train.precompute_ref_log_probs takes one process, and here are {count}",
+            why="TRL's main process leaves what it computed in a folder of its own, where the others do not find it",
+            hint="leave it out where several processes train",
+        )
+
+
 def check_head(method: Method, trainer: Any) -> None:
     """Refuses an output layer that TRL's loss cannot read.
 

@@ -32,7 +32,7 @@ from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device, rank_here
 from harness.worker.rows import beyond_embedding, check_rows, check_steps
 from harness.worker.saving import Saving
-from harness.worker.telling import check_head, in_our_words, warnings_noted
+from harness.worker.telling import check_head, check_processes, in_our_words, warnings_noted
 from harness.worker.unheeded import unheeded
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
@@ -203,6 +203,7 @@ class _Trial:
             config = resolve(self.spec, method, scratch=self.scratch, cuda=self._cuda, eval_rows=rows)
             for note in config.notes:
                 self.recorder.note("info", note)
+            check_processes(self.spec, rank_here().size)
             with in_our_words(self.spec, model), warnings_noted(self._warn):
                 trainer = method.build(
                     model=model,

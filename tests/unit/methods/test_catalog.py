@@ -34,6 +34,9 @@ def document(source: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": entry("integer", default=1),
         "logging_steps": entry("number", default=10),
         "warmup_steps": entry("number", default=0),
+        "adam_beta1": entry("number", default=0.9),
+        "num_train_epochs": entry("number", default=3.0),
+        "eval_steps": entry("number", "null"),
         "max_length": entry("integer", "null", default=1024),
         "bf16": entry("boolean", "null"),
         "optim": entry("string", choices=["adamw_torch", "sgd"], default="adamw_torch"),
@@ -222,6 +225,9 @@ def test_equal_values_of_other_types_are_told_apart(known: Catalog) -> None:
         ("max_length", (0, -5), (1, None)),
         ("logging_steps", (0, -0.5), (0.1, 1)),
         ("warmup_steps", (-1, -0.1), (0, 0.1, 5)),
+        ("adam_beta1", (1.0, -0.1), (0.0, 0.9)),
+        ("num_train_epochs", (0, -1), (0.1, 3)),
+        ("eval_steps", (0, -1, 1.5), (0.5, 3, None)),
     ],
 )
 def test_values_that_cannot_work_are_found(

@@ -61,6 +61,7 @@ def _told(method: str, train: dict[str, Any], lora: dict[str, Any] | None = None
         ("dpo", {"loss_type": ["nca_pair"], "f_divergence_type": "forward_kl"}, {"loss_type": ["hinge"]}, ""),
         ("dpo", {"loss_type": "aot", "use_weighting": True}, {"use_weighting": False}, ""),
         ("dpo", {"loss_type": "kto_pair"}, {"loss_type": "hinge"}, ""),
+        ("dpo", {"f_divergence_type": "js"}, {"f_divergence_type": "js_divergence"}, ""),
         ("dpo", {"loss_type": []}, {"loss_type": ["ipo"]}, ""),
         ("dpo", {"loss_weights": [1.0, 0.5]}, {"loss_type": ["sigmoid", "sft"]}, ""),
         ("dpo", {"precompute_ref_log_probs": True, "sync_ref_model": True}, {"sync_ref_model": False}, ""),

@@ -129,3 +129,10 @@ def test_numbers_and_switches_are_checked_apart() -> None:
     with pytest.raises(InputError, match=r"train\.max_steps wants"):
         expand(suite(values("train.max_steps", 1, True)), CATALOG)
     assert len(cells(expand(suite(values("train.learning_rate", 1, 2)), CATALOG))) == 2
+
+
+def test_what_is_so_anyway_is_left_out() -> None:
+    assert trained("sft", neftune_noise_alpha=0, max_steps=3) == {"max_steps": 3}
+    assert trained("sft", packing=True, eval_packing=True) == {"packing": True}
+    assert trained("sft", packing=True, eval_packing=False) == {"packing": True, "eval_packing": False}
+    assert trained("sft", eval_packing=True) == {"eval_packing": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
 from harness.worker.attend import describe, is_certain
-from harness.worker.telling import warnings_noted
+from harness.worker.telling import check_processes, warnings_noted
 from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}
@@ -84,6 +85,30 @@ def _run(folder: Path, **changes: Any) -> tuple[Outcome, list[str]]:
     outcome = train_alone(run)
     events = [event for event in read_events(run.attempts()[0].events) if event["kind"] == "note"]
     return outcome, [event["text"] for event in events if event["level"] == "warning"]
+
+
+def test_a_reference_before_training_takes_one_process() -> None:
+    spec = spec_of(TINY, {**TRAIN, "precompute_ref_log_probs": True}, {"source": "arithmetic"})
+    check_processes(spec, 1)
+    with pytest.raises(SuiteError, match="takes one process, and here are 2"):
+        check_processes(spec, 2)
+    check_processes(replace(spec, train=TRAIN), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("short", "outcome"), [(20, "diverged"), (0, "crashed")])
+def test_pairs_without_an_answer_are_told_before_training(tmp_path: Path, short: int, outcome: str) -> None:
+    rows = [{"prompt": "?", "chosen": "a", "rejected": "b"}] * short
+    rows += [{"prompt": "x" * 80, "chosen": f"{number}", "rejected": "b"} for number in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train = {**TRAIN, "max_length": 16, "per_device_train_batch_size": 20, "max_steps": 2}
+    made, notes = _run(tmp_path / "run", method="orpo", data={"path": str(tmp_path / "rows.jsonl")}, train=train)
+    assert made.outcome == outcome
+    if short:
+        assert [note.partition(":")[0] for note in notes] == ["20 of 40 pairs for training have no answer left"]
+    else:
+        assert (made.phase, made.certain) == ("trainer", True)
+        assert "no pair has an answer left" in str(made.cause)
 
 
 @pytest.mark.slow
