@@ -59,6 +59,7 @@ _MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
     "train.chat_template_path": ("tokenizer",),
     "train.eos_token": ("tokenizer",),
     "train.pad_token": ("tokenizer",),
+    "train.eval_packing": ("eval_rows",),
     "train.eval_strategy": ("config.do_eval",),
     "train.dataloader_persistent_workers": ("data_loader",),
     "train.dataloader_pin_memory": ("data_loader",),

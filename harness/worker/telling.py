@@ -88,11 +88,12 @@ def check_head(method: Method, trainer: Any) -> None:
 
 
 def linear_layers(model: Any) -> list[str]:
-    """Last names of the model's linear layers, each once."""
+    """Last names of the model's linear layers, each once; without the output layer, as PEFT's all-linear."""
     import torch
 
-    found = (name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
-    return list(dict.fromkeys(found))
+    head = model.get_output_embeddings()
+    found = [name for name, one in model.named_modules() if isinstance(one, torch.nn.Linear) and one is not head]
+    return list(dict.fromkeys(name.rpartition(".")[2] for name in found))
 
 
 @contextmanager
