@@ -63,6 +63,12 @@ TRAIN: Mapping[str, Range] = {
     "adam_epsilon": _at_least(0, "torch's optimizers refuse it"),
     # transformers.Trainer divides the number of batches by it
     "gradient_accumulation_steps": _at_least(1, "every step takes one batch or more"),
+    # torch.utils.data.DataLoader: "num_workers option should be non-negative"
+    "dataloader_num_workers": _at_least(0, "torch's DataLoader refuses it"),
+    # trl.trainer.utils.pad takes the length's remainder by it
+    "pad_to_multiple_of": _at_least(1, "TRL divides by it"),
+    # transformers' NEFTune draws its noise from -alpha to alpha; at 0 there is none
+    "neftune_noise_alpha": _at_least(0, "noise is drawn from its negative to it"),
     # trl.trainer.callbacks.SyncRefModelCallback takes the step's remainder by it
     "ref_model_sync_steps": _at_least(1, "TRL divides by it"),
     # SFTConfig, DPOConfig, ORPOConfig: sequences are cut to it; null does not cut

@@ -67,7 +67,8 @@ def contradictions(
     `own`: the harness's own TRL trains; another may have names that this one has not.
     """
     known = get or train.get
-    found = [*_precision(train), *_packing(train), *_schedule(known), *_workers(known), *_checkpointing(method, known)]
+    found = [*_precision(train), *_packing(train), *_schedule(known), *_optimizer(known), *_workers(known)]
+    found += _checkpointing(method, known)
     if method == "dpo":
         found += _dpo(known)
         found += _losses(known, own=own)
@@ -113,6 +114,15 @@ def _schedule(get: Get) -> Found:
         yield path, Problem(what=what, why=f"{kind} moves the learning rate as its loss moves", hint=hint)
 
 
+def _optimizer(get: Get) -> Found:
+    # transformers.trainer_optimizer splits it at commas and equals signs
+    text = get("optim_args")
+    if isinstance(text, str) and any(part.count("=") != 1 for part in text.split(",")):
+        what = f"train.optim_args is no list of name=value: {shown(text)}"
+        hint = "write optim_args: momentum=0.9, nesterov=true"
+        yield "train.optim_args", Problem(what=what, why="transformers splits it at commas and equals signs", hint=hint)
+
+
 def _workers(get: Get) -> Found:
     # transformers.TrainingArguments, torch.utils.data.DataLoader: "option needs num_workers > 0"
     if get("dataloader_num_workers"):
@@ -125,9 +135,24 @@ def _workers(get: Get) -> Found:
 
 def _checkpointing(method: str | None, get: Get) -> Found:
     path, options = "train.gradient_checkpointing_kwargs", get("gradient_checkpointing_kwargs")
-    if not get("gradient_checkpointing") or not isinstance(options, Mapping):
+    if not isinstance(options, Mapping):
+        return
+    # trl.SFTTrainer: "`gradient_checkpointing_kwargs={'selective': True}` requires `gradient_checkpointing=True`"
+    if get("gradient_checkpointing") is False and method == "sft" and options.get("selective"):
+        what, why = f"{path}: selective needs train.gradient_checkpointing", "TRL refuses it without"
+        yield path, Problem(what=what, why=why, hint="set train.gradient_checkpointing: true, or leave selective out")
+    if not get("gradient_checkpointing"):
         return
     own = ("selective",) if method == "sft" else ()
+    # trl.SFTTrainer: "requires non-reentrant gradient checkpointing"
+    if own and options.get("selective") and options.get("use_reentrant"):
+        what, why = f"{path} is both selective and use_reentrant", "reentrant checkpointing keeps nothing"
+        yield path, Problem(what=what, why=why, hint="leave use_reentrant out")
+    # transformers takes the remainder of a layer's number by it
+    every = options.get("every_n_layers", 1)
+    if not isinstance(every, int) or every < 1:
+        what, why = f"{path} has every_n_layers: {shown(every)}", "layers are counted by it"
+        yield path, Problem(what=what, why=why, hint="set it to 1 or more")
     for name in options:
         # torch.utils.checkpoint: "Unexpected keyword arguments"
         if name not in (*_OF_LAYERS, *_OF_CHECKPOINT, *own):

@@ -60,6 +60,10 @@ def _beyond(cell: Cell) -> tuple[str, str] | None:
     kernel = str(cell.config["model"].get("attn_implementation"))
     if kernel in KERNELS_OF_A_GPU and cell.kind != "floor":
         return "model.attn_implementation", KERNELS_OF_A_GPU[kernel]
+    options = cell.config["train"].get("gradient_checkpointing_kwargs")
+    on = cell.config["train"].get("gradient_checkpointing") is not False
+    if on and isinstance(options, dict) and options.get("offload"):
+        return "train.gradient_checkpointing_kwargs", "its offload takes pinned memory, which only a GPU has"
     return next(((f"train.{name}", why) for name, why in OF_A_GPU.items() if cell.config["train"].get(name)), None)
 
 

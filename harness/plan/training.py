@@ -50,7 +50,7 @@ class Training:
         config["train"] = {
             name: value
             for name, value in asked.items()
-            if not (self._asks_nothing(known, method, name, value) or _says_what_is_anyway(name, value, asked))
+            if not (self._asks_nothing(known, method, name, value) or _says_what_is_anyway(name, value, config, asked))
         }
 
     def problems(self, config: Config) -> list[tuple[str, Problem]]:
@@ -130,8 +130,11 @@ class Training:
         return None
 
 
-def _says_what_is_anyway(name: str, value: Any, train: Mapping[str, Any]) -> bool:
-    """Whether a value comes to what leaving it out does: noise of none, evaluation packed as training is."""
+def _says_what_is_anyway(name: str, value: Any, config: Config, train: Mapping[str, Any]) -> bool:
+    """Whether a value comes to what leaving it out does: noise of none, packing of no rows or as in training."""
     if name == "neftune_noise_alpha":
         return bool(value == 0)
-    return name == "eval_packing" and value is bool(train.get("packing"))
+    if name != "eval_packing":
+        return False
+    data = config["data"]
+    return value is bool(train.get("packing")) or (isinstance(data, dict) and not data.get("eval_fraction"))

@@ -99,14 +99,8 @@ class _Clock:
 
 
 _CERTAIN = (
-    InputError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    NotImplementedError,
-    AssertionError,
-    ImportError,
+    *(InputError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, NotImplementedError, AssertionError, ImportError),
 )
 """What libraries raise of a configuration, or of rows: the same of both at every attempt."""
 

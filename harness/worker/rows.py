@@ -7,6 +7,9 @@ from typing import Any
 
 from harness.errors import DataError
 
+_AT_ONCE = 1000
+"""Rows that are looked at together."""
+
 
 def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
     """A sentence for each set of rows that the trainer has fewer of than it was given.
@@ -22,6 +25,8 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
             why=f"TRL dropped each of the {len(prepared.train)} rows",
             hint="raise train.max_length",
         )
+    if _packed(trainer.args, "packing"):
+        _check_loss(trainer)
     yield from _answerless(trainer)
     sets = [("training", prepared.train, trainer.train_dataset, "packing")]
     if prepared.eval is not None:
@@ -33,6 +38,29 @@ def check_rows(prepared: Any, trainer: Any) -> Iterator[str]:
                 f"TRL dropped {gone} of {len(given)} rows for {name}: "
                 f"train.max_length ({trainer.args.max_length}) cuts off all of them that carries loss"
             )
+
+
+def _check_loss(trainer: Any) -> None:
+    """Refuses packed rows of which no position carries loss: TRL looks for such rows only where it does not pack.
+
+    Raises:
+        DataError: training on them would move nothing, at a loss of 0.
+    """
+    import pyarrow.compute as pc
+
+    rows = trainer.train_dataset
+    if "labels" not in rows.column_names:
+        return
+    labels = rows.select_columns(["labels"]).with_format("arrow")
+    for begin in range(0, len(rows), _AT_ONCE):  # the first rows tell, unless there is nothing to find
+        values = pc.list_flatten(labels[begin : begin + _AT_ONCE]["labels"])
+        if pc.any(pc.not_equal(values, -100)).as_py():
+            return
+    raise DataError.of(
+        f"no position carries loss: train.max_length ({trainer.args.max_length}) cuts off all that does",
+        why="TRL packs what is left of each row, and would train on it at a loss of 0",
+        hint="raise train.max_length",
+    )
 
 
 def _answerless(trainer: Any) -> Iterator[str]:

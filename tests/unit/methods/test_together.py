@@ -56,6 +56,8 @@ def _told(method: str, train: dict[str, Any], lora: dict[str, Any] | None = None
         ("dpo", {"gradient_checkpointing_kwargs": {"every_n_layers": 2}}, {"gradient_checkpointing": False}, ""),
         ("dpo", {"gradient_checkpointing_kwargs": {"offload": True}}, {"gradient_checkpointing": False}, ""),
         ("orpo", {"gradient_checkpointing_kwargs": {"selective": True}}, {"gradient_checkpointing": False}, ""),
+        ("sft", {"gradient_checkpointing_kwargs": {"every_n_layers": 0}}, {"gradient_checkpointing": False}, ""),
+        ("sft", {"optim_args": "momentum"}, {"optim_args": "momentum=0.9, nesterov=true"}, ""),
         ("dpo", {"loss_type": "exo_pair"}, {"label_smoothing": 1e-3}, ""),
         ("dpo", {"loss_type": "robust", "label_smoothing": 0.5}, {"label_smoothing": 0.1}, ""),
         ("dpo", {"loss_type": ["nca_pair"], "f_divergence_type": "forward_kl"}, {"loss_type": ["hinge"]}, ""),
@@ -76,6 +78,13 @@ def test_options_of_layers_are_for_methods_that_take_them() -> None:
     options = {"every_n_layers": 2, "offload": True, "use_reentrant": False}
     assert _told("sft", {"gradient_checkpointing_kwargs": {**options, "selective": True}}) == []
     assert _told("orpo", {"gradient_checkpointing_kwargs": options}) == []
+
+
+def test_selective_checkpointing_takes_the_newer_kind_and_checkpointing() -> None:
+    options = {"gradient_checkpointing_kwargs": {"selective": True, "use_reentrant": True}}
+    assert _told("sft", options) == ["train.gradient_checkpointing_kwargs"]
+    options = {"gradient_checkpointing_kwargs": {"selective": True}}
+    assert _told("sft", {**options, "gradient_checkpointing": False}) == ["train.gradient_checkpointing_kwargs"]
 
 
 def test_another_trl_may_have_other_losses() -> None:

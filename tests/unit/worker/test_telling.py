@@ -42,6 +42,7 @@ def _from(error: Exception, cause: Exception) -> BaseException:
     ("error", "certain"),
     [
         (ValueError("no such loss"), True),
+        (ZeroDivisionError(), True),
         (NotImplementedError("not on a CPU"), True),
         (RuntimeError("CUDA error"), False),
         (OSError("no network"), False),
