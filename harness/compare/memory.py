@@ -21,6 +21,8 @@ PARTS = {
 }
 """Parts of memory as plans and pictures name them, and the metrics that measure them."""
 
+_IN_A_STEP = ("train", "forward", "backward", "optimizer")
+
 
 def peak_phases(trials: Iterable[TrialResult]) -> tuple[str, ...]:
     """The phases in which the peaks of these trials fell, the most frequent first."""
@@ -90,7 +92,17 @@ def _prediction(cell: CellSummary, trials: Sequence[TrialResult]) -> Prediction 
         loose=bool(carried.get("loose")),
         batch=batch,
         forwarded=_numbers(again),
+        outside=_outside(trials),
     )
+
+
+def _outside(trials: Sequence[TrialResult]) -> str | None:
+    """The phase outside of training steps in which the allocator's peak of some trial fell."""
+    found = [trial.facts.get("peak_phases") for trial in trials if trial.outcome == "ok"]
+    phases = [
+        str(places["peak_allocated"]) for places in found if isinstance(places, Mapping) and "peak_allocated" in places
+    ]
+    return next((phase for phase in phases if phase not in _IN_A_STEP), None)
 
 
 def _largest_batch(trial: TrialResult) -> tuple[int, int] | None:

@@ -47,27 +47,29 @@ _LIKE_LORA = ("KasaLinearVariant", "MiCALinearVariant")
 """PEFT's variants of LoRA whose products are those of plain LoRA."""
 
 
-def decoder(model: Any, *, adapter: bool = True) -> Decoder:
+def decoder(model: Any, *, adapter: bool = True, hooked: bool = True) -> Decoder:
     """What the model's forward and backward consist of, as its weights are frozen or trained and checkpointed now.
 
-    `adapter=False` leaves its LoRA adapters out, as a forward with the adapter off does.
+    `adapter=False` leaves its LoRA adapters out, as a forward with the adapter off does. `hooked=False` leaves out the
+    gradient that checkpointing makes the embeddings' output want, where no trained weight asks for it.
 
     Raises:
         Unknown: a family that is not listed, an adapter that is no plain LoRA, products that have no known place.
     """
     try:
-        return _decoder(_base(model), adapter)
+        return _decoder(_base(model), adapter, hooked)
     except AttributeError as error:  # a listed family by name, built in another way
         raise Unknown(f"{type(model).__name__} is built in an unknown way ({error})") from error
 
 
-def _decoder(base: Any, adapter: bool) -> Decoder:
+def _decoder(base: Any, adapter: bool, hooked: bool) -> Decoder:
     config = base.config.get_text_config()
     family = FAMILIES.get(config.model_type)
     if family is None:
         raise Unknown(f"the architecture {config.model_type!r} is not among those whose products are known")
     backbone = base.base_model
-    gradient = _trained(base.get_input_embeddings()) or _wants_gradient(base.get_input_embeddings())
+    embeddings = base.get_input_embeddings()
+    gradient = _trained(embeddings) or (hooked and _wants_gradient(embeddings))
     layers = []
     for module in backbone.layers:
         layer, gradient = _layer(module, family, config, gradient, adapter)

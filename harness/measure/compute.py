@@ -231,14 +231,14 @@ def plan_of(trainer: Any, method: Any) -> Plan:
     if getattr(trainer.args, "n_gpu", 1) > 1:
         raise Unknown("one process trains on several devices")
     model, separate = trainer.model, getattr(trainer, "ref_model", None)
-    policy = decoder(model)
+    policy, needed = decoder(model), decoder(model, hooked=False)
     reference = None
     if reference_kind(trainer, method) in ("copy", "adapter_off"):
         kept = "ref" in getattr(model, "peft_config", {})  # TRL's own copy of an adapter that is trained further
         reference = decoder(separate) if separate is not None else decoder(model, adapter=kept)
     kernel = str(model.config._attn_implementation)
     dense = True if kernel in _DENSE else (False if "flash" in kernel or "flex" in kernel else None)
-    return _costs(policy, reference, dense, fused=_fused(trainer, kernel), compact=_compact(trainer))
+    return _costs(policy, needed, reference, dense, fused=_fused(trainer, kernel), compact=_compact(trainer))
 
 
 def _fused(trainer: Any, kernel: str) -> bool:
@@ -248,8 +248,11 @@ def _fused(trainer: Any, kernel: str) -> bool:
     return kernel != "eager"
 
 
-def _costs(policy: Decoder, reference: Decoder | None, dense: bool | None, *, fused: bool, compact: bool) -> Plan:
-    asked: dict[Kind, Cost] = {"policy": policy.forward() + policy.backward()}
+def _costs(
+    policy: Decoder, needed: Decoder, reference: Decoder | None, dense: bool | None, *, fused: bool, compact: bool
+) -> Plan:
+    """`needed`: the policy without what its backward does for the sake of checkpointing alone."""
+    asked: dict[Kind, Cost] = {"policy": needed.forward() + needed.backward()}
     done: dict[tuple[Kind, bool], Cost] = {}
     for head in (False, True):  # whether the fused one makes the logits, and the backward makes them again
         again = policy.recomputed(fused=fused, head=head)

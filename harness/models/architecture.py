@@ -25,8 +25,19 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "num_key_value_heads": 8,
         "max_position_embeddings": 131072,
     },
-    "qwen2": {"vocab_size": 151936, "intermediate_size": 22016, "max_position_embeddings": 32768},
-    "qwen3": {"vocab_size": 151936, "intermediate_size": 22016, "head_dim": 128, "max_position_embeddings": 32768},
+    "qwen2": {
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 32768,
+    },
+    "qwen3": {
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "head_dim": 128,
+        "max_position_embeddings": 32768,
+    },
 }
 _COMMON: Mapping[str, Any] = {
     "hidden_size": 4096,
@@ -35,7 +46,11 @@ _COMMON: Mapping[str, Any] = {
     "tie_word_embeddings": False,
     "attention_bias": False,
     "mlp_bias": False,
+    "hidden_act": "silu",
+    "attention_dropout": 0.0,
+    "max_window_layers": 28,
 }
+_WINDOW = 4096
 
 
 class Unknown(Exception):
@@ -77,6 +92,10 @@ class Architecture:
     mlp_bias: bool
     qk_norm: int  # size of the norms over queries and keys; 0 without
     positions: int  # the longest sequence it was made for
+    activation: str  # the MLP's, by transformers' name
+    dropout: bool  # in attention
+    window: int | None  # positions that a layer attends to at most
+    windowed: int  # the layers that keep to the window
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
@@ -171,16 +190,42 @@ def of_config(config: Mapping[str, Any]) -> Architecture:
             layers=int(full["num_hidden_layers"]),
             heads=heads,
             queries=heads * head,
-            keys=int(full.get("num_key_value_heads", heads)) * head,
+            keys=_groups(config, kind, heads) * head,
             tied=bool(full["tie_word_embeddings"]),
-            qkv_bias=kind == "qwen2" or bool(full["attention_bias"]),
+            qkv_bias=kind == "qwen2" or (kind in ("llama", "qwen3") and bool(full["attention_bias"])),
             o_bias=kind in ("llama", "qwen3") and bool(full["attention_bias"]),
             mlp_bias=kind == "llama" and bool(full["mlp_bias"]),
             qk_norm=head if kind == "qwen3" else 0,
             positions=int(full["max_position_embeddings"]),
+            activation=str(full["hidden_act"]),
+            dropout=float(full["attention_dropout"]) > 0,
+            window=_window(config, kind),
+            windowed=_windowed(full, kind),
         )
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise Unknown(f"its config makes no sense: {error}") from error
+
+
+def _groups(config: Mapping[str, Any], kind: str, heads: int) -> int:
+    """Heads of keys and values. A null means one for each head of queries, where the class's default may not."""
+    return int(config.get("num_key_value_heads", _DEFAULTS[kind].get("num_key_value_heads")) or heads)
+
+
+def _window(config: Mapping[str, Any], kind: str) -> int | None:
+    """The sliding window; a null means none, where the class's default is one. Llama has none, whatever it names."""
+    read = kind == "mistral" or (kind in ("qwen2", "qwen3") and bool(config.get("use_sliding_window")))
+    window = config.get("sliding_window", _WINDOW) if read else None
+    return None if window is None else int(window)
+
+
+def _windowed(full: Mapping[str, Any], kind: str) -> int:
+    """The layers that keep to a window, where there is one: all of Mistral's, those that Qwen names."""
+    layers = int(full["num_hidden_layers"])
+    if kind == "mistral":
+        return layers
+    if full.get("layer_types"):
+        return list(full["layer_types"]).count("sliding_attention")
+    return max(0, layers - int(full["max_window_layers"]))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -263,7 +263,8 @@ class Prediction:
     Parts: weights, reference, gradients, optimizer, activations, peak (torch's), device. `measured` has the means over
     seeds of the parts that were measured; it is empty for a cell that ran out of memory. `loose`: nothing cuts its
     rows, and what depends on the batch is a bound far above what real batches take. `batch` is the largest that was
-    forwarded (rows, length), and `forwarded` what the same formulas give for it.
+    forwarded (rows, length), and `forwarded` what the same formulas give for it. `outside`: the phase in which the peak
+    fell where that was in no training step, as in an evaluation: predictions are of steps alone.
     """
 
     cell: str
@@ -273,6 +274,7 @@ class Prediction:
     loose: bool = False
     batch: tuple[int, int] | None = None
     forwarded: Mapping[str, float] = field(default_factory=dict)
+    outside: str | None = None
 
     def error(self, part: str, *, forwarded: bool = False) -> float | None:
         """(predicted − measured) ÷ measured; None where either is missing."""

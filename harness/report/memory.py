@@ -20,6 +20,10 @@ _NO_BOUND = (
     "`device` is about what to expect, and no bound: where batches vary in length the allocator's cache "
     "grows beyond it."
 )
+_OUTSIDE = (
+    "A phase behind an error: the measured peak fell there and in no step of the training, which alone is predicted. "
+    "Batches of an evaluation are `per_device_eval_batch_size` rows."
+)
 _PREDICTED = ("weights", "reference", "gradients", "optimizer", *_OF_BATCHES)
 
 _Ooms = Mapping[tuple[str, str], Sequence[OutOfMemory]]
@@ -150,6 +154,8 @@ def predicted(answer: Answer) -> str:
             "\n≤ marks a bound far above what real batches take: nothing cuts the rows there "
             "(`train.max_length: null`), and the longest are taken to have a token for each byte."
         )
+    if any(row.outside and row.error("peak") is not None for row in rows):
+        legend += f"\n{_OUTSIDE}"
     if exact:
         legend = f"As predicted, to a tenth of a per cent, in every cell: {', '.join(exact)}.\n{legend}"
     made = [f"## Predicted and measured memory\n\n{tables(first, columns)}", legend, _forwarded(rows, first, how)]
@@ -172,7 +178,7 @@ def _forwarded(rows: Sequence[Prediction], first: Column, how: Scale) -> str:
         errors = [row.error(part, forwarded=True) for row in rows]
         if any(error is not None for error in errors):
             cells = [
-                NONE if error is None else f"{number(row.forwarded[part], how)} ({signed_share(error)})"
+                NONE if error is None else f"{number(row.forwarded[part], how)} ({_error(row, part, error)})"
                 for row, error in zip(rows, errors, strict=True)
             ]
             columns.append(Column(heading=_heading(part), cells=cells))
@@ -196,6 +202,11 @@ def _beside(row: Prediction, part: str, how: Scale) -> str:
     if predicted is None or not _compared(row, part):
         return NONE
     error = row.error(part)
-    beside = "oom" if not row.measured else NONE if error is None else signed_share(error)
+    beside = "oom" if not row.measured else NONE if error is None else _error(row, part, error)
     bound = "≤ " if row.loose and part in _OF_BATCHES else ""
     return f"{bound}{number(predicted, how)} ({beside})"
+
+
+def _error(row: Prediction, part: str, error: float) -> str:
+    """The error, and the phase of a peak that fell in no step."""
+    return f"{signed_share(error)}, {row.outside}" if part == "peak" and row.outside else signed_share(error)

@@ -66,6 +66,7 @@ class Forward:
     attention: str
     trained: bool  # all weights; else the adapter alone
     adapted: Mapping[str, Adapted] = field(default_factory=dict)
+    dropped: bool = False  # dropout on what the adapter reads
     liger: bool = False
 
     @property
@@ -109,8 +110,9 @@ class Forward:
         stream = self.arch.hidden * self.numbers.weights
         inner = 2 * self.arch.intermediate * self.numbers.compute + stream
         # An adapter's input while it is made again: as it came, and the fp32 that PEFT makes of it for autocast.
+        # Under dropout that is beside the fp32 that dropout makes of it.
         widest = max((module.inputs for module in self.adapted.values()), default=0) if self.numbers.mixed else 0
-        cast = widest * (self.numbers.compute + 4) + stream
+        cast = widest * (8 if self.dropped else self.numbers.compute + 4) + stream
         return max(self.batch.positions * max(inner, cast, 16 * self.arch.hidden), self._eager_gradients())
 
     @property
@@ -123,7 +125,7 @@ class Forward:
         numbers, arch = self.numbers, self.arch
         kept = 0 if self.liger else 2 * (4 * arch.hidden + 4)
         pure = numbers.weights == 4 and not numbers.mixed
-        shared = self.trained or (bool(self.adapted) and pure)
+        shared = self.trained or (bool(self.adapted) and pure and not self.dropped)
         if shared:
             kept += arch.queries * numbers.compute
             kept += 0 if numbers.autocast else 2 * arch.hidden * numbers.weights
@@ -185,15 +187,19 @@ class Forward:
         return 5 * hidden * self.numbers.compute if self.numbers.autocast else 2 * hidden * self.numbers.weights
 
     def _adapter(self) -> int:
-        """Inputs of LoRA's A, cast to fp32 (or by autocast) once per module, and of its B."""
+        """Inputs of LoRA's A, cast to fp32 (or by autocast) once per module, and of its B.
+
+        Dropout leaves each module an input of its own, and a mask of one byte an element (torch's kernel for CUDA).
+        """
         if not self.adapted:
             return 0
         low = sum(module.rank for module in self.adapted.values())
         inputs = sum(module.inputs for module in self.adapted.values())
+        mask = inputs if self.dropped else 0
         if self.numbers.mixed:  # PEFT casts to the adapter's fp32, and autocast casts that again for each module
-            return self.numbers.compute * (inputs + low)
-        if self.numbers.weights < 4:
-            return 4 * (inputs + low)
+            return self.numbers.compute * (inputs + low) + mask
+        if self.numbers.weights < 4 or self.dropped:
+            return 4 * (inputs + low) + mask
         shared = sum(not self.adapted.keys().isdisjoint(sharing) for sharing in _SHARING)
         down = self.arch.intermediate if "mlp.down_proj" in self.adapted else 0
         return 4 * (shared * self.arch.hidden + down + low)  # attention's output is kept anyway

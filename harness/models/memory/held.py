@@ -25,6 +25,7 @@ _UNKNOWN_LORA = (
     "use_bdlora",
     "kasa_config",
     "velora_config",
+    "ensure_weight_tying",
     "monteclora_config",
 )
 
@@ -68,6 +69,9 @@ class Adapter:
 
     tensors: tuple[Held, ...]
     on: Mapping[str, Adapted]
+    dropout: bool = False  # on what its modules read
+    dora: bool = False
+    partial: bool = False  # some layers lack a module of it that others have
 
 
 def weights(arch: Architecture, width: int, *, trained: bool) -> tuple[Held, ...]:
@@ -102,15 +106,19 @@ def adapter(arch: Architecture, lora: Mapping[str, Any]) -> Adapter:
         raise Unknown(f"what lora.{strange[0]} adds is not known here")
     tensors: list[Held] = []
     on: dict[str, Adapted] = {}
+    partial = False
     for module, (inputs, outputs), ranks in _targeted(arch, lora):
         for rank in sorted(set(ranks)):
             layers = ranks.count(rank)
             tensors += _pair(inputs, outputs, rank, layers, lora)
             if module in arch.linears:
                 on[module] = Adapted(inputs=inputs, outputs=outputs, rank=rank)
+        partial = partial or (module in arch.linears and len(ranks) < arch.layers)
     if not tensors:
         raise Unknown("lora targets no module of this architecture")
-    return Adapter(tensors=tuple(tensors), on=on)
+    dropout = float(lora.get("lora_dropout") or 0) > 0
+    dora = bool(lora.get("use_dora"))
+    return Adapter(tensors=tuple(tensors), on=on, dropout=dropout, dora=dora, partial=partial)
 
 
 def _pair(inputs: int, outputs: int, rank: int, layers: int, lora: Mapping[str, Any]) -> Iterator[Held]:
@@ -130,6 +138,8 @@ def _targeted(arch: Architecture, lora: Mapping[str, Any]) -> Iterator[tuple[str
         ranks = [_rank(name, lora) for index, name in enumerate(names) if _takes(name, index, lora)]
         if ranks:
             yield module, sides, ranks
+    if lora.get("layers_to_transform") not in (None, []):
+        return  # PEFT then leaves out what lies in no layer
     for module in ("model.embed_tokens", "lm_head"):
         if _named(module, lora) and not _excluded(module, lora):
             yield (
@@ -141,7 +151,7 @@ def _targeted(arch: Architecture, lora: Mapping[str, Any]) -> Iterator[tuple[str
 
 def _takes(name: str, index: int, lora: Mapping[str, Any]) -> bool:
     chosen = lora.get("layers_to_transform")
-    if chosen is not None and index not in ([chosen] if isinstance(chosen, int) else chosen):
+    if chosen not in (None, []) and index not in ([chosen] if isinstance(chosen, int) else chosen):
         return False
     targets = lora.get("target_modules")
     everything = isinstance(targets, str) and targets.lower() == "all-linear"

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.models.architecture import Architecture, Unknown, architecture
 from harness.models.memory.activations import Batch, Forward, Numbers, full_logits, fused_head
+from harness.models.memory.batches import PAIRS, is_uncut, largest, slides
 from harness.models.memory.held import WIDTHS, Adapter, Held, adapter, weights
 from harness.models.memory.optimizers import State, state
 
@@ -37,12 +38,14 @@ _ROUNDED = 64 * 2**10
 
 _LOOSE = "train.max_length is null, so nothing cuts the rows"
 _PARTS = ("weights", "reference", "gradients", "optimizer", "activations")
-_PAIRS = {"sft": 1, "dpo": 2, "orpo": 2}  # rows that one sample brings into the batch
+_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "relu2")
+"""Activations of the MLP that keep their input and nothing else: single operations of torch, and ReLU squared."""
 _BATCH_BYTES = 32  # a position's ids, labels, mask and place, 64 bits each
 
 USED = (
     "activation_offloading",
     "bf16",
+    "disable_dropout",
     "fp16",
     "gradient_accumulation_steps",
     "gradient_checkpointing",
@@ -176,7 +179,7 @@ def _predict(asked: str, root: Path) -> Prediction:
         return replace(found, why=str(unknown))
     above = max(_moments(training, forward, kept, said).values())
     batch = forward.batch.positions * _BATCH_BYTES
-    uncut = _is_uncut(training.method, said) and not said["forwarded"]
+    uncut = is_uncut(training.method, said) and not said["forwarded"]
     loose = _said_of(said["longest"], training.arch) if uncut else None
     return replace(
         found, activations=max(0, above - training.gradients) + batch + WORKSPACE + training.rounding, loose=loose
@@ -218,7 +221,7 @@ def _training(said: str, root: Path) -> _Training:
         Unknown: of one of them nothing can be said.
     """
     method, model, lora, reference, precomputed = json.loads(said)
-    if method not in _PAIRS:
+    if method not in PAIRS:
         raise Unknown(f"the memory of method {method!r} is not known here")
     arch = architecture(model, root)
     width = WIDTHS[str(model.get("dtype", "float32"))]
@@ -246,24 +249,50 @@ def _state(training: _Training, optimizer: str, options: str) -> State:
 
 def _forward(training: _Training, said: Mapping[str, Any]) -> Forward:
     half = bool(said["fp16"]) or said["bf16"] is not False  # TRL: bf16 unless fp16, or unless it is turned off
-    if (said["gradient_checkpointing_kwargs"] or {}).get("selective"):
-        raise Unknown("what selective checkpointing keeps is not known here")
-    if said["label_smoothing_factor"] and training.method == "sft":
-        raise Unknown("label smoothing builds all logits in a second forward, which is not predicted")
+    batch = largest(training.method, training.arch, said)
+    for why in _unmodelled(training, said, batch):
+        raise Unknown(why)
+    # TRL's DPO and ORPO take every dropout module out of the model, unless they are told not to.
+    kept = training.method == "sft" or said["disable_dropout"] is False
     return Forward(
         arch=training.arch,
         numbers=Numbers(weights=training.width, compute=2 if half else training.width, mixed=half),
-        batch=_batch(training, said),
+        batch=batch,
         attention=training.attention,
         trained=training.adapter is None,
         adapted=training.adapter.on if training.adapter else {},
+        dropped=kept and training.adapter is not None and training.adapter.dropout,
         liger=bool(said["use_liger_kernel"]),
     )
 
 
-def _is_uncut(method: str, said: Mapping[str, Any]) -> bool:
-    """Whether nothing cuts the rows; ORPO's trainer has a length of its own."""
-    return said["max_length"] is None and method != "orpo"
+def _unmodelled(training: _Training, said: Mapping[str, Any], batch: Batch) -> Iterator[str]:
+    """What of a configuration changes what a forward keeps in a way that is not known here."""
+    arch, options = training.arch, _checkpointing(said)
+    if options.get("selective"):
+        yield "what selective checkpointing keeps is not known here"
+    if options.get("offload"):
+        yield "what checkpointing with offload leaves on the device is not known here"
+    every = options.get("every_n_layers", 1)
+    if not isinstance(every, int) or every < 1:
+        yield f"train.gradient_checkpointing_kwargs.every_n_layers is {every!r}"
+    if said["label_smoothing_factor"] and training.method == "sft":
+        yield "label smoothing builds all logits in a second forward, which is not predicted"
+    if training.adapter and training.adapter.dora:
+        yield "what DoRA keeps for its backward is not known here"
+    if training.adapter and training.adapter.partial and not said["gradient_checkpointing"]:
+        yield "what layers without the adapter that others have keep is not known here"
+    if arch.activation not in _ACTIVATIONS:
+        yield f"what the activation {arch.activation!r} keeps is not known here"
+    if arch.dropout and training.attention == "eager":
+        yield "what dropout on eager attention's scores keeps is not known here"
+    if slides(arch, batch.length) and arch.windowed < arch.layers:
+        yield f"a sliding window shorter than the rows, in {arch.windowed} of {arch.layers} layers, is not known here"
+
+
+def _checkpointing(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of gradient checkpointing; none where it is off."""
+    return (said["gradient_checkpointing_kwargs"] or {}) if said["gradient_checkpointing"] else {}
 
 
 def _said_of(longest: Sequence[int] | None, arch: Architecture) -> str:
@@ -272,51 +301,23 @@ def _said_of(longest: Sequence[int] | None, arch: Architecture) -> str:
     return f"{_LOOSE}; the longest has at most {longest[0]:,} tokens, one for each of its bytes"
 
 
-def _batch(training: _Training, said: Mapping[str, Any]) -> Batch:
-    """The largest batch. Padding-free lays its rows into one; packed rows of whole length need no mask otherwise."""
-    method, length, packing = training.method, said["max_length"], said["packing"]
-    if method == "orpo" and length is None:
-        length = 512  # ORPOTrainer's own
-    if method == "sft" and said["padding_free"] and not packing and length is not None:
-        raise Unknown("TRL refuses train.padding_free without packing unless train.max_length is null")
-    rows = int(said["per_device_train_batch_size"] or 8) * _PAIRS[method]
-    in_one_row = method == "sft" and (said["padding_free"] or (packing and said["packing_strategy"] != "wrapped"))
-    ragged = not packing and (rows > 1 or bool(said["pad_to_multiple_of"]))
-    if said["forwarded"]:
-        rows, length = said["forwarded"]
-        return Batch(rows=rows, length=length, mask=bool(in_one_row) or ragged)
-    if length is None:
-        if packing:
-            raise Unknown("train.max_length is null: nothing says how long a packed row is")
-        longest = said["longest"] or [training.arch.positions]
-        return _in_one_row(rows, longest) if in_one_row else Batch(rows=rows, length=longest[0], mask=ragged)
-    if not isinstance(length, int) or length < 1:
-        raise Unknown(f"train.max_length is {length!r}")
-    if in_one_row:
-        return Batch(rows=1, length=rows * length, mask=True)
-    return Batch(rows=rows, length=length, mask=ragged)
-
-
-def _in_one_row(rows: int, longest: Sequence[int]) -> Batch:
-    """The longest rows, one after the other. Of fewer lengths than rows the last stands for the rest."""
-    lengths = [*longest[:rows], *[longest[-1]] * (rows - len(longest))]
-    return Batch(rows=1, length=sum(lengths), mask=True)
-
-
 def _moments(training: _Training, forward: Forward, kept: State, said: Mapping[str, Any]) -> dict[str, int]:
     """Bytes beyond weights and optimizer state at every moment that may be the peak, gradients included."""
     arch, gradients = training.arch, training.gradients
-    layer, checkpointing = forward.layer, bool(said["gradient_checkpointing"])
+    layer = forward.layer
+    checkpointed, top = _checkpointed(arch, said)
+    whole = arch.layers - checkpointed
     # From the second micro-batch on the gradients of the first are there already.
     before = gradients if int(said["gradient_accumulation_steps"] or 1) > 1 else 0
-    layers = arch.layers * (forward.checkpoint if checkpointing else layer)
+    layers = checkpointed * forward.checkpoint + whole * layer
     stashed = 0
     if said["activation_offloading"]:
-        unmoved = 0 if checkpointing else arch.layers * forward.unmoved
+        unmoved = whole * forward.unmoved
         layers, stashed = unmoved, min(layers - unmoved, forward.stashed)
     graph = layers + forward.ends
-    again = layer if checkpointing else 0
-    cached = arch.layers * forward.casts if checkpointing and forward.trained else 0
+    # The layer reached first is made again where it is checkpointed; below one that is not, less is left by then.
+    again = layer if top else 0
+    cached = checkpointed * forward.casts if forward.trained else 0
     in_forward, in_head = full_logits(forward) if training.method == "orpo" else fused_head(forward)
     moments = {
         "forward": before + graph + cached + in_forward,
@@ -333,3 +334,11 @@ def _moments(training: _Training, forward: Forward, kept: State, said: Mapping[s
         stream = 2 * forward.batch.positions * arch.hidden * training.width
         moments["reference"] = before + graph + stream + max(forward.passing, in_forward)
     return moments
+
+
+def _checkpointed(arch: Architecture, said: Mapping[str, Any]) -> tuple[int, bool]:
+    """How many layers are checkpointed, and whether the last is: transformers takes every n-th, from the first on."""
+    if not said["gradient_checkpointing"]:
+        return 0, False
+    every = int(_checkpointing(said).get("every_n_layers", 1))
+    return -(-arch.layers // every), (arch.layers - 1) % every == 0

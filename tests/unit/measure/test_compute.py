@@ -204,6 +204,21 @@ def test_levers_of_memory_and_padding_leave_model_flops_alone(
     assert sums[0] == sums[1]
 
 
+@pytest.mark.parametrize("fields", [{}, {"layers_to_transform": [1]}], ids=["all", "last"])
+@pytest.mark.parametrize("checkpointing", [_EARLY, _WHOLE], ids=["early", "whole"])
+def test_a_gradient_that_checkpointing_alone_asks_for_is_no_model_flops(
+    checkpointing: dict[str, Any], fields: dict[str, Any], tmp_path: Path
+) -> None:
+    """Checkpointing makes the embeddings' output want a gradient, which an adapter's loss does not need."""
+    same = {"eval_strategy": "no", "num_train_epochs": 1}
+    plain, again = (
+        train(tmp_path / name, "sft", "language_modeling", {**same, **config}, lora=True, adapter=fields)
+        for name, config in (("plain", {}), ("again", checkpointing))
+    )
+    assert plain.sum("model_flops") == again.sum("model_flops")
+    assert plain.sum("hardware_flops") < again.sum("hardware_flops")
+
+
 def test_the_reference_costs_one_forward(tmp_path: Path) -> None:
     with_reference = train(tmp_path / "with", "dpo", "preference", {"eval_strategy": "no"})
     without = train(

@@ -205,7 +205,7 @@ def test_nothing_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.Monkey
     batch = {"input_ids": ids, "attention_mask": ids, "labels": ids}
     with Recorder(path) as recorder:
         probe = Compute(recorder)
-        probe._plan = _costs(decoder, None, True, fused=True, compact=True)
+        probe._plan = _costs(decoder, decoder, None, True, fused=True, compact=True)
         probe._method, probe._grad_enabled = METHODS["sft"], torch.is_grad_enabled
         for number in (1, 2):
             probe.batch_begin(batch)

@@ -134,10 +134,11 @@ def train(
     before: Callable[[Any], None] = lambda trainer: None,
     reference: str | None = None,
     rows: Any = None,
+    adapter: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains under the probes, on made-up rows of the `kind` or on `rows`.
 
-    `left`: padding on the left; `before` may change the trainer before it is observed.
+    `left`: padding on the left; `before` may change the trainer before it is observed; `adapter`: more LoRA fields.
     """
     from peft import LoraConfig
 
@@ -147,9 +148,9 @@ def train(
     prepared = Rows(rows or make_rows(kind), make_rows(kind, 6))
     wanted = {**DEFAULTS, "output_dir": str(folder / "out"), **config}
     more: dict[str, Any] = {"reference": reference} if reference else {}
-    adapter = LoraConfig(r=2, task_type="CAUSAL_LM") if lora else None
+    added = LoraConfig(r=2, task_type="CAUSAL_LM", **(adapter or {})) if lora else None
     trainer = METHODS[method].build(
-        model=model, tokenizer=tokenizer, prepared=prepared, config=wanted, lora=adapter, **more
+        model=model, tokenizer=tokenizer, prepared=prepared, config=wanted, lora=added, **more
     )
     batches: list[Batch] = []
     make = trainer.get_train_dataloader

@@ -136,6 +136,7 @@ def test_scores_of_eager_attention_grow_with_the_square_of_the_length() -> None:
         ({"model": {"path": "nowhere"}}, "config.json cannot be read"),
         ({"lora": {"modules_to_save": ["lm_head"]}}, "lora.modules_to_save"),
         ({"lora": {"bias": "all"}}, "lora.bias"),
+        ({"lora": {"ensure_weight_tying": True}}, "lora.ensure_weight_tying"),
         ({"lora": {"target_modules": ["nothing"]}}, "targets no module"),
         ({"lora": {"target_modules": "("}}, "is no pattern"),
     ],
@@ -165,6 +166,16 @@ def test_what_is_not_known_is_absent_and_says_why(config: dict[str, Any], why: s
             {"weights", "reference", "gradients", "optimizer"},
             "selective",
         ),
+        (
+            {"gradient_checkpointing_kwargs": {"offload": True}},
+            {"weights", "reference", "gradients", "optimizer"},
+            "offload",
+        ),
+        (
+            {"gradient_checkpointing_kwargs": {"every_n_layers": 0}},
+            {"weights", "reference", "gradients", "optimizer"},
+            "every_n_layers is 0",
+        ),
     ],
 )
 def test_what_is_known_is_told_without_what_is_not(train: dict[str, Any], known: set[str], why: str) -> None:
@@ -172,6 +183,93 @@ def test_what_is_known_is_told_without_what_is_not(train: dict[str, Any], known:
     assert set(found.to_json()) == known
     assert why in (found.why or "")
     assert found.device is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lora", "why"),
+    [
+        ({}, {"use_dora": True}, "DoRA"),
+        ({}, {"layers_to_transform": [3]}, "layers without the adapter"),
+        ({}, {"target_modules": [r"layers.0.mlp.up_proj", "q_proj"]}, "layers without the adapter"),
+        ({"hidden_act": "gelu_new"}, None, "'gelu_new'"),
+        ({"attention_dropout": 0.1}, None, "dropout on eager attention"),
+        (
+            {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1},
+            None,
+            "in 3 of 4 layers",
+        ),
+    ],
+)
+def test_what_a_model_keeps_in_an_unknown_way_leaves_out_the_activations(
+    overrides: dict[str, Any], lora: Any, why: str
+) -> None:
+    model = {"shape": "tiny", "attn_implementation": "eager", "overrides": overrides}
+    train = {"gradient_checkpointing": False}
+    config = {"method": "sft", "model": model, "lora": lora, "reference": None, "train": train}
+    found = predict(config, defaults=DEFAULTS, root=HERE)
+    assert why in (found.why or "")
+    assert (found.activations, found.device) == (None, None)
+    assert found.weights
+    assert found.optimizer
+
+
+def test_layers_between_the_checkpointed_ones_keep_all_they_have() -> None:
+    def kept(**options: int) -> int:
+        return _predict(gradient_checkpointing_kwargs=options, **large).activations or 0
+
+    large: dict[str, Any] = {"per_device_train_batch_size": 32}  # so that layers outweigh the head's gradients
+    none = _predict(gradient_checkpointing=False, **large).activations or 0
+    assert kept() == kept(every_n_layers=1) < kept(every_n_layers=2) < kept(every_n_layers=12) < none
+    options = {"every_n_layers": 2, "offload": True}
+    off = _predict(gradient_checkpointing=False, gradient_checkpointing_kwargs=options, **large)
+    assert off.activations == none  # options of what is off
+
+
+def test_an_adapters_dropout_counts_where_it_is_left_in() -> None:
+    def kept(method: str, dropout: float, **train: Any) -> int:
+        lora = {"r": 8, "target_modules": "all-linear", "lora_dropout": dropout}
+        return _predict(method, lora=lora, gradient_checkpointing=False, bf16=False, **train).activations or 0
+
+    assert kept("sft", 0.1) > kept("sft", 0.0)
+    assert kept("dpo", 0.1) == kept("dpo", 0.0)  # TRL takes it out
+    assert kept("orpo", 0.1, disable_dropout=False) > kept("orpo", 0.1)
+
+
+@pytest.mark.parametrize("packed", [{}, {"packing": True, "packing_strategy": "wrapped"}], ids=["padded", "wrapped"])
+def test_rows_are_padded_to_the_multiple_after_they_were_cut(packed: dict[str, Any]) -> None:
+    padded = _predict(max_length=100, pad_to_multiple_of=128, **packed)
+    assert padded.activations == _predict(max_length=128).activations  # which has a mask, as padding needs one
+    forwarded = {"method": "sft", "model": {"shape": "qwen2.5-0.5b"}, "defaults": DEFAULTS, "lora": None}
+    train = {"max_length": 100, "pad_to_multiple_of": 128, **packed}
+    assert predict_forwarded({**forwarded, "train": train}, 4, 128) == padded
+
+
+@pytest.mark.parametrize("said", ["auto", "none", None, 1])
+def test_no_multiple_pads_nothing_and_gives_no_mask(said: Any) -> None:
+    one: dict[str, Any] = {"per_device_train_batch_size": 1, "max_length": 100, "gradient_checkpointing": False}
+    assert _predict(**one, pad_to_multiple_of=said) == _predict(**one)
+    assert _predict(**one, pad_to_multiple_of="128") == _predict(**one, pad_to_multiple_of=128) != _predict(**one)
+
+
+def test_packed_rows_are_padded_as_one() -> None:
+    padded = _predict(max_length=100, pad_to_multiple_of=128, packing=True)  # 4 x 100 up to 512
+    assert padded.activations == _predict(max_length=128, packing=True).activations
+
+
+@pytest.mark.parametrize(("window", "masked"), [(None, False), (257, False), (256, True), (64, True)])
+def test_a_sliding_window_that_acts_masks_whole_rows(window: int | None, masked: bool, tmp_path: Path) -> None:
+    def kept(rows: int, window: int | None) -> int:
+        folder = tmp_path / str(window)
+        folder.mkdir(exist_ok=True)
+        facts = {"model_type": "mistral", "num_hidden_layers": 2, "sliding_window": window}
+        (folder / "config.json").write_text(json.dumps(facts), encoding="utf-8")
+        train = {"per_device_train_batch_size": rows, "gradient_checkpointing": False, "packing": rows > 1}
+        config = {"method": "sft", "model": {"path": "."}, "lora": {"r": 8}, "train": train}
+        wrapped = {**DEFAULTS, "packing_strategy": "wrapped"}
+        return predict(config, defaults=wrapped, root=folder).activations or 0
+
+    for rows in (1, 4):
+        assert (kept(rows, window) > kept(rows, None)) is masked
 
 
 def _uncut(*longest: int, method: str = "sft", **train: Any) -> Prediction:
@@ -239,6 +337,43 @@ def test_a_hub_model_is_looked_up_in_the_local_cache_alone(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ({"model_type": "llama", "num_attention_heads": 16}, 4096),
+        ({"model_type": "llama", "num_attention_heads": 16, "num_key_value_heads": None}, 4096),
+        ({"model_type": "qwen2", "num_attention_heads": 64}, 2048),  # 32 groups by the class's default
+        ({"model_type": "qwen2", "num_attention_heads": 64, "num_key_value_heads": None}, 4096),
+        ({"model_type": "qwen3", "num_attention_heads": 64}, 4096),
+        ({"model_type": "mistral"}, 1024),
+    ],
+)
+def test_groups_that_a_config_leaves_out_are_those_of_its_class(config: dict[str, Any], keys: int) -> None:
+    assert of_config(config).keys == keys
+
+
+_SLIDING = {"use_sliding_window": True, "num_hidden_layers": 4, "max_window_layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "window", "layers"),
+    [
+        ({"model_type": "llama", "sliding_window": 8}, None, None),
+        ({"model_type": "mistral"}, 4096, 32),
+        ({"model_type": "mistral", "sliding_window": None}, None, None),
+        ({"model_type": "mistral", "sliding_window": 8}, 8, 32),
+        ({"model_type": "qwen2", "sliding_window": 8}, None, None),
+        ({"model_type": "qwen2", **_SLIDING}, 4096, 3),
+        ({"model_type": "qwen3", **_SLIDING, "sliding_window": 8, "max_window_layers": 0}, 8, 4),
+        ({"model_type": "qwen2", **_SLIDING, "layer_types": ["sliding_attention", *["full_attention"] * 3]}, 4096, 1),
+    ],
+)
+def test_windows_are_those_that_a_config_sets(config: dict[str, Any], window: int | None, layers: int | None) -> None:
+    found = of_config(config)
+    assert found.window == window
+    assert layers in (None, found.windowed)
+
+
+@pytest.mark.parametrize(
     ("config", "why"),
     [
         ({"model_type": "mixtral"}, "mixtral"),
@@ -277,6 +412,8 @@ def test_a_batch_that_is_known_takes_the_place_of_the_largest_that_could_come() 
         ({"r": 4, "target_modules": "all-linear", "exclude_modules": ["down_proj"]}, 24, 16 * (896 + 2 * 472)),
         ({"r": 4, "target_modules": ["q_proj"], "rank_pattern": {"layers.0.self_attn.q_proj": 8}}, 4, (8 + 12) * 256),
         ({"r": 4, "target_modules": ["embed_tokens"]}, 1, 4 * (1024 + 128)),
+        ({"r": 4, "target_modules": ["embed_tokens", "k_proj"], "layers_to_transform": [1]}, 1, 4 * (128 + 64)),
+        ({"r": 4, "target_modules": ["k_proj"], "layers_to_transform": []}, 4, 4 * 4 * (128 + 64)),
         ({"r": 4, "target_modules": ["q_proj"], "use_dora": True}, 4, 4 * (4 * 256 + 128)),
     ],
 )

@@ -136,6 +136,19 @@ def test_a_bound_far_above_what_batches_take_is_marked() -> None:
     assert "≤ marks a bound" in text
 
 
+@pytest.mark.parametrize(("phase", "told"), [("eval", "8,192 (+100%, eval)"), ("backward", "8,192 (+100%)")])
+def test_a_peak_outside_of_training_steps_is_told_beside_its_error(phase: str, told: str) -> None:
+    made = plan([cell("sft")], seeds=1)
+    facts = {"peak_phases": {"peak_host_memory": "save", "peak_allocated": phase}}
+    config = {"predicted_memory": {"peak": 8 * GIB}}
+    found = [result(made.trials[0], {"peak_allocated": 4.0 * GIB}, config=config, facts=facts)]
+
+    text = section(markdown(answer(results(found), made), ()), "Predicted and measured memory")
+
+    assert f"| {told} |" in text
+    assert ("which alone is predicted" in text) == (phase == "eval")
+
+
 def test_a_mark_that_no_row_has_is_not_explained() -> None:
     made = plan([cell("free")], seeds=1)
     config = {"predicted_memory": {"weights": GIB, "peak": 8 * GIB, "loose": 1}}
