@@ -98,15 +98,21 @@ def test_a_callback_that_sleeps_is_a_regression(slowed: tuple[Path, SuiteResults
 
 
 def test_the_same_training_never_regresses_beside_itself(slowed: tuple[Path, SuiteResults]) -> None:
-    """The 20 ways to part six real runs into three and three; no seed is on both sides, so nothing is paired."""
+    """The 20 ways to part six real runs into three and three; no seed is on both sides, so nothing is paired.
+
+    Of memory the three that took least may lie apart from the three that took most, either way round: two ways of 20.
+    """
     _, before = slowed
     trials = [trial for trial in before.trials if trial.outcome == "ok"]
     assert len(trials) == 6
     metrics = ("tokens_per_second", "step_seconds_p50", "train_seconds", "peak_host_memory")
+    told: list[str] = []
     for some in itertools.combinations(trials, 3):
         others = [trial for trial in trials if trial not in some]
         known = Baseline(name="before", results=replace(before, trials=some), documents=SavedDocuments({}))
         found = gate(sides_of(known, some, before, others, across=False), Rules(), metrics=metrics)
-        assert [(one.metric, one.verdict.effect) for one in found.regressed] == []
-        assert found.equivalent + len(found.undecided) + len(found.improved) == len(metrics)
-        assert not found.improved
+        told += [one.metric for one in (*found.regressed, *found.improved)]
+        judged = found.equivalent + len(found.undecided) + len(found.improved) + len(found.regressed)
+        assert judged == len(metrics)
+    assert set(told) <= {"peak_host_memory"}
+    assert len(told) <= 2
