@@ -283,6 +283,8 @@ def _wavering(values: Sequence[float]) -> float:
 
 
 def _rewards(training: Training) -> Iterator[Finding]:
+    if _without_rate(training):  # a policy that is still its reference ties every pair: no answer wins, none loses
+        return
     margins, accuracies = training.of("rewards/margins"), training.of("rewards/accuracies")
     compared = _ends(margins)
     if compared is not None and not _grew(*compared[:3]):

@@ -8,6 +8,8 @@ samples pages move from shared to unique (copy on write) and hardly ever back, s
 
 which is exact while the shared part stands still and off by what was shared anew or unshared in between otherwise.
 Pages that the kernel moved to swap are the worker's all the same, but for those that it shares, and are added.
+So are pages that it shares with processes it forked itself, as loader workers: what it shares with its parent only
+gets less, so what is shared beyond the least so far is shared with its own.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class HostMemory:
 
     def __init__(self, proc: Path = _PROC) -> None:
         self.swapped = 0
+        self._least_shared: int | None = None
         self._proc = proc
         self._resets = True
         self._reset_peak()
@@ -51,12 +54,20 @@ class HostMemory:
         """
         rollup = _fields(self._proc / "smaps_rollup")
         swapped, before = _swapped_alone(rollup), self.swapped
-        uss = rollup["Private_Clean"] + rollup["Private_Dirty"] + swapped
+        uss = rollup["Private_Clean"] + rollup["Private_Dirty"] + swapped + self._with_own(rollup, swapped)
         status = _fields(self._proc / "status")
         above = status["VmHWM"] - status["VmRSS"] - max(0, swapped - before)  # what left for swap is held still
         self._reset_peak()
         self.swapped = swapped
         return uss, uss + max(0, above if self._resets else 0)
+
+    def _with_own(self, rollup: Mapping[str, int], swapped: int) -> int:
+        """Bytes shared with processes that this one forked."""
+        shared = rollup.get("Shared_Dirty", 0)
+        least = min(shared, shared if self._least_shared is None else self._least_shared)
+        if rollup.get("Swap", 0) <= swapped:  # else some of what the parent shares lies in swap, and may come back
+            self._least_shared = least
+        return 0 if self._least_shared is None else max(0, shared - self._least_shared)
 
     def _reset_peak(self) -> None:
         try:

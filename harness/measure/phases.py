@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.events import Event
 
-ORDER = ("import", "model", "data", "trainer", "train", "eval", "save")
+ORDER = ("import", "model", "data", "trainer", "train", "save", "eval")
 """Phases of a trial in order. What is evaluated or saved on the way is an `eval` or `save` phase within `train`; the
 last one of each follows it."""
 

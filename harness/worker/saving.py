@@ -46,8 +46,11 @@ class Saving:
         trainer._save_checkpoint = save
 
     def at_end(self, model: Any) -> None:
-        """Writes the weights that training ended with, and puts all of the attempt's in place."""
+        """Writes the weights that training ended with."""
         self.weights_hash = self._write(model, self._places.checkpoint)
+
+    def publish(self) -> None:
+        """Puts all weights of the attempt in place."""
         self._places.publish()
 
     def _save_step(self, model: Any, step: int) -> None:

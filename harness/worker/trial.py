@@ -157,10 +157,11 @@ class _Trial:
         if self._main:
             self.folder.unpublished().clear()  # of an attempt that was killed
         if self.spec.kind != "floor" and self.spec.method is not None:
-            model = self._train(METHODS[self.spec.method], model, tokenizer, probes, saving)
+            self._train(METHODS[self.spec.method], model, tokenizer, probes, saving)
+        else:
+            self._save(model, saving)
         if self._main and self.spec.checkpoint != "none":
-            with self.recorder.phase("save"):
-                saving.at_end(model)
+            saving.publish()
             self.left.weights_hash, self.left.step_hashes = saving.weights_hash, saving.step_hashes
 
     def examine(self, attempt: Attempt) -> None:
@@ -194,8 +195,14 @@ class _Trial:
         if self._main:
             self.folder.write_environment(captured)
 
-    def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe], saving: Saving) -> Any:
-        """Trains and returns the trained model (a PEFT model when the trial has an adapter)."""
+    def _save(self, model: Any, saving: Saving) -> None:
+        """Writes the weights that the trial ends with; they are in place only when all of it went well."""
+        if self._main and self.spec.checkpoint != "none":
+            with self.recorder.phase("save"):
+                saving.at_end(model)
+
+    def _train(self, method: Method, model: Any, tokenizer: Any, probes: list[Probe], saving: Saving) -> None:
+        """Trains, writes the weights and evaluates, in that order."""
         with self.recorder.phase("data"):
             prepared = self._data(method, tokenizer)
         with self.recorder.phase("trainer"):
@@ -224,10 +231,11 @@ class _Trial:
             trainer.train()
             check_steps(trainer)
             self._divergence.check_weights(trainer.model, trainer.state.global_step)
+        # Before the evaluation, which casts the model itself where `bf16_full_eval` or `fp16_full_eval` asks for it.
+        self._save(trainer.accelerator.unwrap_model(trainer.model), saving)
         if rows and not _evaluated_last(trainer):
             trainer.evaluate()
         trainer.accelerator.wait_for_everyone()  # each rank has written its steps; the main one reads them all
-        return trainer.accelerator.unwrap_model(trainer.model)
 
     def _warn(self, text: str) -> None:
         self.recorder.note("warning", text)

@@ -129,6 +129,8 @@ def test_a_loss_of_zero_at_once_means_masked_labels_but_one_learned_does_not() -
 def test_a_learning_rate_of_zero_throughout_is_told_alone() -> None:
     found = _named(made_logs(loss=[1.0 + (step % 3) / 100 for step in range(30)], learning_rate=[0.0] * 30))
     assert list(found) == ["learning_rate_zero"]
+    ties: dict[str, Any] = {"rewards/margins": [0.0] * 30, "rewards/accuracies": [0.0] * 30}  # DPO's at its reference
+    assert list(_named(made_logs(learning_rate=[0.0] * 30, **ties))) == ["learning_rate_zero"]
     assert "learning_rate_zero" not in _named(made_logs(learning_rate=[0.0, 1e-4, 1e-3]))  # warm-up begins at 0
     assert findings(made_logs(learning_rate=[0.0])) == []
 

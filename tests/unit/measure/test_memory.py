@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,41 @@ def test_shared_pages_are_not_the_workers(tmp_path: Path) -> None:
     host = HostMemory(_proc(tmp_path / "proc", private=100, rss=5000, peak=5300))
     assert host.sample() == (104 * 1024, 404 * 1024)
     assert (tmp_path / "proc" / "clear_refs").read_text() == "5"
+
+
+def test_pages_shared_with_processes_of_its_own_are_the_workers() -> None:
+    """A loader's workers are forked from the trial, and what they both hold is no longer one's alone."""
+    held = bytearray(b"x") * (64 << 20)
+    host = HostMemory()
+    before, _ = host.sample()
+    done, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(done, 1)
+        os._exit(0)
+    try:
+        now, peak = host.sample()
+    finally:
+        os.write(told, b"x")
+        os.waitpid(child, 0)
+        os.close(done)
+        os.close(told)
+    assert abs(now - before) < 8 << 20 < len(held)
+    assert peak >= now
+    assert abs(host.sample()[0] - before) < 8 << 20
+
+
+def test_what_is_shared_with_the_parent_and_was_in_swap_is_none_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "proc"
+
+    def shares(kilobytes: int, inherited: int) -> int:
+        rollup = _proc(folder, private=100, rss=5000, peak=5000, inherited=inherited) / "smaps_rollup"
+        rollup.write_text(rollup.read_text() + f"Shared_Dirty: {kilobytes} kB\n")
+        return host.sample()[0] // 1024
+
+    host = HostMemory(_proc(folder, private=100, rss=5000, peak=5000))
+    assert [shares(900, 0), shares(200, 700), shares(900, 0)] == [104, 104, 104]
+    assert [shares(700, 0), shares(950, 0)] == [104, 354]
 
 
 def test_without_a_resettable_peak_samples_alone_count(tmp_path: Path) -> None:

@@ -114,6 +114,16 @@ def test_saving_changes_nothing_and_each_step_is_what_a_training_that_ends_there
 
 
 @pytest.mark.slow
+def test_an_evaluation_in_half_precision_is_none_of_the_weights(tmp_path: Path) -> None:
+    """transformers casts the model itself for an evaluation after training, and leaves it so."""
+    data = {"source": "arithmetic", "rows": 40, "eval_fraction": 0.2}
+    plain = _run(tmp_path / "plain", _spec(data=data))
+    halved = _run(tmp_path / "halved", _spec(data=data, train={**TRAIN, "bf16_full_eval": True}))
+    assert halved.summary["final_eval_loss"] != plain.summary["final_eval_loss"]
+    assert halved.weights_hash == plain.weights_hash
+
+
+@pytest.mark.slow
 def test_each_is_whole_also_on_a_stage_and_after_the_results_were_moved(tmp_path: Path) -> None:
     from harness.models.load import open_checkpoint
 

@@ -210,12 +210,12 @@ def test_a_folder_without_a_trial_is_an_error(tmp_path: Path) -> None:
 def test_a_trial_leaves_a_checkpoint_figures_and_its_environment(tmp_path: Path) -> None:
     outcome = _run(tmp_path / "a", _spec())
     folder = RunFolder(tmp_path / "a")
-    assert (outcome.outcome, outcome.cause, outcome.phase) == ("ok", None, "save")
+    assert (outcome.outcome, outcome.cause, outcome.phase) == ("ok", None, "eval")
     assert (folder.checkpoint / "model.safetensors").is_file()
     assert not (folder.path / "checkpoint.tmp").exists()
     events = list(read_events(folder.attempts()[0].events))
     phases = [event["name"] for event in events if event["kind"] == "phase" and event["edge"] == "start"]
-    assert phases == ["import", "model", "data", "trainer", "train", "eval", "save"]
+    assert phases == ["import", "model", "data", "trainer", "train", "save", "eval"]
     assert outcome.summary["measured_steps"] == 3
     assert outcome.summary["final_eval_loss"] > 0
     assert outcome.summary["peak_host_memory"] > 2**20
