@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
@@ -24,6 +25,9 @@ from harness.records.plan import Cell, Plan, Trial
 from harness.records.progress import Observer
 from harness.records.run_folder import FIT, RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
+
+if TYPE_CHECKING:
+    from harness.store import Ingesting
 
 _NO_DEVICE = ("cpu", "made up")
 
@@ -85,6 +89,8 @@ def fit(
     cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
     name = f"{plan.suite.name}{FIT}"
     with execute.session(places.results, name) as session, closing(engine):
+        ingest = Ingesting(Store(places.database), observer)
+        ingest.at_first(*run_folders(places.results, name))
         search = _Search(
             plan=plan,
             known=known,
@@ -97,9 +103,10 @@ def fit(
             observer=observer,
             engine=execute.Kept(engine),
             machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
+            ingest=ingest,
         )
         frontiers = [search.cell(one) for one in cells]
-        Ingesting(Store(places.database), observer).now(*run_folders(places.results, name))
+        ingest.now(*run_folders(places.results, name))
     return Fit(
         suite=plan.suite.name,
         question=wanted,
@@ -147,6 +154,7 @@ class _Search:
     observer: Observer
     engine: execute.Engine
     machine: str
+    ingest: Ingesting
 
     def cell(self, one: Probed) -> Frontier:
         """Tries values until the cell's limit is known, or a trial ends in a way that says nothing about it."""
@@ -185,7 +193,8 @@ class _Search:
         folder.drop_checkpoint()
         predicted = estimate(trial.cell, plan.suite.file.parent, self.known)
         on_device = None if predicted.loose else predicted.device
-        return judge(value, trial.id, outcome, self.wanted.limit, on_device, host=spec.host_memory)
+        limit, short = self.wanted.limit, _unfilled(folder)
+        return judge(value, trial.id, outcome, limit, on_device, host=spec.host_memory, unfilled=short)
 
     def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
         outcomes = execute.execute(
@@ -196,6 +205,7 @@ class _Search:
             observer=self.observer,
             retry="failed",
             within=self.session,
+            on_finished=self.ingest.when_it_can,
         )
         return outcomes[trial.id]
 
@@ -229,3 +239,17 @@ def _said_before(folder: RunFolder, spec: Spec) -> Outcome | None:
         return None
     same_bound = (folder.spec() or {}).get("host_memory") == spec.host_memory
     return outcome if outcome.outcome == "ok" or (outcome.outcome == "oom" and same_bound) else None
+
+
+def _unfilled(folder: RunFolder) -> str | None:
+    """That the rows were too few for a single batch, so that memory says nothing of one; None where they were enough.
+
+    It happens to a cell's own rows alone: those that are made for a trial are enough.
+    """
+    attempt = folder.last_attempt()
+    told = (event["values"] for event in attempt.readable_events() if event.get("kind") == "active") if attempt else ()
+    first = next((values for values in told if "batch" in values), {})
+    rows, asked = first.get("train_rows"), first.get("batch", {}).get("rows")
+    if rows is None or asked is None or rows >= asked:
+        return None
+    return f"no batch was full: it trained on {rows:,} rows; give the suite more"

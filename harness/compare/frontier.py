@@ -56,12 +56,19 @@ class Frontier:
 
 
 def judge(
-    value: int, trial: str, outcome: Outcome, limit: int, predicted: int | None, host: int | None = None
+    value: int,
+    trial: str,
+    outcome: Outcome,
+    limit: int,
+    predicted: int | None,
+    host: int | None = None,
+    unfilled: str | None = None,
 ) -> Probe:
     """Whether a trial fits: it ended ok, its peak within the limit. `oom` does not fit; other ends say nothing.
 
     `host`: what it may hold of the host's memory, `limits.host_memory` in bytes. A trial that ran before that was set,
-    or whose peak was too short for who watches it, ended ok all the same and does not fit.
+    or whose peak was too short for who watches it, ended ok all the same and does not fit. `unfilled`: why its batches
+    were smaller than asked, so that a peak within the limit says nothing.
     """
     metric, peak = peak_of(outcome.summary)
     on_device = metric in DEVICE
@@ -72,6 +79,8 @@ def judge(
     elif outcome.outcome == "ok" and host is not None and (held := outcome.summary.get(HOST, 0.0)) > host:
         fits = False
         cause = f"{format_size(held)} of the host, above limits.host_memory"
+    elif outcome.outcome == "ok" and peak is not None and peak <= limit and unfilled is not None:
+        cause = unfilled
     elif outcome.outcome == "ok" and peak is not None:
         fits = peak <= limit
     elif outcome.outcome == "ok":

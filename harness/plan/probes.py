@@ -17,6 +17,7 @@ from harness.data import filler
 from harness.data import identity as data_identity
 from harness.errors import InputError, Problem, did_you_mean
 from harness.methods.catalog import Catalog
+from harness.methods.ranges import contradictions
 from harness.models import identity as model_identity
 from harness.plan.canonical import canonical, digest
 from harness.plan.draft import Config
@@ -221,6 +222,9 @@ def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | No
     if field is not None and "integer" not in field.types:
         types = " or ".join(field.types)
         return Problem(what=f"--axis {axis.path!r} takes no whole numbers", why=f"it is of type {types}")
+    if problem is None and axis.root == "train":
+        beside = contradictions({**cell.config["train"], axis.name: low})
+        return next((replace(one, hint="leave such cells out, or search another axis") for _, one in beside), None)
     return problem
 
 
