@@ -185,6 +185,34 @@ def test_without_a_bound_on_length_the_suites_own_rows_are_used_and_that_is_said
     assert json.loads(spec.read_text())["data"]["source"] == "arithmetic"
 
 
+def test_a_disturbed_trial_is_marked_and_tried_again_when_asked(room: Path, harness: Harness) -> None:
+    arguments = ("--to", "4", "--cell", "*full*")
+    first = _fit(harness, *arguments, "--pretend", "*@2=disturbed")
+    assert first.returncode == 0
+    (marked,) = [line for line in first.stdout.splitlines() if "disturbed" in line]
+    assert marked.split()[:3] == ["2", "ok,", "disturbed"]
+    told = "warning: sft-full@2 was disturbed: made up: another process was on the device"
+    assert f"{told}; --retry disturbed tries it again" in first.stderr
+    assert "started" not in _fit(harness, *arguments).stderr
+    again = _fit(harness, *arguments, "--retry", "disturbed")
+    assert [line for line in again.stderr.splitlines() if "started" in line] == ["sft-full@2: started"]
+    assert "disturbed" not in again.stdout + again.stderr
+
+
+def test_trials_of_unlike_environments_are_told_as_that(room: Path, harness: Harness) -> None:
+    assert _fit(harness, "--to", "2", "--cell", "*full*").returncode == 0
+    (second,) = [
+        file
+        for file in (room.parent / "results/room.fit").glob("*/attempts/1/outcome.json")
+        if json.loads((file.parents[2] / "spec.json").read_text())["name"].endswith("@2")
+    ]
+    ended = json.loads(second.read_text())
+    second.write_text(json.dumps(ended | {"environment": "another"}), encoding="utf-8")
+    answer = _fit(harness, "--to", "2", "--cell", "*full*")
+    assert answer.returncode == 0
+    assert "warning: sft-full: its values were tried in 2 environments: harness show " in answer.stderr
+
+
 def test_a_batch_of_more_rows_than_there_are_decides_nothing(room: Path, harness: Harness) -> None:
     few = SUITE.replace("rows: 200", "rows: 20").replace("max_length: 64", "max_length: null, padding_free: true")
     room.write_text(few, encoding="utf-8")
