@@ -206,10 +206,12 @@ def _tell_doubts(found: Fit) -> None:
     from harness.cli.output import say
 
     for frontier in found.frontiers:
-        for probe in frontier.probes:
-            if probe.disturbed:
-                why = "; ".join(probe.disturbed)
-                say(f"warning: {frontier.cell}@{probe.value} was disturbed: {why}; --retry disturbed tries it again")
+        disturbed = [probe for probe in frontier.probes if probe.disturbed]
+        if disturbed:
+            values = ", ".join(str(probe.value) for probe in disturbed)
+            why = "; ".join(disturbed[-1].disturbed)
+            last = f"at {disturbed[-1].value}: " if len(disturbed) > 1 else ""
+            say(f"warning: {frontier.cell}: disturbed at {values} ({last}{why}); --retry disturbed tries again")
         firsts = {probe.environment: probe.trial for probe in frontier.probes if probe.environment}
         if len(firsts) > 1:
             said = f"warning: {frontier.cell}: its values were tried in {len(firsts)} environments"

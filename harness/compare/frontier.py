@@ -149,7 +149,7 @@ def _taken(found: Frontier, value: int | None) -> str:
         return ""
     if probe.outcome == "oom":
         early = probe.needed is not None and probe.needed <= found.limit * _NEARLY
-        return f" (oom at {format_size(probe.needed or 0)}: there was no more to take)" if early else " (oom)"
+        return f" (oom at {format_size(probe.needed or 0)}: it could have no more)" if early else " (oom)"
     if not probe.fits and probe.peak is not None and probe.peak <= found.limit:
         return f" ({probe.cause})"
     if probe.peak is None:

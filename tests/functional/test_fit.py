@@ -191,8 +191,8 @@ def test_a_disturbed_trial_is_marked_and_tried_again_when_asked(room: Path, harn
     assert first.returncode == 0
     (marked,) = [line for line in first.stdout.splitlines() if "disturbed" in line]
     assert marked.split()[:3] == ["2", "ok,", "disturbed"]
-    told = "warning: sft-full@2 was disturbed: made up: another process was on the device"
-    assert f"{told}; --retry disturbed tries it again" in first.stderr
+    told = "warning: sft-full: disturbed at 2 (made up: another process was on the device)"
+    assert f"{told}; --retry disturbed tries again" in first.stderr
     assert "started" not in _fit(harness, *arguments).stderr
     again = _fit(harness, *arguments, "--retry", "disturbed")
     assert [line for line in again.stderr.splitlines() if "started" in line] == ["sft-full@2: started"]

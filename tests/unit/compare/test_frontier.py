@@ -75,9 +75,9 @@ def test_the_sentence_says_that_the_host_had_no_room() -> None:
 @pytest.mark.parametrize(
     ("oom", "peak", "says"),
     [
-        ({"in_use": 12 * GIB, "requested_bytes": GIB}, 11.5, "8 does not (oom at 13 GiB: there was no more to take)"),
+        ({"in_use": 12 * GIB, "requested_bytes": GIB}, 11.5, "8 does not (oom at 13 GiB: it could have no more)"),
         ({"in_use": 22 * GIB, "requested_bytes": GIB}, 21.0, "8 does not (oom)"),
-        (None, 12.0, "8 does not (oom at 12 GiB: there was no more to take)"),
+        (None, 12.0, "8 does not (oom at 12 GiB: it could have no more)"),
         (None, 25.0, "8 does not (oom)"),
         (None, None, "8 does not (oom)"),
     ],
