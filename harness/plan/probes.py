@@ -162,20 +162,20 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
         return data_identity(config["data"], root)
     batch = int(_setting(config, catalog, "per_device_train_batch_size") or 8)
     batch *= int(_setting(config, catalog, "gradient_accumulation_steps") or 1)
-    count = (
-        2 * batch * (2 if _setting(config, catalog, "packing") else 1)
-    )  # two batches; packing puts short rows together
+    packed = bool(_setting(config, catalog, "packing"))
+    count = 2 * batch  # two of them
     held = float(config["data"].get("eval_fraction") or 0.0)
     if held:  # evaluation costs memory too: so many rows that a whole batch of them is kept for it
         evaluated = int(_setting(config, catalog, "per_device_eval_batch_size") or 8)
         count = math.ceil(max(count / (1 - held), 1.5 * evaluated / held))
-    file = folder / f"rows-{filler.VERSION}-{length}-{count}.jsonl"
-    filler.write(file, length, count)
+    made = [filler.VERSION, length, count, *(["full"] if packed else [])]
+    file = folder / f"rows-{'-'.join(map(str, made))}.jsonl"
+    filler.write(file, length, count, ragged=not packed)
     kept = {name: config["data"].get(name) for name in ("format", "conversational", "eval_fraction")}
     if _setting(config, catalog, "assistant_only_loss"):  # TRL takes it for messages alone, which the rows must be then
         kept["conversational"] = True
     config["data"] = {"path": str(file.resolve()), "columns": {}, "rows": None, "seed": 0, **kept}
-    return [filler.VERSION, length, count]
+    return made
 
 
 def _setting(config: Mapping[str, Any], catalog: Catalog, name: str) -> Any:

@@ -299,6 +299,15 @@ def test_real_trainings_on_a_cpu_decide(room: Path, harness: Harness) -> None:
     assert max(probe["positions"] for probe in cell["probes"]) == 64 * max(peaks)
 
 
+def test_packed_batches_are_as_large_as_they_can_get(room: Path, harness: Harness) -> None:
+    packed = SUITE.replace("max_length: 64,", "max_length: 64, packing: true, packing_strategy: bfd,")
+    room.write_text(packed, encoding="utf-8")
+    answer = _fit(harness, "--cell", "*full*", "--from", "4", "--to", "4", "--json", limit="64GiB", debug=False)
+    assert answer.returncode == 0, answer.stderr
+    (tried,) = _cells(answer)["sft-full"]["probes"]
+    assert tried["positions"] == 4 * 64  # in every step, and not a position less
+
+
 @pytest.mark.parametrize(("given", "first"), [((), 64), (("--to", "32"), 32), (("--from", "16"), 16)])
 def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
     room: Path, harness: Harness, given: tuple[str, ...], first: int
