@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ MOST = 65_536
 LEAST = {"train.max_length": 64}
 """The smallest value that is tried where nobody says otherwise, if not 1: a prompt alone, in a chat's markers, fills
 less, and TRL drops rows that are cut before their answer."""
+_ALLOCATING = ("torch", "accelerate", "bitsandbytes", "liger-kernel", "flash-attn")
 _ROOTS = ("train", "lora", "model.overrides")
 _OWN = {"max_steps": "fit sets it itself: --steps", "num_train_epochs": "fit trains a few steps: --steps"}
 
@@ -126,7 +129,7 @@ def probed(plan: Plan, axis: Axis, catalog: Catalog, *, steps: int, low: int) ->
 def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, machine: str) -> Plan:
     """A plan of one trial, in a suite of its own: the cell with this value. Writes the rows that it trains on.
 
-    `machine` names what it runs on: what fits elsewhere says nothing here.
+    `machine` names what it runs on: what fits elsewhere, or fitted with other libraries, says nothing here.
 
     Raises:
         OSError: the rows cannot be written into the folder `rows`.
@@ -136,6 +139,8 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     content |= {"rows": _lengthen(config, catalog, rows, root), "machine": machine}
     if config.get("environment") is not None:
         content["environment"] = plan.suite.environments[config["environment"]]
+    else:
+        content["libraries"] = {**catalog.versions, **_beneath()}
     cell = Cell(
         id=digest(canonical(content)),
         name=of.name,
@@ -147,6 +152,15 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     score = plan.suite.score and plan.suite.score.model_copy(update={"every": "end"})
     suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{FIT}", "score": score})
     return Plan(suite=suite, cells=(cell,), trials=(trial,))
+
+
+def _beneath() -> dict[str, str]:
+    """Versions of what allocates below TRL, of what is installed."""
+    found = {}
+    for package in _ALLOCATING:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def bounded(config: Mapping[str, Any], catalog: Catalog) -> int | None:

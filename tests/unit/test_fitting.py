@@ -14,6 +14,7 @@ from harness.execute import DebugEngine, Engine, Handle, status
 from harness.fitting import Wanted, fit, machine
 from harness.measure import host, present
 from harness.measure.nvml import NvmlError
+from harness.plan import probes
 from harness.records.claims import Device
 from harness.records.progress import Silent
 from harness.records.run_folder import Attempt, RunFolder, run_folders
@@ -119,6 +120,18 @@ def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkey
     started = []
     for name in ("cpu", "cpu", "NVIDIA H200"):
         monkeypatch.setattr(fitting, "machine", lambda name=name: name)
+        engine = Elsewhere()
+        assert _tried(tmp_path, engine, wanted) == [64]
+        started.append(len(engine.debug.started))
+    assert started == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_what_was_tried_with_other_libraries_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(axis="train.max_length", limit=parse_size("1GiB"), low=64, high=64)
+    started = []
+    for version in ("2.13.0", "2.13.0", "2.14.1"):
+        monkeypatch.setattr(probes, "_beneath", lambda version=version: {"torch": version})
         engine = Elsewhere()
         assert _tried(tmp_path, engine, wanted) == [64]
         started.append(len(engine.debug.started))
