@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.compare.showing import followed, ignored, is_under, known, mapping, same, shows
+from harness.compare.showing import followed, ignored, is_under, kept, known, mapping, same, shows
 from harness.records.results import TrialResult
 
 _NOT_COMPARED = (
@@ -101,7 +101,8 @@ def what_else(one: Side, other: Side) -> WhatElse:
     for entry in asked:
         shown = [fact for fact in active if shows(entry.name, fact.name)]
         acted += [fact for fact in shown if fact not in acted]
-        if not shown and (
+        heeded = kept(entry.name, entry.one, one.active) or kept(entry.name, entry.other, other.active)
+        if not (shown or heeded) and (
             all(known(entry.name, side.active) for side in (one, other)) or ignored(entry, one.active, other.active)
         ):
             inert.append(entry)

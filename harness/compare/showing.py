@@ -59,6 +59,7 @@ _MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
     "train.chat_template_path": ("tokenizer",),
     "train.eos_token": ("tokenizer",),
     "train.pad_token": ("tokenizer",),
+    "train.eval_packing": ("eval_rows",),
     "train.eval_strategy": ("config.do_eval",),
     "train.dataloader_persistent_workers": ("data_loader",),
     "train.dataloader_pin_memory": ("data_loader",),
@@ -71,6 +72,10 @@ _MAY_SHOW_IN: Mapping[str, tuple[str, ...]] = {
     "train.use_cpu": ("device",),
 }
 """Where a field's effect may show, while a fact that stays the same says nothing: the effect may lie elsewhere too."""
+
+
+_WHAT_ASKED: Mapping[str, Mapping[str, str]] = {"reference": {"explicit": "copy", "shared": "adapter_off"}}
+"""Values of a field, and the value of the fact of its name that is what was asked for."""
 
 
 def _one_of(*values: str) -> Callable[[Any], bool]:
@@ -94,7 +99,10 @@ _ACTS_WITH: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "train.f_alpha_divergence_coef": ("config.f_divergence_type", _one_of("alpha_divergence")),
     "train.gradient_checkpointing_kwargs": ("gradient_checkpointing", bool),
     "train.label_smoothing": ("loss_type", _one_of("aot", "aot_unpaired", "exo_pair", "robust")),
-    "train.label_smoothing_factor": ("trainer", _one_of("SFTTrainer")),
+    "train.label_smoothing_factor": (
+        "loss_type",
+        lambda told: told in ("nll", "chunked_nll", "sft"),
+    ),  # DPO's are lists
     "train.liger_kernel_config": ("liger", bool),
     "train.optim_target_modules": ("config.optim", lambda told: str(told).startswith(("galore_", "apollo_"))),
     "train.packing_strategy": ("packing", bool),
@@ -141,6 +149,14 @@ def _places_of(asked: str) -> tuple[str, ...]:
     root, _, rest = asked.partition(".")
     name = rest.partition(".")[0]
     return _SHOWS_IN.get(f"{root}.{name}" if name else root, (name,) if root == "train" else ())
+
+
+def kept(name: str, value: Any, active: Mapping[str, Any]) -> bool:
+    """Whether a trial that asked for this value of a field shows it, though another that did not may show it too: with
+    LoRA a copy as the reference is asked for, without it is there anyway.
+    """
+    told = _WHAT_ASKED.get(name, {}).get(value) if isinstance(value, str) else None
+    return told is not None and active.get(name) == told
 
 
 def known(asked: str, active: Mapping[str, Any]) -> bool:

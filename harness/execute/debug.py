@@ -23,9 +23,10 @@ from harness.records.spec import Spec
 if TYPE_CHECKING:
     from harness.environments import Declaration
 
-Behaviour = Literal["ok", "slow", "slower", "disturbed", "crash", "die", "oom", "diverge", "hang"]
+Behaviour = Literal["ok", "slow", "slower", "disturbed", "crash", "refuse", "die", "oom", "diverge", "hang"]
 """`slower` has made-up steps of twice the time; `disturbed` ends ok and says that it was; `crash` ends with an error
-that the worker records; `die` as if killed, without an outcome; `hang` until stopped."""
+that the worker records, `refuse` with one that every attempt would end with; `die` as if killed, without an outcome;
+`hang` until stopped."""
 
 _HANG_S = 0.01
 
@@ -162,6 +163,9 @@ class DebugHandle:
                 self.attempt.log.write_text("RuntimeError: made-up crash\n", encoding="utf-8")
                 self._close("crashed", "RuntimeError: made-up crash", phase="train")
                 self._end = Exit(code=0)
+            case "refuse":
+                self._close("crashed", "ValueError: made-up refusal", phase="train")
+                self._end = Exit(code=0)
             case "oom":
                 self._close("oom", "made up: 1.00 GiB asked for, 0.50 GiB free", phase="train")
                 self._end = Exit(code=0)
@@ -185,6 +189,7 @@ class DebugHandle:
                 duration_s=float(events[-1]["t"]) if events else 0.0,
                 phase=phase,
                 cause=cause,
+                certain=self.behaviour == "refuse",
                 summary=summarise(events),
                 disturbed=("made up: another process was on the device",) if self.behaviour == "disturbed" else (),
                 weights_hash=of_value(["debug", self.spec.trial_id]) if name == "ok" else None,

@@ -40,7 +40,8 @@ def execute(
 
     `specs` holds the spec of every trial, by id. `on_finished` is called with each run folder that changed, once
     its trial has ended. Finished trials do not run again (see `resume.finished`); an attempt that `crashed` is
-    repeated up to `spec.retries` times, no other outcome is; trials that start from a stage that failed are `skipped`.
+    repeated up to `spec.retries` times, unless it is certain to end so again; no other outcome is. Trials that start
+    from a stage that failed are `skipped`.
     The engine is closed at the end, however it comes. To be called from the main thread, where signals arrive.
     `within` is the session that holds the suite already; without one it is held for the call.
 
@@ -116,7 +117,7 @@ class _Run:
         left = self.specs[trial.id].retries
         while True:
             outcome = self._attempt(trial)
-            again = outcome.outcome == "crashed" and left > 0 and not self.interrupts.stop
+            again = outcome.outcome == "crashed" and not outcome.certain and left > 0 and not self.interrupts.stop
             again = again and self.engine.obstacle(self.specs[trial.id]) is None
             self.observer.finished(trial, outcome, will_retry=again)
             if not again:

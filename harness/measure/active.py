@@ -6,6 +6,7 @@ kernels and the optimizer's state are there to be looked at; the second record c
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -139,18 +140,24 @@ def parameter_counts(model: Any) -> dict[str, int]:
     """Trainable and total parameters; tied weights count once."""
     trainable = total = 0
     for weight in model.parameters():
-        total += weight.numel()
-        trainable += weight.numel() if weight.requires_grad else 0
+        total += elements(weight)
+        trainable += elements(weight) if weight.requires_grad else 0
     return {"trainable_parameters": trainable, "total_parameters": total}
+
+
+def elements(weight: Any) -> int:
+    """How many numbers a weight stands for: those of bitsandbytes' 4 bits lie two and more in one that it stores."""
+    shape = getattr(getattr(weight, "quant_state", None), "shape", None)
+    return int(weight.numel() if shape is None else math.prod(shape))
 
 
 def dtypes(weights: Iterable[Any]) -> list[str]:
     """The dtypes of these weights, the one with most elements first."""
-    elements: dict[str, int] = {}
+    found: dict[str, int] = {}
     for weight in weights:
         name = str(weight.dtype).removeprefix("torch.")
-        elements[name] = elements.get(name, 0) + weight.numel()
-    return sorted(elements, key=lambda name: (-elements[name], name))
+        found[name] = found.get(name, 0) + elements(weight)
+    return sorted(found, key=lambda name: (-found[name], name))
 
 
 def optimizer_class(trainer: Any) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from harness.measure.active import compiles, reference_kind
+from harness.measure.active import compiles, elements, reference_kind
 from harness.measure.architecture import Unknown, decoder
 from harness.measure.flops import Cost, Decoder
 from harness.measure.forwards import Counted, Fetched, Forward, Kind, seen
@@ -299,7 +299,7 @@ def described(plan: Plan, trainer: Any, peak: Peak) -> dict[str, Any]:
     """The `compute` event's values."""
     policy = plan.policy
     forward, backward = policy.forward(), policy.backward()
-    weights = [(weight.numel(), weight.requires_grad) for weight in trainer.model.parameters()]
+    weights = [(elements(weight), weight.requires_grad) for weight in trainer.model.parameters()]
     again = plan.again
     return {
         "architecture": policy.architecture,

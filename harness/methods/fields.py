@@ -23,6 +23,10 @@ _SAVING: Advice = (
     "the harness saves weights itself: at the end, and on the way where they are scored",
     "set `checkpoint: keep` or `drop`; `score: {every: checkpoint}` takes train.save_steps",
 )
+_ROWS: Advice = (
+    "the harness hands TRL rows under the names it expects, for it to prepare",
+    "set `data.columns` or `data.format`",
+)
 _CALLS: Advice = ("the harness calls the trainer itself", None)
 _ONE_DEVICE: Advice = ("a trial is one process on one device", None)
 
@@ -56,6 +60,8 @@ _OWNED: Mapping[str, Advice] = {
     "do_predict": _CALLS,
     "local_rank": _ONE_DEVICE,
     "parallelism_config": _ONE_DEVICE,
+    "dataset_text_field": _ROWS,
+    "dataset_kwargs": _ROWS,
     # TrainerMemoryTracker.peak_monitor_func reads the process's memory in a loop without a pause
     "skip_memory_metrics": (
         "transformers' own meter spins in a thread beside the training, which it slows, and resets torch's peaks",

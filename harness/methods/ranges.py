@@ -30,6 +30,18 @@ def _at_least(least: int, why: str) -> Range:
 
 _BATCH = _at_least(1, "torch's DataLoader refuses a smaller batch")
 _LENGTH = _at_least(1, "nothing would be left of a row")
+_BETA = Range(
+    lambda value: 0 <= value < 1,
+    "from 0 to below 1",
+    "torch's optimizers refuse it",
+    {"minimum": 0, "exclusiveMaximum": 1},
+)
+_EVERY = Range(
+    lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0),
+    "a whole number above 0, or a share of all steps between 0 and 1",
+    "transformers counts in whole steps",
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]},
+)
 
 TRAIN: Mapping[str, Range] = {
     # torch.utils.data.BatchSampler: "batch_size should be a positive integer value"
@@ -42,24 +54,35 @@ TRAIN: Mapping[str, Range] = {
         "transformers would train num_train_epochs instead",
         {"minimum": -1, "not": {"const": 0}},
     ),
-    # torch.optim.Optimizer subclasses: "Invalid learning rate"
+    # transformers.Trainer trains no step of it
+    "num_train_epochs": Range(lambda value: value > 0, "above 0", "nothing would be trained", {"exclusiveMinimum": 0}),
+    # torch.optim.Optimizer subclasses: "Invalid learning rate", "Invalid beta parameter", "Invalid epsilon value"
     "learning_rate": _at_least(0, "torch's optimizers refuse it"),
+    "adam_beta1": _BETA,
+    "adam_beta2": _BETA,
+    "adam_epsilon": _at_least(0, "torch's optimizers refuse it"),
     # transformers.Trainer divides the number of batches by it
     "gradient_accumulation_steps": _at_least(1, "every step takes one batch or more"),
+    # torch.utils.data.DataLoader: "num_workers option should be non-negative"
+    "dataloader_num_workers": _at_least(0, "torch's DataLoader refuses it"),
+    # trl.trainer.utils.pad takes the length's remainder by it
+    "pad_to_multiple_of": _at_least(1, "TRL divides by it"),
+    # transformers' NEFTune draws its noise from -alpha to alpha; at 0 there is none
+    "neftune_noise_alpha": _at_least(0, "noise is drawn from its negative to it"),
+    # trl.trainer.callbacks.SyncRefModelCallback takes the step's remainder by it
+    "ref_model_sync_steps": _at_least(1, "TRL divides by it"),
     # SFTConfig, DPOConfig, ORPOConfig: sequences are cut to it; null does not cut
     "max_length": _LENGTH,
     "max_completion_length": _LENGTH,
     # transformers.TrainingArguments: "warmup_steps must be an integer or a float"; below 1 it is a share of all steps
     "warmup_steps": _at_least(0, "transformers refuses it"),
     # transformers.TrainingArguments: "--save_steps must be an integer if bigger than 1"; below 1 it is a share
-    "save_steps": Range(
-        lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0),
-        "a whole number, or a share of all steps between 0 and 1",
-        "transformers counts in whole steps",
-        {"anyOf": [{"type": "integer", "minimum": 1}, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}]},
-    ),
-    # transformers.DefaultFlowCallback takes the step's remainder by it
-    "logging_steps": Range(lambda value: value > 0, "above 0", "the trainer divides by it", {"exclusiveMinimum": 0}),
+    "save_steps": _EVERY,
+    # transformers.TrainingArguments: the same of evaluation, where 0 means logging_steps, and of logging
+    "eval_steps": _EVERY,
+    "logging_steps": _EVERY,
+    # transformers.TrainingArguments: "`torch_empty_cache_steps` must be an integer bigger than 0"
+    "torch_empty_cache_steps": _at_least(1, "transformers refuses it"),
 }
 LORA: Mapping[str, Range] = {
     # peft.tuners.lora.layer: "`r` should be a positive integer value"
@@ -77,27 +100,3 @@ def out_of_range(root: str, name: str, value: Any) -> Problem | None:
     if allowed is None or isinstance(value, bool) or not isinstance(value, int | float) or allowed.holds(value):
         return None
     return Problem(what=f"{root}.{name} must be {allowed.says}, not {shown(value)}", why=allowed.why)
-
-
-BESIDE: Mapping[str, tuple[str, ...]] = {
-    "train.fp16": ("train.bf16",),
-    "train.padding_free": ("train.packing", "train.max_length"),
-}
-"""The field paths of `contradictions` and the others that each is about."""
-
-
-def contradictions(train: Mapping[str, Any]) -> list[tuple[str, Problem]]:
-    """Field path and problem of values that do not go together."""
-    found = []
-    # transformers.TrainingArguments.__post_init__: "At most one of fp16 and bf16 can be True"
-    if train.get("bf16") is True and train.get("fp16") is True:
-        what = "train.bf16 and train.fp16 are both true"
-        why, hint = "a training has one precision", "set one of them to false"
-        found.append(("train.fp16", Problem(what=what, why=why, hint=hint)))
-    # trl.SFTTrainer: "When `padding_free=True` without packing, `max_length` is not enforced"; its default is 1024
-    if train.get("padding_free") and not train.get("packing") and train.get("max_length", 1024) is not None:
-        what = "train.padding_free without packing takes no train.max_length"
-        why = "TRL cuts no row there, and refuses a length it would not keep (its default is 1024)"
-        hint = "set train.max_length: null beside it, or turn train.packing on"
-        found.append(("train.padding_free", Problem(what=what, why=why, hint=hint)))
-    return found

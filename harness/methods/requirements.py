@@ -92,6 +92,9 @@ OF_A_GPU: Mapping[str, str] = {
 }
 """Fields of `train` that only a GPU can do, and why. `bf16` a CPU does too, slowly; `fp16` it does not (a note)."""
 
+KERNELS_OF_A_GPU: Mapping[str, str] = {"flex_attention": "torch has no backward of it on a CPU"}
+"""Attention kernels that only a GPU can train with, and why."""
+
 
 def unmet(config: Mapping[str, Any], installed: Installed | None = None) -> list[str]:
     """Why a cell's configuration cannot run here, one sentence for each package that is missing; empty when it can.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import Problem, did_you_mean
 from harness.methods import METHODS
-from harness.methods.ranges import BESIDE
+from harness.methods.together import BESIDE
 from harness.plan.canonical import canonical
 from harness.plan.doubtful import doubtful, may_be_set
 from harness.plan.draft import Draft

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.errors import Problem
-from harness.methods.requirements import OF_A_GPU
+from harness.methods.requirements import KERNELS_OF_A_GPU, OF_A_GPU
 from harness.plan.places import place_of
 from harness.records.plan import Cell
 from harness.records.suite import Suite
@@ -27,12 +27,13 @@ def halved(cells: Iterable[Cell]) -> list[Cell]:
 
 def cannot_train(suite: Suite, cells: list[Cell]) -> Problem:
     """The warning of stranded cells, at least one, where no GPU is."""
-    field = _beyond(cells[0])
-    assert field is not None
+    beyond = _beyond(cells[0])
+    assert beyond is not None
+    field, why = beyond
     return Problem(
         what=f"no CUDA device is here, so {_who(cells)} cannot train",
-        where=place_of(suite, cells[0], f"train.{field}"),
-        why=f"train.{field}: {OF_A_GPU[field]}",
+        where=place_of(suite, cells[0], field),
+        why=f"{field}: {why}",
         hint=f"leave it out here (--skip {cells[0].name}), or run it where a GPU is",
     )
 
@@ -54,8 +55,16 @@ def _who(cells: list[Cell]) -> str:
     return cells[0].name + (f" and {len(cells) - 1:,} more" if len(cells) > 1 else "")
 
 
-def _beyond(cell: Cell) -> str | None:
-    return next((name for name in OF_A_GPU if cell.config["train"].get(name)), None)
+def _beyond(cell: Cell) -> tuple[str, str] | None:
+    """The field path of what only a GPU can do, and why."""
+    kernel = str(cell.config["model"].get("attn_implementation"))
+    if kernel in KERNELS_OF_A_GPU and cell.kind != "floor":
+        return "model.attn_implementation", KERNELS_OF_A_GPU[kernel]
+    options = cell.config["train"].get("gradient_checkpointing_kwargs")
+    on = cell.config["train"].get("gradient_checkpointing") is not False
+    if on and isinstance(options, dict) and options.get("offload"):
+        return "train.gradient_checkpointing_kwargs", "its offload takes pinned memory, which only a GPU has"
+    return next(((f"train.{name}", why) for name, why in OF_A_GPU.items() if cell.config["train"].get(name)), None)
 
 
 def _asks(cell: Cell) -> str | None:

@@ -19,11 +19,11 @@ from harness.data import filler
 from harness.data import identity as data_identity
 from harness.errors import InputError, Problem, did_you_mean
 from harness.methods.catalog import Catalog
-from harness.methods.ranges import contradictions
 from harness.models import identity as model_identity
 from harness.plan.canonical import canonical, digest
 from harness.plan.draft import Config
 from harness.plan.identity import trial_id
+from harness.plan.training import Training
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.run_folder import FIT
 
@@ -223,7 +223,7 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
 
 def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
     """Why the axis is none of this cell's; None where it is one."""
-    method, catalog = cell.config["method"], catalog.within(cell.config.get("environment"))
+    method, whole, catalog = cell.config["method"], catalog, catalog.within(cell.config.get("environment"))
     if axis.root == "model.overrides":
         return _refused_override(cell, axis)
     if axis.root == "lora":
@@ -236,10 +236,15 @@ def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | No
     if field is not None and "integer" not in field.types:
         types = " or ".join(field.types)
         return Problem(what=f"--axis {axis.path!r} takes no whole numbers", why=f"it is of type {types}")
-    if problem is None and axis.root == "train":
-        beside = contradictions({**cell.config["train"], axis.name: low})
-        return next((replace(one, hint="leave such cells out, or search another axis") for _, one in beside), None)
-    return problem
+    return problem or _refused_beside(cell, axis, whole, low)
+
+
+def _refused_beside(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
+    """Why the rest of the cell does not go with the axis."""
+    config: Config = dict(cell.config)
+    _put(config, axis, low)
+    beside = (problem for _, problem in Training(catalog).problems(config))
+    return next((replace(one, hint="leave such cells out, or search another axis") for one in beside), None)
 
 
 def _refused_override(cell: Cell, axis: Axis) -> Problem | None:

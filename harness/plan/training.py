@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import Problem
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog, refusal
-from harness.methods.ranges import contradictions
+from harness.methods.together import contradictions
 from harness.plan.canonical import canonical
 from harness.plan.draft import Config
 from harness.plan.saving import deciding
@@ -48,7 +48,9 @@ class Training:
         asked = METHODS[method].accepted({**METHODS[method].defaults, **config["train"]})
         known = self.known(config["environment"])
         config["train"] = {
-            name: value for name, value in asked.items() if not self._asks_nothing(known, method, name, value)
+            name: value
+            for name, value in asked.items()
+            if not (self._asks_nothing(known, method, name, value) or _says_what_is_anyway(name, value, config, asked))
         }
 
     def problems(self, config: Config) -> list[tuple[str, Problem]]:
@@ -59,7 +61,15 @@ class Training:
             for name, value in config["train"].items()
         ]
         found += [(f"lora.{name}", self._check(within, "", name, value, True)) for name, value in (lora or {}).items()]
-        return [(path, one) for path, one in found if one is not None] + contradictions(config["train"])
+        wrong = [(path, one) for path, one in found if one is not None]
+        paths = {path for path, _ in wrong}
+        together = contradictions(method, config["train"], lora, self._getter(config), own=within is None)
+        return wrong + [(path, one) for path, one in together if path not in paths]
+
+    def _getter(self, config: Config) -> Callable[[str], Any]:
+        """Fields of a settled `train` by name, with TRL's declared defaults."""
+        train = config["train"]
+        return lambda name: train[name] if name in train else self.default(config, name)
 
     def beyond_defaults(self, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """`train` and `lora` without what TRL and PEFT would set anyway: equal for cells that do the same."""
@@ -118,3 +128,13 @@ class Training:
             return replace(problem, what=f"{problem.what} in environment {within!r} ({package} {version})")
         self.unsettled.setdefault(within, {}).setdefault(f"{'train' if method else 'lora'}.{name}", problem)
         return None
+
+
+def _says_what_is_anyway(name: str, value: Any, config: Config, train: Mapping[str, Any]) -> bool:
+    """Whether a value comes to what leaving it out does: noise of none, packing of no rows or as in training."""
+    if name == "neftune_noise_alpha":
+        return bool(value == 0)
+    if name != "eval_packing":
+        return False
+    data = config["data"]
+    return value is bool(train.get("packing")) or (isinstance(data, dict) and not data.get("eval_fraction"))

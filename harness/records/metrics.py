@@ -191,7 +191,7 @@ _ALL = (
         name="activation_memory",
         unit="bytes",
         better="lower",
-        says="peak allocated − weights − gradients − optimizer state",
+        says="the window's peak allocated − weights, buffers, reference, gradients and optimizer state",
         judged="most",
         margin=_MEMORY,
     ),

@@ -32,6 +32,7 @@ class Outcome:
     environment: str | None = None  # hash of environment.json
     facts: Mapping[str, Any] = field(default_factory=dict)  # in words: peak_phase, oom, kernels, …; see docs/measuring
     disturbed: Sequence[str] = ()  # why its figures are not to be trusted: throttled, shared device, …
+    certain: bool = False  # another attempt would end the same way, so none is made
     killed: bool = False  # its process was killed from outside: that says nothing of the trial, and it runs again
     schema: int = 1
 

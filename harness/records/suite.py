@@ -146,7 +146,9 @@ class Limits(Frozen):
     max_grad_norm: float | None = Field(
         default=None, gt=0, description="A logged gradient norm above it (after warm-up) ends the trial as diverged."
     )
-    retries: int = Field(default=1, ge=0, le=10, description="More attempts after `crashed`; no other outcome retries.")
+    retries: int = Field(
+        default=1, ge=0, le=10, description="More attempts after `crashed`, but for what is certain to end so again."
+    )
     expect: Literal["ok", "oom", "diverged", "timeout"] = Field(
         default="ok", description="How a trial is meant to end; any other end is a failure, and this one is none."
     )

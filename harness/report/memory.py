@@ -119,7 +119,7 @@ def _legend(rows: Sequence[CellSummary], how: Scale, ooms: _Ooms) -> str:
     if any("activation_memory" in cell.metrics for cell in rows):
         lines.append("Activations are what the peak holds above all else that is told here.")
     if _HOST in _names(rows):
-        lines.append("The host's peak holds libraries and data too.")
+        lines.append("The host's peak also holds rows and what libraries allocate in the worker.")
     if any(oom.peak is not None for found in ooms.values() for oom in found):
         lines.append("≥ marks what a trial that ran out of memory had held before the request that failed.")
     return "\n".join(lines)

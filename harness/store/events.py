@@ -21,6 +21,8 @@ OF_DEVICE = "device_"
 
 _NOT_FIELDS = ("kind", "t", "step")
 _SAMPLED = ("log", "memory", "device")
+_OF_OTHERS = ("finding", "note")
+"""What the further processes of a training say in words; their memory would be taken for the main one's."""
 _Entry = tuple[Event, dict[str, Any]]  # the event, its values by field
 
 
@@ -82,12 +84,12 @@ def read(path: Path, others: Sequence[Path] = ()) -> Events:
 
 
 def _of_all(main: list[Event], others: Sequence[Path]) -> list[Event]:
-    """The main process's events, its steps told for all processes, and the findings of the others."""
+    """The main process's events, its steps told for all processes, and the findings and notes of the others."""
     files = [lines.parse(path.read_bytes(), may_be_torn=True).objects for path in others]
     whole = [[event for event in events if event.get("kind") != "step" or "step" in event] for events in (main, *files)]
     found = merged(whole[0], whole[1:])
     own = len(whole[0])
-    return found[:own] + [event for event in found[own:] if event.get("kind") == "finding"]
+    return found[:own] + [event for event in found[own:] if event.get("kind") in _OF_OTHERS]
 
 
 def _add_device(columns: dict[tuple[str, str], Column], entries: list[_Entry]) -> None:

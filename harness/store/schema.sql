@@ -86,7 +86,7 @@ COMMENT ON COLUMN attempts.facts IS
 COMMENT ON COLUMN attempts.disturbed IS
     'Why its figures are not to be trusted (throttled, another process on the device, …); empty where nothing was found.';
 COMMENT ON COLUMN attempts.breakdown IS
-    'Bytes of weights, gradients and optimizer state at steady state, and the peak; of which device (cpu or cuda).';
+    'Bytes of weights, gradients, optimizer state, reference and buffers at steady state, on which device (cpu or cuda), and what else its allocator held at that moment.';
 COMMENT ON COLUMN attempts.compute IS
     'FLOPs per token by part, the peak FLOP/s of the device for its dtype, and where each comes from.';
 COMMENT ON COLUMN attempts.run IS
@@ -146,7 +146,7 @@ COMMENT ON COLUMN samples.step IS
 COMMENT ON COLUMN samples.t IS 'Seconds after the attempt''s start.';
 COMMENT ON COLUMN samples.value IS
     'The value; NaN and infinities are kept. Of a training by several processes: of all of them where it is of a step.';
-COMMENT ON COLUMN samples.device IS 'UUID of the device that was sampled over time; NULL for what is of the training.';
+COMMENT ON COLUMN samples.device IS 'The device that was sampled over time, by a hash of its UUID (device.id of environment.json); NULL for what is of the training.';
 
 CREATE TABLE notes (
     suite VARCHAR NOT NULL,

@@ -7,10 +7,11 @@ import importlib
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from harness.errors import HarnessError, Problem
+from harness.errors import HarnessError, InputError, Problem, SuiteError
 from harness.measure.facts import disturbed, facts
 from harness.measure.summarise import summarise
 from harness.records.outcome import Outcome, OutcomeName
@@ -72,7 +73,7 @@ def _trained(folder: RunFolder, attempt: Attempt, train: Train, clock: _Clock) -
         return clock.ended(attempt, "oom", f"host memory: {error or 'an allocation failed'}")
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        return clock.ended(attempt, "crashed", describe(error))
+        return replace(clock.ended(attempt, "crashed", describe(error)), certain=is_certain(error))
 
 
 class _Clock:
@@ -97,8 +98,40 @@ class _Clock:
         )
 
 
+_CERTAIN = (
+    *(InputError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, NotImplementedError, AssertionError, ImportError),
+)
+"""What libraries raise of a configuration, or of rows: the same of both at every attempt."""
+
+
+def is_certain(error: BaseException) -> bool:
+    """Whether another attempt would end in this error too.
+
+    Not where a file, a network or a device had a part in it, which torch tells as RuntimeError: these may do better.
+    """
+    if isinstance(error, SuiteError):
+        return True
+    if not isinstance(error, _CERTAIN):
+        return False
+    return not any(
+        isinstance(one, OSError | MemoryError | EOFError)
+        or (isinstance(one, RuntimeError) and not isinstance(one, NotImplementedError))
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
 def describe(error: BaseException) -> str:
-    """An error as one line: its class and the first line of its message; of the harness's own also the reason."""
+    """An error as one line: its class and its message's first line; of the harness's own also why, and what next."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full: {error}"
     if isinstance(error, HarnessError):
@@ -108,5 +141,6 @@ def describe(error: BaseException) -> str:
 
 
 def _in_one_line(problem: Problem) -> str:
-    """What is wrong and why; what to try is for whoever wrote the suite, and `render` has it."""
-    return " ".join(f"{problem.what}: {problem.why}".split()) if problem.why else problem.what
+    """What is wrong, why, and what to try."""
+    said = f"{problem.what}: {problem.why}" if problem.why else problem.what
+    return " ".join((f"{said} (try: {problem.hint})" if problem.hint else said).split())

@@ -26,12 +26,13 @@ from harness.records.outcome import Outcome, OutcomeName
 from harness.records.run_folder import Attempt, RunFolder
 from harness.records.spec import Spec
 from harness.worker.attempt import COLD_START
-from harness.worker.attend import describe
+from harness.worker.attend import describe, is_certain
 from harness.worker.config import resolve
 from harness.worker.place import refuse_elsewhere, within
 from harness.worker.ranks import own_device, rank_here
-from harness.worker.rows import beyond_embedding, check_rows
+from harness.worker.rows import beyond_embedding, check_rows, check_steps
 from harness.worker.saving import Saving
+from harness.worker.telling import check_head, check_processes, in_our_words, warnings_noted
 from harness.worker.unheeded import unheeded
 
 # Once, where this module is imported: the nursery does so before it forks, and every worker finds the answer ready.
@@ -55,6 +56,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
     scratch = attempt.path / (f"scratch.rank{attempt.rank}" if attempt.rank else "scratch")
     name: OutcomeName = "ok"
     cause: str | None = None
+    certain = False
     try:
         spec = Spec.from_json(value)
         with (
@@ -66,6 +68,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
                 trial.run()
             except Exception as error:
                 name, cause = classify(error, recorder.region or recorder.phase_now)
+                certain = name == "crashed" and is_certain(error)
                 if name == "oom":
                     recorder.add("oom", phase=recorder.region or recorder.phase_now, values=oom.details(error))
                 _log(attempt, redact(traceback.format_exc()))
@@ -85,6 +88,7 @@ def run_trial(folder: RunFolder, attempt: Attempt) -> Outcome:
         duration_s=time.monotonic() - clock,
         phase=last_phase(events),
         cause=redact(cause) if cause else None,
+        certain=certain,
         summary=summarise(events),
         facts=facts(events),
         disturbed=disturbed(events),
@@ -199,15 +203,17 @@ class _Trial:
             config = resolve(self.spec, method, scratch=self.scratch, cuda=self._cuda, eval_rows=rows)
             for note in config.notes:
                 self.recorder.note("info", note)
-            lora = _lora(self.spec.lora)
-            trainer = method.build(
-                model=model,
-                tokenizer=tokenizer,
-                prepared=prepared,
-                config=config.kwargs,
-                lora=lora,
-                reference=self.spec.reference,
-            )
+            check_processes(self.spec, rank_here().size)
+            with in_our_words(self.spec, model), warnings_noted(self._warn):
+                trainer = method.build(
+                    model=model,
+                    tokenizer=tokenizer,
+                    prepared=prepared,
+                    config=config.kwargs,
+                    lora=_lora(self.spec.lora),
+                    reference=self.spec.reference,
+                )
+            check_head(method, trainer)
             for note in check_rows(prepared, trainer):
                 self.recorder.note("warning", note)
             saving.on_the_way(trainer, main=self._main)
@@ -216,11 +222,15 @@ class _Trial:
             attach(trainer, self.recorder, method, self.spec.warmup_steps, probes)
         with self.recorder.phase("train"):
             trainer.train()
+            check_steps(trainer)
             self._divergence.check_weights(trainer.model, trainer.state.global_step)
         if rows and not _evaluated_last(trainer):
             trainer.evaluate()
         trainer.accelerator.wait_for_everyone()  # each rank has written its steps; the main one reads them all
         return trainer.accelerator.unwrap_model(trainer.model)
+
+    def _warn(self, text: str) -> None:
+        self.recorder.note("warning", text)
 
     def _data(self, method: Method, tokenizer: Any) -> Any:
         from harness.data import load

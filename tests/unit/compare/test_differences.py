@@ -95,6 +95,15 @@ def test_a_field_that_no_axis_varies_is_told_beside_it() -> None:
     assert names(found.asked) == ["train.packing"]
 
 
+def test_a_copy_that_lora_asks_for_acted_though_all_weights_have_one_anyway() -> None:
+    one = made_side({"lora": "null"}, active={"reference": "copy"}, reference=None)
+    other = made_side({"lora": "r8", "reference": "explicit"}, active={"reference": "copy"}, reference="explicit")
+    assert what_else(one, other).inert == ()
+    ignored = made_side({"reference": "explicit"}, active={"reference": "adapter_off"}, reference="explicit")
+    unasked = made_side({}, active={"reference": "adapter_off"}, reference=None)
+    assert names(what_else(unasked, ignored).inert) == ["reference"]
+
+
 def test_another_reference_shows_in_training_and_asks_for_nothing_else() -> None:
     one = made_side({}, active={"reference": "adapter_off"}, reference=None, warmup_steps=1)
     other = made_side({"reference": "explicit"}, active={"reference": "copy"}, reference="explicit", warmup_steps=2)

@@ -97,6 +97,13 @@ def test_force_runs_all_again_and_keeps_old_attempts(bench: Bench) -> None:
     assert [attempt.outcome() is not None for attempt in bench.folder("a").attempts()] == [True, True]
 
 
+def test_what_is_certain_to_end_so_again_is_not_repeated(bench: Bench) -> None:
+    bench.trial("broken", retries=3)
+    engine = DebugEngine({"broken": ["refuse", "ok"]})
+    assert names(bench.run(engine)) == {"broken": "crashed"}
+    assert engine.started == ["broken"]
+
+
 def test_only_crashes_are_repeated_and_only_so_often(bench: Bench) -> None:
     bench.trial("flaky", retries=2)
     bench.trial("broken", retries=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.active import Active, active, checkpointing_details, compiled, patched
+from harness.measure.active import Active, active, checkpointing_details, compiled, dtypes, parameter_counts, patched
 from harness.measure.attending import Kernels
 from harness.measure.optimizing import kernel, paged, state_dtypes, state_elements
 from harness.measure.recorder import Recorder
@@ -356,3 +356,15 @@ def test_a_compiler_that_was_switched_off_compiles_nothing(variable: str, monkey
             assert not compiled(trainer)
     monkeypatch.delenv(variable, raising=False)
     assert compiled(trainer)
+
+
+def test_weights_of_4_bits_count_as_many_as_they_stand_for() -> None:
+    import torch
+
+    model = torch.nn.Linear(64, 8, bias=False)
+    packed = torch.nn.Parameter(torch.zeros(128 * 64 // 2, 1, dtype=torch.uint8), requires_grad=False)
+    packed.quant_state = SimpleNamespace(shape=torch.Size([128, 64]))  # as bitsandbytes' have it
+    model.register_parameter("packed", packed)
+
+    assert parameter_counts(model) == {"trainable_parameters": 512, "total_parameters": 512 + 128 * 64}
+    assert dtypes(model.parameters()) == ["uint8", "float32"]

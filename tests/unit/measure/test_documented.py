@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.measure import active, optimizing
+from harness.measure.facts import FACTS
 from harness.records.metrics import METRICS
 from harness.records.suite import Limits, Measure
 
@@ -33,6 +34,13 @@ def test_every_fact_of_what_was_active_is_explained(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(active, "_gather", names)
     facts = {*active.active(None, None)[0], *active.in_training(None)[0], *optimizing.optimizer_facts(None)}
     assert len(facts) > 30
+    assert _missing(facts, MEASURING) == []
+
+
+def test_every_fact_of_an_outcome_is_explained() -> None:
+    """Each reader of facts names those that it finds in its first lines."""
+    facts = {name for reader in FACTS for name in re.findall(r"`(\w+)`", reader.__doc__ or "")} - {"of"}
+    assert len(facts) > 6
     assert _missing(facts, MEASURING) == []
 
 

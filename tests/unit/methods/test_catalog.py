@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from harness.errors import InputError, Problem
 from harness.methods import METHODS, catalog
 from harness.methods.catalog import Catalog, Field, obtain
-from harness.methods.ranges import contradictions
 
 VERSIONS = {"trl": "1.16.0", "transformers": "5.19.0", "peft": "0.21.2", "python": "3.11"}
 
@@ -35,6 +34,9 @@ def document(source: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": entry("integer", default=1),
         "logging_steps": entry("number", default=10),
         "warmup_steps": entry("number", default=0),
+        "adam_beta1": entry("number", default=0.9),
+        "num_train_epochs": entry("number", default=3.0),
+        "eval_steps": entry("number", "null"),
         "max_length": entry("integer", "null", default=1024),
         "bf16": entry("boolean", "null"),
         "optim": entry("string", choices=["adamw_torch", "sgd"], default="adamw_torch"),
@@ -223,6 +225,9 @@ def test_equal_values_of_other_types_are_told_apart(known: Catalog) -> None:
         ("max_length", (0, -5), (1, None)),
         ("logging_steps", (0, -0.5), (0.1, 1)),
         ("warmup_steps", (-1, -0.1), (0, 0.1, 5)),
+        ("adam_beta1", (1.0, -0.1), (0.0, 0.9)),
+        ("num_train_epochs", (0, -1), (0.1, 3)),
+        ("eval_steps", (0, -1, 1.5), (0.5, 3, None)),
     ],
 )
 def test_values_that_cannot_work_are_found(
@@ -241,25 +246,6 @@ def test_adapters_that_cannot_work_are_found(known: Catalog) -> None:
     assert said(known.check_lora("lora_dropout", 1)).startswith("lora.lora_dropout must be from 0 to below 1")
     assert known.check_lora("r", 1) is None
     assert known.check_lora("lora_dropout", 0.0) is None
-
-
-def test_a_training_has_one_precision() -> None:
-    ((path, problem),) = contradictions({"bf16": True, "fp16": True})
-    assert path == "train.fp16"
-    assert "both true" in problem.what
-    assert contradictions({"bf16": True, "fp16": False}) == []
-    assert contradictions({"fp16": True}) == []
-
-
-@pytest.mark.parametrize("train", [{"padding_free": True}, {"padding_free": True, "max_length": 64, "packing": False}])
-def test_padding_free_without_packing_cuts_no_row(train: dict[str, Any]) -> None:
-    ((path, problem),) = contradictions(train)
-    assert path == "train.padding_free"
-    assert "max_length: null" in str(problem.hint)
-    assert contradictions({**train, "packing": True}) == []
-    assert contradictions({**train, "max_length": None}) == []
-    assert contradictions({**train, "padding_free": False}) == []
-    assert len(contradictions({**train, "bf16": True, "fp16": True})) == 2
 
 
 @pytest.mark.parametrize(

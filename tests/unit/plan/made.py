@@ -51,6 +51,8 @@ CATALOG = Catalog(
                 _field("eos_token", "null string", None),
                 _field("shuffle_dataset", "boolean", False),
                 _field("pad_all", "boolean", True),
+                _field("eval_packing", "boolean null", None),
+                _field("neftune_noise_alpha", "null number", None),
             ),
         },
         "dpo": {

@@ -52,3 +52,20 @@ def test_a_machine_without_a_gpu_warns_of_what_only_one_can_do(tmp_path: Path, m
     assert half.what == "no CUDA device is here, so sft-half would train on the CPU"
     monkeypatch.setattr(present, "models_here", lambda: ("NVIDIA H200",))
     assert pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings == ()
+
+
+def test_a_kernel_without_a_backward_on_a_cpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half.yaml").write_text(SUITE + "    flex: {model.attn_implementation: flex_attention}\n")
+    monkeypatch.setattr(present, "models_here", lambda: ())
+    cannot, _ = pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings
+    assert cannot.what == "no CUDA device is here, so sft-flex cannot train"
+    assert str(cannot.where).endswith("half.yaml:13:39")
+    assert "no backward of it" in str(cannot.why)
+
+
+def test_offloading_checkpoints_needs_pinned_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half.yaml").write_text(SUITE + "    away: {train.gradient_checkpointing_kwargs: {offload: true}}\n")
+    monkeypatch.setattr(present, "models_here", lambda: ())
+    cannot, _ = pipeline.planned(tmp_path / "half.yaml", pipeline.Choice()).warnings
+    assert cannot.what == "no CUDA device is here, so sft-away cannot train"
+    assert "pinned memory" in str(cannot.why)

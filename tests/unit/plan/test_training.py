@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.plan import expand
-from harness.records.suite import Selector, Setup
+from harness.records.suite import Selector, Setup, SourceData
 from tests.unit.plan.made import CATALOG, RECIPE, cells, named, setup, suite, values
 
 START = {"start": Setup(method="sft", train={"max_steps": 400})}
@@ -129,3 +129,11 @@ def test_numbers_and_switches_are_checked_apart() -> None:
     with pytest.raises(InputError, match=r"train\.max_steps wants"):
         expand(suite(values("train.max_steps", 1, True)), CATALOG)
     assert len(cells(expand(suite(values("train.learning_rate", 1, 2)), CATALOG))) == 2
+
+
+def test_what_is_so_anyway_is_left_out() -> None:
+    assert trained("sft", neftune_noise_alpha=0, max_steps=3) == {"max_steps": 3}
+    assert trained("sft", packing=True, eval_packing=True) == {"packing": True}
+    assert trained("sft", packing=True, eval_packing=False) == {"packing": True}  # no row is kept for evaluation
+    base = setup(data=SourceData(source="arithmetic", eval_fraction=0.1), train={"eval_packing": True})
+    assert expand(suite(base=base), CATALOG).cells[0].config["train"] == {"eval_packing": True}

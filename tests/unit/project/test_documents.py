@@ -21,6 +21,21 @@ def test_relative_links_and_pictures_exist(document: Path) -> None:
     assert broken == []
 
 
+def _anchors(document: Path) -> set[str]:
+    """What its headings are called in links, as GitHub makes it."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_headings_that_exist(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    pages = [(document.parent / page if page else document, anchor) for page, anchor in links]
+    broken = [f"{page.name}#{anchor}" for page, anchor in pages if anchor not in _anchors(page)]
+    assert broken == []
+
+
 @pytest.mark.slow  # reads the installed TRL's fields
 def test_the_readmes_suite_loads(tmp_path: Path) -> None:
     found = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)

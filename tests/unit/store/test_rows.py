@@ -179,7 +179,8 @@ def test_steps_of_several_processes_are_those_of_one_training(store: Store, resu
     store.ingest([folder])
     finding = {"t": 2.0, "kind": "finding", "name": "no_tokens", "step": 1, "level": "warning", "text": "no tokens"}
     further = folder.path / "attempts" / "1" / "events.rank1.jsonl"
-    further.write_text("".join(encode(event) for event in (*events(1, 2), finding)))
+    note = {"t": 2.5, "kind": "note", "level": "warning", "text": "memory of the device is no longer measured"}
+    further.write_text("".join(encode(event) for event in (*events(1, 2), finding, note)))
 
     done = store.ingest([folder])
 
@@ -193,6 +194,7 @@ def test_steps_of_several_processes_are_those_of_one_training(store: Store, resu
     assert measured == {1: 0.0, 2: 1.0, 3: 0.0}  # a step that a process lacks is out of the window
     assert one(store, "SELECT value FROM samples WHERE metric = 'host_uss'") == 0
     assert one(store, "SELECT name FROM findings") == "no_tokens"
+    assert one(store, "SELECT text FROM notes") == "memory of the device is no longer measured"
 
 
 def test_the_further_fields_of_a_step(store: Store, results: Path) -> None:

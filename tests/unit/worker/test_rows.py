@@ -67,6 +67,18 @@ def test_a_training_of_no_row_says_why(tmp_path: Path) -> None:
     assert "no row is left to train on: train.max_length (16) cuts off" in str(outcome.cause)
 
 
+def test_a_training_without_a_whole_batch_is_no_training(tmp_path: Path) -> None:
+    outcome, _ = _run(tmp_path, 12, 0, {}, per_device_train_batch_size=100, dataloader_drop_last=True)
+    assert (outcome.outcome, outcome.certain) == ("crashed", True)
+    assert "no step was made: 12 rows are no batch of 100" in str(outcome.cause)
+
+
+def test_packed_rows_without_loss_are_no_training(tmp_path: Path) -> None:
+    outcome, _ = _run(tmp_path, 0, 9, {}, packing=True)
+    assert (outcome.outcome, outcome.phase, outcome.certain) == ("crashed", "trainer", True)
+    assert "no position carries loss" in str(outcome.cause)
+
+
 def _saved(folder: Path, *, template: bool, more_tokens: int) -> dict[str, Any]:
     """A model in a folder of its own, with or without a chat template, and with tokens that it does not embed."""
     from harness.models.load import load

@@ -10,24 +10,41 @@ import pytest
 
 from harness.records.events import read_events
 from harness.records.run_folder import RunFolder, write_json
-from harness.worker.unheeded import missed_targets
+from harness.worker.unheeded import unmatched
 from tests.unit.worker.made import spec_of
 
 ADAPTED = ["model.layers.0.self_attn.q_proj", "model.layers.0.mlp.up_proj"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "missed"),
+    ("lora", "said"),
     [
-        (["q_proj", "up_proj"], []),
-        (["q_proj", "proj", "nope"], ["proj", "nope"]),
-        (["self_attn.q_proj"], []),
-        ("all-linear", []),
-        (None, []),
+        ({"target_modules": ["q_proj", "up_proj"]}, []),
+        (
+            {"target_modules": ["q_proj", "proj", "nope"]},
+            ["no module of the model is named proj, nope: lora.target_modules names it in vain"],
+        ),
+        ({"target_modules": ["self_attn.q_proj"]}, []),
+        ({"target_modules": "all-linear"}, []),
+        (
+            {"target_modules": ["q_proj", "k_proj"], "exclude_modules": ["k_proj"]},
+            ["k_proj has no adapter: lora.target_modules names it, another field of lora takes it out"],
+        ),
+        ({"modules_to_save": ["lm_head"]}, []),
+        (
+            {"modules_to_save": ["lm_head", "score"]},
+            ["no module of the model is named score: lora.modules_to_save names it in vain"],
+        ),
+        ({"layers_to_transform": 0}, []),
+        (
+            {"layers_to_transform": [0, 7]},
+            ["no layer with an adapter has the number 7: lora.layers_to_transform names it in vain"],
+        ),
+        ({}, []),
     ],
 )
-def test_target_modules_that_match_nothing(asked: Any, missed: list[str]) -> None:
-    assert missed_targets(asked, ADAPTED) == missed
+def test_what_matches_nothing_in_the_model(lora: Any, said: list[str]) -> None:
+    assert list(unmatched(lora, ADAPTED, [*ADAPTED, "model.layers.0.self_attn.k_proj", "lm_head"])) == said
 
 
 @pytest.mark.slow
