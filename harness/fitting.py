@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness import execute, pipeline, suite
 from harness.compare.frontier import Frontier, Probe, judge
-from harness.errors import InputError
-from harness.measure.present import models_here
+from harness.errors import InputError, Problem
+from harness.measure.present import gpus_here, models_here
 from harness.methods.catalog import Catalog
 from harness.plan import spec_of
 from harness.plan.estimates import estimate
@@ -24,8 +25,13 @@ from harness.records.plan import Cell, Plan, Trial
 from harness.records.progress import Observer
 from harness.records.run_folder import FIT, RunFolder, run_folders, suite_folder
 from harness.records.spec import Spec
+from harness.records.units import format_size
+
+if TYPE_CHECKING:
+    from harness.store import Ingesting
 
 _NO_DEVICE = ("cpu", "made up")
+_SOLD_MORE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +89,13 @@ def fit(
     if unfit := pipeline.unfit(plan):  # what else the plan warns of are trainings of full length
         observer.warned(unfit)
     cells, left = probed(plan, axis, known, steps=wanted.steps, low=span.lowest)
+    here = "made up" if isinstance(engine, execute.DebugEngine) else machine()
+    if beyond := _beyond(wanted.limit, here):
+        observer.warned([beyond])
     name = f"{plan.suite.name}{FIT}"
     with execute.session(places.results, name) as session, closing(engine):
+        ingest = Ingesting(Store(places.database), observer)
+        ingest.at_first(*run_folders(places.results, name))
         search = _Search(
             plan=plan,
             known=known,
@@ -96,10 +107,12 @@ def fit(
             session=session,
             observer=observer,
             engine=execute.Kept(engine),
-            machine="made up" if isinstance(engine, execute.DebugEngine) else machine(),
+            machine=here,
+            ingest=ingest,
+            retry=choice.retry,
         )
         frontiers = [search.cell(one) for one in cells]
-        Ingesting(Store(places.database), observer).now(*run_folders(places.results, name))
+        ingest.now(*run_folders(places.results, name))
     return Fit(
         suite=plan.suite.name,
         question=wanted,
@@ -113,6 +126,27 @@ def fit(
 def machine() -> str:
     """What trials run on here, without waking it: the models of the NVIDIA devices that may be used, or `cpu`."""
     return ", ".join(models_here()) or "cpu"
+
+
+def _beyond(limit: int, here: str) -> Problem | None:
+    """The warning of a limit that this machine has not so much memory for; None where it has, or nobody can tell.
+
+    Devices are sold by a little more than they have.
+    """
+    from harness.measure import host
+
+    on_host = here in _NO_DEVICE
+    where = "this machine" if on_host else here
+    told = [host.usable_memory()] if on_host else [device.memory_bytes for device in gpus_here()]
+    most = max((size for size in told if size), default=None)
+    if here == "made up" or most is None or limit <= most * (1 + _SOLD_MORE):
+        return None
+    taken = "the kernel kills it, or the machine stands still" if on_host else "it ends oom"
+    return Problem(
+        what=f"--limit {format_size(limit)} is more than {where} has: {format_size(most)}",
+        why=f"a trial that takes all there is does not fit, whatever the limit; {taken}",
+        hint="lower --limit" + (", or set limits.host_memory, which ends such a trial in time" if on_host else ""),
+    )
 
 
 def lowest(axis: str, high: int | None) -> int:
@@ -147,6 +181,8 @@ class _Search:
     observer: Observer
     engine: execute.Engine
     machine: str
+    ingest: Ingesting
+    retry: str  # `disturbed`: what was disturbed is tried again
 
     def cell(self, one: Probed) -> Frontier:
         """Tries values until the cell's limit is known, or a trial ends in a way that says nothing about it."""
@@ -181,21 +217,25 @@ class _Search:
         (trial,) = plan.trials
         spec = spec_of(trial, plan, self.known)
         folder = RunFolder(self._here() / trial.id)
-        outcome = _said_before(folder, spec) or self._run(plan, trial, spec)
+        outcome = _said_before(folder, spec)
+        if outcome is None or (outcome.disturbed and self.retry == "disturbed"):
+            outcome = self._run(plan, trial, spec, retry="failed" if outcome is None else "disturbed")
         folder.drop_checkpoint()
         predicted = estimate(trial.cell, plan.suite.file.parent, self.known)
         on_device = None if predicted.loose else predicted.device
-        return judge(value, trial.id, outcome, self.wanted.limit, on_device, host=spec.host_memory)
+        limit, short = self.wanted.limit, _unfilled(folder)
+        return judge(value, trial.id, outcome, limit, on_device, host=spec.host_memory, unfilled=short)
 
-    def _run(self, plan: Plan, trial: Trial, spec: Spec) -> Outcome:
+    def _run(self, plan: Plan, trial: Trial, spec: Spec, retry: Literal["failed", "disturbed"]) -> Outcome:
         outcomes = execute.execute(
             plan,
             {trial.id: spec},
             self.places.results,
             engine=self.engine,
             observer=self.observer,
-            retry="failed",
+            retry=retry,
             within=self.session,
+            on_finished=self.ingest.when_it_can,
         )
         return outcomes[trial.id]
 
@@ -205,18 +245,26 @@ class _Search:
             return self.span
         known: dict[int, bool] = {}
         while (value := next_value(known, self.span)) is not None:
-            config = one.config(value)
-            cell = Cell(id="", name="", kind="cell", levels={}, config=config)
-            predicted = estimate(cell, self.plan.suite.file.parent, self.known)
-            if predicted.device is None or predicted.loose:  # a loose bound would have it begin far too low
+            predicted = self._predicted(one, value)
+            if predicted is None:
                 return self.span
-            known[value] = predicted.device <= self.wanted.limit
-        found = edge(known).fits
-        return (
-            self.span
-            if found is None
-            else Span(low=self.span.low, high=self.span.high, step=self.span.step, guess=found)
-        )
+            known[value] = predicted <= self.wanted.limit
+        found, most = edge(known).fits, self.span.highest
+        if found is None:
+            return self.span
+        if found == most > self.span.lowest and self._flat(one, most):
+            self.observer.message(f"{one.name}: no more memory is predicted for larger {self.axis.path}")
+            return self.span  # a trial of the largest may take for ever, and nothing speaks for beginning there
+        return Span(low=self.span.low, high=self.span.high, step=self.span.step, guess=found)
+
+    def _flat(self, one: Probed, most: int) -> bool:
+        return self._predicted(one, self.span.nearest(most // 2)) == self._predicted(one, most)
+
+    def _predicted(self, one: Probed, value: int) -> int | None:
+        """Bytes of the device; None where nothing is, or a bound so loose that it would have it begin far too low."""
+        cell = Cell(id="", name="", kind="cell", levels={}, config=one.config(value))
+        predicted = estimate(cell, self.plan.suite.file.parent, self.known)
+        return None if predicted.loose else predicted.device
 
     def _here(self) -> Path:
         return suite_folder(self.places.results, self.name)
@@ -229,3 +277,17 @@ def _said_before(folder: RunFolder, spec: Spec) -> Outcome | None:
         return None
     same_bound = (folder.spec() or {}).get("host_memory") == spec.host_memory
     return outcome if outcome.outcome == "ok" or (outcome.outcome == "oom" and same_bound) else None
+
+
+def _unfilled(folder: RunFolder) -> str | None:
+    """That the rows were too few for a single batch, so that memory says nothing of one; None where they were enough.
+
+    It happens to a cell's own rows alone: those that are made for a trial are enough.
+    """
+    attempt = folder.last_attempt()
+    told = (event["values"] for event in attempt.readable_events() if event.get("kind") == "active") if attempt else ()
+    first: Mapping[str, Any] = next((values for values in told if "batch" in values), {})
+    rows, asked = first.get("train_rows"), first.get("batch", {}).get("rows")
+    if rows is None or asked is None or rows >= asked:
+        return None
+    return f"no batch was full: it trained on {rows:,} rows; give the suite more"

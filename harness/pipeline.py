@@ -105,9 +105,19 @@ def _whole(file: Path, places: Places | None) -> Plan:
 
 
 def _chosen(whole: Plan, choice: Choice) -> Plan:
-    """The chosen part of a plan, with what `unfit` says of it."""
+    """The chosen part of a plan, with what `unfit` says of it, and what its GPU is too small for."""
     plan = planning.select(whole, choice.only, choice.skip)
-    return replace(plan, warnings=(*plan.warnings, *unfit(plan)))
+    return replace(plan, warnings=(*plan.warnings, *unfit(plan), *_too_small(plan)))
+
+
+def _too_small(plan: Plan) -> list[Problem]:
+    """The warning of its cells that no device here may hold."""
+    from harness.measure.present import gpus_here, models_here
+
+    known = [gpu for gpu in gpus_here() if gpu.memory_bytes] if models_here() else []
+    largest = max(known, key=lambda gpu: gpu.memory_bytes or 0, default=None)
+    found = planning.beyond_device(plan.suite, plan.cells, catalog.load(), largest) if largest else None
+    return [found] if found else []
 
 
 def unfit(plan: Plan) -> list[Problem]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli import options
-from harness.cli.run import EngineName
+from harness.cli.run import EngineName, Retry
 
 if TYPE_CHECKING:
     from harness.compare.frontier import Frontier, Probe
@@ -49,6 +49,9 @@ def fit(
         list[str] | None,
         typer.Option(metavar="GLOB=END", help="With the debug engine: how trials end, e.g. '*@8=oom'; repeatable."),
     ] = None,
+    retry: Annotated[
+        Retry, typer.Option(help="Try again what was `disturbed`; what ended badly is tried again anyway.")
+    ] = Retry.none,
     results: options.Results = options.RESULTS,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -72,7 +75,7 @@ def fit(
     wanted = fitting.Wanted(axis=axis, limit=_limit(limit), low=least, high=high, step=multiple, steps=steps)
     found = fitting.fit(
         suite,
-        options.choice(only, skip),
+        options.choice(only, skip, retry=retry.value),
         wanted,
         options.places(results),
         engine=engine_of(engine, dict(pretended(given) for given in pretend or [])),
@@ -80,6 +83,7 @@ def fit(
     )
     print_json(_document(found)) if as_json else _print(found)
     _tell_own_rows(found)
+    _tell_doubts(found)
     _tell_failures(found, results)
 
 
@@ -166,7 +170,7 @@ def _row(probe: Probe, *, predicted: bool) -> list[Any]:
     rounded = [None if figure is None else round(figure) for figure in (probe.positions, probe.tokens_per_second)]
     return [
         probe.value,
-        probe.outcome,
+        f"{probe.outcome}, disturbed" if probe.disturbed else probe.outcome,
         *sizes,
         *(f"{figure:,}" if figure is not None else None for figure in rounded),
         fits,
@@ -195,6 +199,24 @@ def _tell_own_rows(found: Fit) -> None:
 
     for name in found.own_rows:
         say(f"warning: {name}: train.max_length is null, so its own rows were used; longer ones take more memory")
+
+
+def _tell_doubts(found: Fit) -> None:
+    """What speaks against taking the trials as they are."""
+    from harness.cli.output import say
+
+    for frontier in found.frontiers:
+        disturbed = [probe for probe in frontier.probes if probe.disturbed]
+        if disturbed:
+            values = ", ".join(str(probe.value) for probe in disturbed)
+            why = "; ".join(disturbed[-1].disturbed)
+            last = f"at {disturbed[-1].value}: " if len(disturbed) > 1 else ""
+            say(f"warning: {frontier.cell}: disturbed at {values} ({last}{why}); --retry disturbed tries again")
+        firsts = {probe.environment: probe.trial for probe in frontier.probes if probe.environment}
+        if len(firsts) > 1:
+            said = f"warning: {frontier.cell}: its values were tried in {len(firsts)} environments"
+            shown = " ".join(list(firsts.values())[:2])
+            say(f"{said}: harness show {shown} tells what differs; with another --results all are tried anew")
 
 
 def _tell_failures(found: Fit, results: Path) -> None:

@@ -11,6 +11,8 @@ from harness.records.units import format_size
 DEVICE = ("peak_device_memory", "peak_reserved", "peak_allocated")
 """Peaks of a device, what counts most first: all that the trial takes of it, what torch reserves, what it allocates."""
 HOST = "peak_host_memory"
+_NEARLY = 0.9
+"""Share of the limit above which running out is told as reaching it: devices have less than they are sold as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +20,8 @@ class Probe:
     """One value that was tried. `fits` is None where the trial ended in a way that says nothing about memory.
 
     `peak` bytes by `metric`; `positions` of the batches of a step, padding included; `predicted` bytes of a device.
+    `needed`: what an `oom` held and asked for, bytes at least. `disturbed`: why it is not to be trusted. `environment`:
+    its hash.
     """
 
     value: int
@@ -30,6 +34,9 @@ class Probe:
     positions: float | None = None
     tokens_per_second: float | None = None
     predicted: int | None = None
+    needed: float | None = None
+    disturbed: Sequence[str] = ()
+    environment: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,12 +63,19 @@ class Frontier:
 
 
 def judge(
-    value: int, trial: str, outcome: Outcome, limit: int, predicted: int | None, host: int | None = None
+    value: int,
+    trial: str,
+    outcome: Outcome,
+    limit: int,
+    predicted: int | None,
+    host: int | None = None,
+    unfilled: str | None = None,
 ) -> Probe:
     """Whether a trial fits: it ended ok, its peak within the limit. `oom` does not fit; other ends say nothing.
 
     `host`: what it may hold of the host's memory, `limits.host_memory` in bytes. A trial that ran before that was set,
-    or whose peak was too short for who watches it, ended ok all the same and does not fit.
+    or whose peak was too short for who watches it, ended ok all the same and does not fit. `unfilled`: why its batches
+    were smaller than asked, so that a peak within the limit says nothing.
     """
     metric, peak = peak_of(outcome.summary)
     on_device = metric in DEVICE
@@ -72,6 +86,8 @@ def judge(
     elif outcome.outcome == "ok" and host is not None and (held := outcome.summary.get(HOST, 0.0)) > host:
         fits = False
         cause = f"{format_size(held)} of the host, above limits.host_memory"
+    elif outcome.outcome == "ok" and peak is not None and peak <= limit and unfilled is not None:
+        cause = unfilled
     elif outcome.outcome == "ok" and peak is not None:
         fits = peak <= limit
     elif outcome.outcome == "ok":
@@ -89,6 +105,9 @@ def judge(
         positions=padded / steps if padded is not None and steps else None,
         tokens_per_second=outcome.summary.get("tokens_per_second"),
         predicted=predicted if on_device else None,
+        needed=_needed(outcome, peak),
+        disturbed=outcome.disturbed,
+        environment=outcome.environment,
     )
 
 
@@ -101,6 +120,14 @@ def peak_of(summary: Mapping[str, float]) -> tuple[str | None, float | None]:
         return (HOST, summary[HOST]) if HOST in summary else (None, None)
     metric = next(name for name in DEVICE if name in summary)
     return metric, max(summary[name] for name in DEVICE if name in summary)
+
+
+def _needed(outcome: Outcome, peak: float | None) -> float | None:
+    if outcome.outcome != "oom":
+        return None
+    told = outcome.facts.get("oom") or {}
+    held = max(peak or 0.0, told.get("in_use", 0.0), told.get("reserved", 0.0))
+    return held + told.get("requested_bytes", 0.0) if held else None
 
 
 def _sentence(found: Frontier) -> str:
@@ -121,7 +148,8 @@ def _taken(found: Frontier, value: int | None) -> str:
     if probe is None:
         return ""
     if probe.outcome == "oom":
-        return " (oom)"
+        early = probe.needed is not None and probe.needed <= found.limit * _NEARLY
+        return f" (oom at {format_size(probe.needed or 0)}: it could have no more)" if early else " (oom)"
     if not probe.fits and probe.peak is not None and probe.peak <= found.limit:
         return f" ({probe.cause})"
     if probe.peak is None:

@@ -9,13 +9,14 @@ from harness.plan.places import place_of
 from harness.plan.selection import select
 from harness.plan.spec import spec_of
 from harness.plan.table import Row, counts, rows, state_of, to_json
-from harness.plan.too_large import too_large
+from harness.plan.too_large import beyond_device, too_large
 from harness.plan.unready import unready
 
 __all__ = [
     "Attempt",
     "Row",
     "attempt",
+    "beyond_device",
     "cannot_train",
     "counts",
     "estimate",

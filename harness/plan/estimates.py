@@ -31,12 +31,21 @@ def on_host(cell: Cell, root: Path, catalog: Catalog) -> int | None:
 
     None where nothing is predicted, or nothing cuts the rows: the data is not looked at.
     """
+    predicted = _unread(cell, root, catalog)
+    return None if predicted is None else (predicted.allocated or 0) + predicted.paged
+
+
+def on_device(cell: Cell, root: Path, catalog: Catalog) -> int | None:
+    """Bytes of tensors that the cell holds at most on a device; None as for `on_host`."""
+    predicted = _unread(cell, root, catalog)
+    return None if predicted is None else predicted.allocated
+
+
+def _unread(cell: Cell, root: Path, catalog: Catalog) -> Prediction | None:
     if cell.config["method"] is None:
         return None
     predicted = predict(cell.config, defaults=_defaults(catalog, cell), root=root)
-    if predicted.allocated is None or predicted.loose:
-        return None
-    return predicted.allocated + predicted.paged
+    return None if predicted.allocated is None or predicted.loose else predicted
 
 
 def estimates(cells: Iterable[Cell], root: Path, catalog: Catalog | None) -> dict[Key, Prediction]:

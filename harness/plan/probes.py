@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from harness.models import identity as model_identity
 from harness.plan.canonical import canonical, digest
 from harness.plan.draft import Config
 from harness.plan.identity import trial_id
+from harness.plan.training import Training
 from harness.records.plan import Cell, Plan, Trial
 from harness.records.run_folder import FIT
 
@@ -29,6 +32,7 @@ MOST = 65_536
 LEAST = {"train.max_length": 64}
 """The smallest value that is tried where nobody says otherwise, if not 1: a prompt alone, in a chat's markers, fills
 less, and TRL drops rows that are cut before their answer."""
+_ALLOCATING = ("torch", "accelerate", "bitsandbytes", "liger-kernel", "flash-attn")
 _ROOTS = ("train", "lora", "model.overrides")
 _OWN = {"max_steps": "fit sets it itself: --steps", "num_train_epochs": "fit trains a few steps: --steps"}
 
@@ -125,7 +129,7 @@ def probed(plan: Plan, axis: Axis, catalog: Catalog, *, steps: int, low: int) ->
 def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, machine: str) -> Plan:
     """A plan of one trial, in a suite of its own: the cell with this value. Writes the rows that it trains on.
 
-    `machine` names what it runs on: what fits elsewhere says nothing here.
+    `machine` names what it runs on: what fits elsewhere, or fitted with other libraries, says nothing here.
 
     Raises:
         OSError: the rows cannot be written into the folder `rows`.
@@ -135,6 +139,8 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     content |= {"rows": _lengthen(config, catalog, rows, root), "machine": machine}
     if config.get("environment") is not None:
         content["environment"] = plan.suite.environments[config["environment"]]
+    else:
+        content["libraries"] = {**catalog.versions, **_beneath()}
     cell = Cell(
         id=digest(canonical(content)),
         name=of.name,
@@ -146,6 +152,15 @@ def probe(of: Probed, value: int, plan: Plan, catalog: Catalog, rows: Path, *, m
     score = plan.suite.score and plan.suite.score.model_copy(update={"every": "end"})
     suite = plan.suite.model_copy(update={"name": f"{plan.suite.name}{FIT}", "score": score})
     return Plan(suite=suite, cells=(cell,), trials=(trial,))
+
+
+def _beneath() -> dict[str, str]:
+    """Versions of what allocates below TRL, of what is installed."""
+    found = {}
+    for package in _ALLOCATING:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def bounded(config: Mapping[str, Any], catalog: Catalog) -> int | None:
@@ -161,20 +176,20 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
         return data_identity(config["data"], root)
     batch = int(_setting(config, catalog, "per_device_train_batch_size") or 8)
     batch *= int(_setting(config, catalog, "gradient_accumulation_steps") or 1)
-    count = (
-        2 * batch * (2 if _setting(config, catalog, "packing") else 1)
-    )  # two batches; packing puts short rows together
+    packed = bool(_setting(config, catalog, "packing"))
+    count = 2 * batch  # two of them
     held = float(config["data"].get("eval_fraction") or 0.0)
     if held:  # evaluation costs memory too: so many rows that a whole batch of them is kept for it
         evaluated = int(_setting(config, catalog, "per_device_eval_batch_size") or 8)
         count = math.ceil(max(count / (1 - held), 1.5 * evaluated / held))
-    file = folder / f"rows-{filler.VERSION}-{length}-{count}.jsonl"
-    filler.write(file, length, count)
+    made = [filler.VERSION, length, count, *(["full"] if packed else [])]
+    file = folder / f"rows-{'-'.join(map(str, made))}.jsonl"
+    filler.write(file, length, count, ragged=not packed)
     kept = {name: config["data"].get(name) for name in ("format", "conversational", "eval_fraction")}
     if _setting(config, catalog, "assistant_only_loss"):  # TRL takes it for messages alone, which the rows must be then
         kept["conversational"] = True
     config["data"] = {"path": str(file.resolve()), "columns": {}, "rows": None, "seed": 0, **kept}
-    return [filler.VERSION, length, count]
+    return made
 
 
 def _setting(config: Mapping[str, Any], catalog: Catalog, name: str) -> Any:
@@ -208,7 +223,7 @@ def _content(cell: Cell, axis: Axis, root: Path) -> str:
 
 def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
     """Why the axis is none of this cell's; None where it is one."""
-    method, catalog = cell.config["method"], catalog.within(cell.config.get("environment"))
+    method, whole, catalog = cell.config["method"], catalog, catalog.within(cell.config.get("environment"))
     if axis.root == "model.overrides":
         return _refused_override(cell, axis)
     if axis.root == "lora":
@@ -221,7 +236,15 @@ def _refused(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | No
     if field is not None and "integer" not in field.types:
         types = " or ".join(field.types)
         return Problem(what=f"--axis {axis.path!r} takes no whole numbers", why=f"it is of type {types}")
-    return problem
+    return problem or _refused_beside(cell, axis, whole, low)
+
+
+def _refused_beside(cell: Cell, axis: Axis, catalog: Catalog, low: int) -> Problem | None:
+    """Why the rest of the cell does not go with the axis."""
+    config: Config = dict(cell.config)
+    _put(config, axis, low)
+    beside = (problem for _, problem in Training(catalog).problems(config))
+    return next((replace(one, hint="leave such cells out, or search another axis") for one in beside), None)
 
 
 def _refused_override(cell: Cell, axis: Axis) -> Problem | None:

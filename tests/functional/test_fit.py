@@ -185,6 +185,59 @@ def test_without_a_bound_on_length_the_suites_own_rows_are_used_and_that_is_said
     assert json.loads(spec.read_text())["data"]["source"] == "arithmetic"
 
 
+def test_a_disturbed_trial_is_marked_and_tried_again_when_asked(room: Path, harness: Harness) -> None:
+    arguments = ("--to", "4", "--cell", "*full*")
+    first = _fit(harness, *arguments, "--pretend", "*@2=disturbed")
+    assert first.returncode == 0
+    (marked,) = [line for line in first.stdout.splitlines() if "disturbed" in line]
+    assert marked.split()[:3] == ["2", "ok,", "disturbed"]
+    told = "warning: sft-full: disturbed at 2 (made up: another process was on the device)"
+    assert f"{told}; --retry disturbed tries again" in first.stderr
+    assert "started" not in _fit(harness, *arguments).stderr
+    again = _fit(harness, *arguments, "--retry", "disturbed")
+    assert [line for line in again.stderr.splitlines() if "started" in line] == ["sft-full@2: started"]
+    assert "disturbed" not in again.stdout + again.stderr
+
+
+def test_trials_of_unlike_environments_are_told_as_that(room: Path, harness: Harness) -> None:
+    assert _fit(harness, "--to", "2", "--cell", "*full*").returncode == 0
+    (second,) = [
+        file
+        for file in (room.parent / "results/room.fit").glob("*/attempts/1/outcome.json")
+        if json.loads((file.parents[2] / "spec.json").read_text())["name"].endswith("@2")
+    ]
+    ended = json.loads(second.read_text())
+    second.write_text(json.dumps(ended | {"environment": "another"}), encoding="utf-8")
+    answer = _fit(harness, "--to", "2", "--cell", "*full*")
+    assert answer.returncode == 0
+    assert "warning: sft-full: its values were tried in 2 environments: harness show " in answer.stderr
+
+
+def test_a_batch_of_more_rows_than_there_are_decides_nothing(room: Path, harness: Harness) -> None:
+    few = SUITE.replace("rows: 200", "rows: 20").replace("max_length: 64", "max_length: null, padding_free: true")
+    room.write_text(few, encoding="utf-8")
+    arguments = ("--from", "16", "--to", "64", "--steps", "2", "--cell", "*full*", "--json")
+    answer = _fit(harness, *arguments, limit="64GiB", debug=False)
+    assert answer.returncode == 5
+    cell = _cells(answer)["sft-full"]
+    assert _tried(cell) == {16: True, 32: None}
+    assert (cell["largest"], cell["fails"]) == (16, None)
+    assert "32 ended ok (no batch was full: it trained on 20 rows; give the suite more)" in cell["stopped"]
+
+
+def test_a_cell_that_trl_refuses_with_the_axis_is_left_out_before_anything_runs(room: Path, harness: Harness) -> None:
+    free = "matrix:\n  rows: {padded: {}, free: {train.padding_free: true, train.max_length: null}}"
+    room.write_text(SUITE.replace("matrix:", free), encoding="utf-8")
+    answer = _fit(harness, "--to", "64", "--json", "--cell", "*full*size1", axis="train.max_length")
+    assert answer.returncode == 0, answer.stderr
+    ((name, why),) = json.loads(answer.stdout)["left_out"].items()
+    assert "-free-" in name
+    assert "TRL cuts no row there" in why
+    alone = _fit(harness, "--cell", "*free*", axis="train.max_length")
+    assert alone.returncode == 2
+    assert "train.padding_free without packing takes no train.max_length" in alone.stderr
+
+
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_it_goes_on_where_it_was_stopped(end: signal.Signals, code: int, room: Path, harness: Harness) -> None:
     command = [sys.executable, "-m", "harness", "fit", room.name, "--axis", AXIS, "--limit", "1GiB", "--cell", "*full*"]
@@ -200,6 +253,8 @@ def test_it_goes_on_where_it_was_stopped(end: signal.Signals, code: int, room: P
     os.kill(running.pid, end)
     _, said = running.communicate(timeout=30)
     assert running.returncode == code, said
+    counted = harness("query", "select count(*) from attempts where outcome = 'ok'", "--csv")
+    assert counted.stdout.split()[-1] == "2", counted.stderr  # what was tried can be asked of the store at once
     answer = _fit(harness, "--to", "4", "--steps", "40", "--cell", "*full*", "--json")
     assert answer.returncode == 0, answer.stderr
     assert _tried(_cells(answer)["sft-full"]) == {1: True, 2: True, 4: True}
@@ -242,6 +297,15 @@ def test_real_trainings_on_a_cpu_decide(room: Path, harness: Harness) -> None:
     peaks = {probe["value"]: probe["peak"] for probe in cell["probes"]}
     assert peaks[cell["largest"]] <= small["peak"] + 60 * 2**20 < peaks[cell["fails"]]
     assert max(probe["positions"] for probe in cell["probes"]) == 64 * max(peaks)
+
+
+def test_packed_batches_are_as_large_as_they_can_get(room: Path, harness: Harness) -> None:
+    packed = SUITE.replace("max_length: 64,", "max_length: 64, packing: true, packing_strategy: bfd,")
+    room.write_text(packed, encoding="utf-8")
+    answer = _fit(harness, "--cell", "*full*", "--from", "4", "--to", "4", "--json", limit="64GiB", debug=False)
+    assert answer.returncode == 0, answer.stderr
+    (tried,) = _cells(answer)["sft-full"]["probes"]
+    assert tried["positions"] == 4 * 64  # in every step, and not a position less
 
 
 @pytest.mark.parametrize(("given", "first"), [((), 64), (("--to", "32"), 32), (("--from", "16"), 16)])

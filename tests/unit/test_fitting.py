@@ -12,8 +12,10 @@ from harness import fitting, pipeline
 from harness.environments import Declaration
 from harness.execute import DebugEngine, Engine, Handle, status
 from harness.fitting import Wanted, fit, machine
-from harness.measure import present
+from harness.measure import host, present
 from harness.measure.nvml import NvmlError
+from harness.plan import probes
+from harness.records.claims import Device
 from harness.records.progress import Silent
 from harness.records.run_folder import Attempt, RunFolder, run_folders
 from harness.records.spec import Spec
@@ -77,11 +79,59 @@ def test_on_a_device_it_begins_where_the_prediction_sees_the_limit(
 
 
 @pytest.mark.slow
+def test_where_more_of_it_takes_no_more_memory_it_begins_with_the_smallest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "machine", lambda: "NVIDIA H200")
+    axis = "train.gradient_accumulation_steps"
+    wanted = Wanted(axis=axis, limit=parse_size("24GiB"), high=8)
+    assert _tried(tmp_path, Elsewhere(), wanted) == [1, 2, 4, 8]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("here", "limit", "says"),
+    [
+        ("NVIDIA H200", "24GiB", None),
+        ("NVIDIA H200", "25GiB", None),  # sold as 25 GiB, perhaps
+        ("NVIDIA H200", "80GiB", "--limit 80 GiB is more than NVIDIA H200 has: 24 GiB"),
+        ("cpu", "80GiB", None),
+        ("cpu", "200GiB", "--limit 200 GiB is more than this machine has: 100 GiB"),
+    ],
+)
+def test_a_limit_above_what_the_machine_has_is_told(
+    here: str, limit: str, says: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "machine", lambda: here)
+    monkeypatch.setattr(fitting, "gpus_here", lambda: (Device(name="NVIDIA H200", memory_bytes=24.0 * 2**30),))
+    monkeypatch.setattr(host, "usable_memory", lambda: 100 * 2**30)
+    file, observer = tmp_path / "guess.yaml", Silent()
+    file.write_text(SUITE, encoding="utf-8")
+    wanted = Wanted(axis="train.max_length", limit=parse_size(limit), low=64, high=64)
+    places = pipeline.Places(results=tmp_path / "results", reports=tmp_path / "reports")
+    fit(file, pipeline.Choice(), wanted, places, engine=Elsewhere(), observer=observer)
+    told = [problem.what for kind, problems in observer.told if kind == "warned" for problem in problems]
+    assert [what for what in told if "--limit" in what] == ([says] if says else [])
+
+
+@pytest.mark.slow
 def test_what_was_tried_on_another_machine_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = Wanted(axis="train.max_length", limit=parse_size("1GiB"), low=64, high=64)
     started = []
     for name in ("cpu", "cpu", "NVIDIA H200"):
         monkeypatch.setattr(fitting, "machine", lambda name=name: name)
+        engine = Elsewhere()
+        assert _tried(tmp_path, engine, wanted) == [64]
+        started.append(len(engine.debug.started))
+    assert started == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_what_was_tried_with_other_libraries_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(axis="train.max_length", limit=parse_size("1GiB"), low=64, high=64)
+    started = []
+    for version in ("2.13.0", "2.13.0", "2.14.1"):
+        monkeypatch.setattr(probes, "_beneath", lambda version=version: {"torch": version})
         engine = Elsewhere()
         assert _tried(tmp_path, engine, wanted) == [64]
         started.append(len(engine.debug.started))

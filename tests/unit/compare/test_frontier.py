@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,32 @@ def test_the_sentence_says_that_the_host_had_no_room() -> None:
     probe = judge(8, "t", _outcome(peak_reserved=1.0, peak_host_memory=2.0 * GIB), limit=GIB, predicted=1, host=GIB)
     found = Frontier(cell="a", alike=(), axis="x", limit=GIB, highest=8, probes=[probe], largest=None, fails=8)
     assert "does not fit in 1 GiB (2 GiB of the host, above limits.host_memory)" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("oom", "peak", "says"),
+    [
+        ({"in_use": 12 * GIB, "requested_bytes": GIB}, 11.5, "8 does not (oom at 13 GiB: it could have no more)"),
+        ({"in_use": 22 * GIB, "requested_bytes": GIB}, 21.0, "8 does not (oom)"),
+        (None, 12.0, "8 does not (oom at 12 GiB: it could have no more)"),
+        (None, 25.0, "8 does not (oom)"),
+        (None, None, "8 does not (oom)"),
+    ],
+)
+def test_the_sentence_says_where_memory_ran_out_far_below_the_limit(
+    oom: Mapping[str, int] | None, peak: float | None, says: str
+) -> None:
+    summary = {} if peak is None else {"peak_reserved": peak * GIB}
+    ended = replace(_outcome("oom", **summary), facts={} if oom is None else {"oom": oom})
+    probes = [judge(4, "t", _outcome(peak_reserved=GIB), 24 * GIB, None), judge(8, "u", ended, 24 * GIB, None)]
+    found = Frontier(cell="a", alike=(), axis="x", limit=24 * GIB, highest=8, probes=probes, largest=4, fails=8)
+    assert found.sentence.endswith(says)
+
+
+def test_a_batch_that_was_not_full_may_be_too_large_but_never_fits() -> None:
+    fine, large = _outcome(peak_reserved=1.0), _outcome(peak_reserved=3.0)
+    judged = [judge(8, "t", one, limit=2, predicted=None, unfilled="few rows") for one in (fine, large)]
+    assert [(one.fits, one.cause) for one in judged] == [(None, "few rows"), (False, "why")]
 
 
 def test_an_unmeasured_trial_says_so() -> None:

@@ -23,6 +23,11 @@ def test_answers_have_a_digit_for_every_token(tokens: int, count: int) -> None:
         assert len(row["rejected"].split()) == (short if number % 3 == 2 else tokens)
 
 
+def test_where_none_is_to_be_short_none_is() -> None:
+    rows = list(filler.rows(40, 6, ragged=False))
+    assert {len(row[name].split()) for row in rows for name in ("chosen", "rejected")} == {40}
+
+
 @pytest.mark.slow  # transformers
 def test_no_tokenizer_makes_fewer_tokens_of_them() -> None:
     tokenizer = build()

@@ -9,6 +9,7 @@ import pytest
 from harness import pipeline
 from harness.execute import DebugEngine
 from harness.measure import host, present
+from harness.records.claims import Device
 from harness.records.progress import Silent
 from harness.records.request import Choice, Places
 
@@ -55,6 +56,21 @@ def test_a_machine_with_a_gpu_or_with_room_does_not(file: Path, monkeypatch: pyt
     monkeypatch.setattr(host, "usable_memory", lambda: 2**30)
     monkeypatch.setattr(present, "models_here", lambda: ("NVIDIA H200",))
     assert pipeline.planned(file, Choice()).warnings == ()
+
+
+def test_a_gpu_warns_of_cells_that_it_may_not_hold(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(present, "models_here", lambda: ("NVIDIA L4",))
+    told = file.read_text().replace("4096}", "4096, limits.expect: oom}").replace("1GiB", "999GiB")
+    file.write_text(told)
+    for memory, names in ((2 * 2**30, ["sft-bounded (", "sft-larger ("]), (2**50, [])):
+        gpus = (Device(name="NVIDIA L4", memory_bytes=memory), Device(name="NVIDIA T4", memory_bytes=2**20))
+        monkeypatch.setattr(present, "gpus_here", lambda gpus=gpus: gpus)
+        warnings = pipeline.planned(file, Choice()).warnings
+        assert len(warnings) == bool(names)
+        for warning in warnings:
+            assert all(name in warning.what for name in names)
+            assert warning.what.endswith("may need more than the 2 GiB of NVIDIA L4")
+            assert not any(name in warning.what for name in ("sft-large (", "small", "uncut"))
 
 
 def test_a_run_warns_of_what_it_chooses_before_anything_else(file: Path, tmp_path: Path) -> None:
