@@ -25,11 +25,13 @@ _COLOURS = dict(zip(PARTS, (COLOURS[0], COLOURS[3], COLOURS[5], COLOURS[2], COLO
 def draw(answer: Answer, emphasis: Emphasis) -> str | None:
     """Bars of the cells and stages whose parts were measured, and of those that ran out of memory; None without parts.
 
-    Of many cells `MOST_BARS`: the baseline, and those that hold the least and the most.
+    Of more than `MOST_BARS` cells one of each that hold the same, the baseline first; of more than that many such bars
+    those that hold the least and the most.
     """
     ooms: dict[tuple[str, str], OutOfMemory] = {(oom.kind, oom.cell): oom for oom in answer.out_of_memory}
     rows = [cell for cell in answer.cells if _parts(cell) or (cell.kind, cell.name) in ooms]
-    shown = _extremes(rows, answer.baseline)
+    distinct = _distinct(rows, answer.baseline, ooms)
+    shown = _extremes(distinct, answer.baseline)
     if not any(_parts(cell) for cell in shown):
         return None
     how = memory_scale(shown)
@@ -41,7 +43,7 @@ def draw(answer: Answer, emphasis: Emphasis) -> str | None:
         names = [emphasis.label(cell.kind, cell.name) for cell in shown]
         at.set_yticks(range(len(shown)), names)
         at.set_ylim(len(shown) - 0.4, -0.6)
-        at.set_xlabel(how.unit + _left_out(len(rows), len(shown), answer.baseline))
+        at.set_xlabel("\n".join([how.unit, *_left_out(len(rows), len(distinct), len(shown))]))
         at.grid(axis="y", visible=False)
         at.margins(x=0.16)
         at.set_xlim(left=0)
@@ -49,15 +51,35 @@ def draw(answer: Answer, emphasis: Emphasis) -> str | None:
         return svg(made)
 
 
+def _distinct(
+    rows: Sequence[CellSummary], baseline: Sequence[str], ooms: Mapping[tuple[str, str], OutOfMemory]
+) -> list[CellSummary]:
+    """All rows, or of too many the first of each that look the same as bars, in their order; the baseline is the first
+    of its own. One that ran out of memory is like no other."""
+    if len(rows) <= MOST_BARS:
+        return list(rows)
+    first: dict[object, int] = {}
+    for place in sorted(range(len(rows)), key=lambda place: (not _is_baseline(rows[place], baseline), place)):
+        cell = rows[place]
+        apart = (cell.kind, cell.name)
+        bar = (*((name, f"{value:.2e}") for name, value in _parts(cell).items()), f"{_rest(cell):.2e}")
+        first.setdefault(apart if apart in ooms else bar, place)
+    return [rows[place] for place in sorted(first.values())]
+
+
 def _extremes(rows: Sequence[CellSummary], baseline: Sequence[str]) -> list[CellSummary]:
     """All rows, or of too many the baseline and as many of those that hold the least as of the most, in their order."""
     if len(rows) <= MOST_BARS:
         return list(rows)
-    kept = [place for place, cell in enumerate(rows) if cell.kind == "cell" and cell.name in baseline][:MOST_BARS]
+    kept = [place for place, cell in enumerate(rows) if _is_baseline(cell, baseline)][:MOST_BARS]
     ranked = sorted(set(range(len(rows))) - set(kept), key=lambda place: _held(rows[place]))
     half, rest = divmod(MOST_BARS - len(kept), 2)
     kept += [*ranked[:half], *ranked[len(ranked) - half - rest :]]
     return [rows[place] for place in sorted(kept)]
+
+
+def _is_baseline(cell: CellSummary, baseline: Sequence[str]) -> bool:
+    return cell.kind == "cell" and cell.name in baseline
 
 
 def _held(cell: CellSummary) -> float:
@@ -65,11 +87,14 @@ def _held(cell: CellSummary) -> float:
     return sum(_parts(cell).values()) + _rest(cell) or math.inf
 
 
-def _left_out(cells: int, shown: int, baseline: Sequence[str]) -> str:
-    if cells <= shown:
-        return ""
-    of = "the baseline and those" if baseline else "those"
-    return f"; of {cells} cells {of} that hold least and most are shown, not the {cells - shown} between"
+def _left_out(cells: int, distinct: int, shown: int) -> list[str]:
+    """What of the cells is not shown; a line each, since the picture is narrow."""
+    said = []
+    if distinct < cells:
+        said.append(f"{cells} cells: {cells - distinct} hold the same as another and are left out")
+    if shown < distinct:
+        said.append(f"of {distinct} those that hold least and most are shown, not the {distinct - shown} between")
+    return said
 
 
 def _parts(cell: CellSummary) -> dict[str, float]:

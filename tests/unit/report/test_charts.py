@@ -233,15 +233,29 @@ def test_bars_of_memory_name_their_parts_and_say_what_ran_out(on_a_device: Answe
 def test_of_many_bars_the_shortest_and_the_longest_are_shown_and_that_is_said() -> None:
     """Not the first of the plan: whoever asks what holds memory asks for the ends."""
     planned = plan([cell(f"sft-{number}") for number in range(MOST_BARS + 3)], seeds=1)
-    held = {trial.cell.name: abs(13.5 - number) for number, trial in enumerate(planned.trials)}
+    held = {trial.cell.name: abs(13.2 - number) for number, trial in enumerate(planned.trials)}
     found = results([result(trial, {"weight_memory": held[trial.cell.name] * 2.0**20}) for trial in planned.trials])
 
     said = texts(draw(answer(found, planned))[BREAKDOWN])
 
-    assert f"MiB; of {MOST_BARS + 3} cells those that hold least and most are shown, not the 3 between" in said
+    label = ("MiB", f"of {MOST_BARS + 3} those that hold least and most are shown, not the 3 between")
+    assert set(label) < set(said)  # a line each: on one they run out of the picture
     assert {"sft-0", "sft-13", "sft-26"} < set(said)
     assert "rest of the peak" not in said
     assert sum(word.startswith("sft-") for word in said) == MOST_BARS
+
+
+def test_of_many_bars_that_look_the_same_one_is_shown() -> None:
+    """A lever that a chart leaves out for its size in the middle is seen so, and what it does not change only once."""
+    planned = plan([cell(f"sft-{number}") for number in range(MOST_BARS + 3)], seeds=1)
+    held = {trial.cell.name: 2.0**20 * (1 + number % 3) for number, trial in enumerate(planned.trials)}
+    found = [result(trial, {"weight_memory": held[trial.cell.name]}) for trial in planned.trials[:-1]]
+    oom = result(planned.trials[-1], {}, outcome="oom")
+
+    said = texts(draw(answer(results([*found, oom]), planned))[BREAKDOWN])
+
+    assert f"{MOST_BARS + 3} cells: {MOST_BARS - 1} hold the same as another and are left out" in said
+    assert [word for word in said if word.startswith("sft-")] == ["sft-0", "sft-1", "sft-2", f"sft-{MOST_BARS + 2}"]
 
 
 def test_no_bars_where_no_part_was_measured() -> None:
