@@ -54,8 +54,6 @@ TRAIN: Mapping[str, Range] = {
         "transformers would train num_train_epochs instead",
         {"minimum": -1, "not": {"const": 0}},
     ),
-    # transformers.Trainer trains no step of it
-    "num_train_epochs": Range(lambda value: value > 0, "above 0", "nothing would be trained", {"exclusiveMinimum": 0}),
     # torch.optim.Optimizer subclasses: "Invalid learning rate", "Invalid beta parameter", "Invalid epsilon value"
     "learning_rate": _at_least(0, "torch's optimizers refuse it"),
     "adam_beta1": _BETA,
@@ -78,9 +76,14 @@ TRAIN: Mapping[str, Range] = {
     "warmup_steps": _at_least(0, "transformers refuses it"),
     # transformers.TrainingArguments: "--save_steps must be an integer if bigger than 1"; below 1 it is a share
     "save_steps": _EVERY,
-    # transformers.TrainingArguments: the same of evaluation, where 0 means logging_steps, and of logging
-    "eval_steps": _EVERY,
+    # transformers.TrainingArguments: the same of logging, and of evaluation, where 0 means logging_steps
     "logging_steps": _EVERY,
+    "eval_steps": Range(
+        lambda value: value == 0 or _EVERY.holds(value),
+        "a whole number, or a share of all steps between 0 and 1",
+        _EVERY.why,
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"minimum": 0, "exclusiveMaximum": 1}]},
+    ),
     # transformers.TrainingArguments: "`torch_empty_cache_steps` must be an integer bigger than 0"
     "torch_empty_cache_steps": _at_least(1, "transformers refuses it"),
 }

@@ -19,6 +19,7 @@ Found = Iterator[tuple[str, Problem]]
 
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "train.fp16": ("train.bf16",),
+    "train.num_train_epochs": ("train.max_steps",),
     "train.padding_free": ("train.packing", "train.max_length"),
     "train.packing": ("train.max_length",),
     "train.lr_scheduler_type": ("train.lr_scheduler_kwargs", "train.eval_strategy"),
@@ -28,10 +29,10 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
     "train.loss_type": ("train.label_smoothing", "train.f_divergence_type", "train.use_weighting", "method"),
     "train.loss_weights": ("train.loss_type", "method"),
     "train.precompute_ref_log_probs": ("train.sync_ref_model",),
-    "lora.target_modules": ("lora.target_parameters", "method"),
+    "lora.target_modules": ("lora.target_parameters", "lora.exclude_modules", "lora.modules_to_save", "method"),
     "lora.layers_to_transform": ("lora.target_modules",),
     "lora.layers_pattern": ("lora.layers_to_transform",),
-    "lora.init_lora_weights": ("lora.r", "lora.loftq_config"),
+    "lora.init_lora_weights": ("lora.r", "lora.rank_pattern", "lora.loftq_config"),
 }
 """The field paths of `contradictions` and the others that each is about."""
 
@@ -64,14 +65,15 @@ def contradictions(
 ) -> list[tuple[str, Problem]]:
     """Field path and problem of values that do not go together. `get` knows TRL's defaults too; else `train` alone.
 
-    `own`: the harness's own TRL trains; another may have names that this one has not.
+    `own`: libraries of the harness's own versions train; of others most of this is not known, nor what types they take.
     """
+    if not own:
+        return list(_precision(train))
     known = get or train.get
-    found = [*_precision(train), *_packing(train), *_schedule(known), *_optimizer(known), *_workers(known)]
-    found += _checkpointing(method, known)
+    found = [*_precision(train), *_epochs(known), *_packing(train), *_schedule(known), *_optimizer(known)]
+    found += [*_workers(known), *_checkpointing(method, known)]
     if method == "dpo":
-        found += _dpo(known)
-        found += _losses(known, own=own)
+        found += [*_dpo(known), *_losses(known)]
     return [*found, *_adapter(method, lora)] if lora is not None else found
 
 
@@ -81,6 +83,14 @@ def _precision(train: Mapping[str, Any]) -> Found:
         what = "train.bf16 and train.fp16 are both true"
         why, hint = "a training has one precision", "set one of them to false"
         yield "train.fp16", Problem(what=what, why=why, hint=hint)
+
+
+def _epochs(get: Get) -> Found:
+    # transformers.Trainer trains no step of them, but for max_steps, which goes before
+    epochs = get("num_train_epochs")
+    if epochs is not None and epochs <= 0 and (get("max_steps") or -1) <= 0:
+        what = f"train.num_train_epochs must be above 0, not {shown(epochs)}, without train.max_steps"
+        yield "train.num_train_epochs", Problem(what=what, why="nothing would be trained", hint="set one of the two")
 
 
 def _packing(train: Mapping[str, Any]) -> Found:
@@ -117,7 +127,7 @@ def _schedule(get: Get) -> Found:
 def _optimizer(get: Get) -> Found:
     # transformers.trainer_optimizer splits it at commas and equals signs
     text = get("optim_args")
-    if isinstance(text, str) and any(part.count("=") != 1 for part in text.split(",")):
+    if isinstance(text, str) and text and any(part.count("=") != 1 for part in text.split(",")):
         what = f"train.optim_args is no list of name=value: {shown(text)}"
         hint = "write optim_args: momentum=0.9, nesterov=true"
         yield "train.optim_args", Problem(what=what, why="transformers splits it at commas and equals signs", hint=hint)
@@ -172,7 +182,7 @@ def _loss_types(get: Get) -> list[Any]:
     return ["sigmoid"] if told is None else [told] if isinstance(told, str) else list(told)
 
 
-def _losses(get: Get, *, own: bool) -> Found:
+def _losses(get: Get) -> Found:
     """Names of DPO's losses, and how many weights they have."""
     losses, weights, path = _loss_types(get), get("loss_weights"), "train.loss_type"
     if not losses:
@@ -181,12 +191,12 @@ def _losses(get: Get, *, own: bool) -> Found:
             Problem(what="train.loss_type names no loss", why="there is nothing to train by", hint="e.g. sigmoid"),
         )
     # trl.DPOTrainer._compute_loss: "Unknown loss type"
-    for loss in losses if own else ():
+    for loss in losses:
         if loss not in _LOSSES:
             what = f"train.loss_type does not know {shown(loss)}"
             yield path, Problem(what=what, hint=did_you_mean(str(loss), _LOSSES))
     divergence = get("f_divergence_type")
-    if own and divergence is not None and divergence not in _DIVERGENCES:
+    if divergence is not None and divergence not in _DIVERGENCES:
         what = f"train.f_divergence_type does not know {shown(divergence)}"
         yield "train.f_divergence_type", Problem(what=what, hint=did_you_mean(str(divergence), _DIVERGENCES))
     # trl.DPOConfig: "`loss_weights` must have the same length as `loss_type`"
@@ -197,17 +207,13 @@ def _losses(get: Get, *, own: bool) -> Found:
 
 def _dpo(get: Get) -> Found:
     losses, path = _loss_types(get), "train.loss_type"
-    # trl.DPOTrainer refuses each of these when it is built
+    # trl.DPOTrainer refuses each of these when it is built, but for `robust`: there it divides by 0
     if "exo_pair" in losses and not get("label_smoothing"):
         what, why = "train.loss_type: exo_pair needs train.label_smoothing", "the loss takes its logarithm"
         yield path, Problem(what=what, why=why, hint="set train.label_smoothing: 1.0e-3, as its paper does")
-    smoothing = get("label_smoothing") or 0.0
-    if "robust" in losses and not 0 <= smoothing < 0.5:
-        what = f"train.loss_type: robust takes no train.label_smoothing: {smoothing:g}"
-        yield (
-            path,
-            Problem(what=what, why="the loss is divided by 1 less twice that", hint="set it from 0 to below 0.5"),
-        )
+    if "robust" in losses and get("label_smoothing") == 0.5:
+        what, why = "train.loss_type: robust takes no train.label_smoothing: 0.5", "it divides by 1 less twice that"
+        yield path, Problem(what=what, why=why, hint="set it from 0 to below 0.5")
     divergence = get("f_divergence_type")
     if divergence not in (None, "reverse_kl") and (other := [loss for loss in losses if loss not in _DIVERGENT]):
         what = f"train.loss_type: {other[0]} takes no train.f_divergence_type: {divergence}"
@@ -242,12 +248,17 @@ def _adapter(method: str | None, lora: Mapping[str, Any]) -> Found:
             Problem(what=what, why="an adapter needs one", hint="e.g. all-linear, or leave it out"),
         )
     # trl.SFTTrainer, trl.DPOTrainer: "Applying a PEFT adapter to `lm_head` is not supported"
-    if method in ("sft", "dpo") and isinstance(targets, list) and "lm_head" in targets:
+    if method in ("sft", "dpo") and isinstance(targets, list) and "lm_head" in targets and not _kept_out(lora):
         what = f"{method} takes no adapter on lm_head (lora.target_modules)"
         why = "TRL computes the loss from that layer's weights directly, and the adapter would never be trained"
         hint = "leave it out of the list; lora.modules_to_save: [lm_head] trains the layer whole"
         yield "lora.target_modules", Problem(what=what, why=why, hint=hint)
     yield from _beginning(lora)
+
+
+def _kept_out(lora: Mapping[str, Any]) -> bool:
+    """Whether another field may take the output layer out of the adapter again."""
+    return bool(lora.get("exclude_modules")) or "lm_head" in (lora.get("modules_to_save") or ())
 
 
 def _patterns(lora: Mapping[str, Any]) -> Found:
@@ -272,6 +283,6 @@ def _beginning(lora: Mapping[str, Any]) -> Found:
     elif kind == "loftq" and not lora.get("loftq_config"):
         what, hint = "lora.init_lora_weights: loftq needs lora.loftq_config", "set lora.loftq_config: {loftq_bits: 4}"
         yield path, Problem(what=what, why="PEFT refuses it without", hint=hint)
-    elif kind == "orthogonal" and isinstance(rank, int) and rank % 2:
+    elif kind == "orthogonal" and isinstance(rank, int) and rank % 2 and not lora.get("rank_pattern"):
         what, why = f"lora.init_lora_weights: orthogonal needs an even rank, not {rank}", "PEFT halves it"
         yield path, Problem(what=what, why=why, hint="set an even lora.r")

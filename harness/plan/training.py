@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import Problem
 from harness.methods import METHODS
 from harness.methods.catalog import Catalog, refusal
-from harness.methods.together import contradictions
+from harness.methods.together import BESIDE, contradictions
 from harness.plan.canonical import canonical
 from harness.plan.draft import Config
 from harness.plan.saving import deciding
@@ -63,8 +63,17 @@ class Training:
         found += [(f"lora.{name}", self._check(within, "", name, value, True)) for name, value in (lora or {}).items()]
         wrong = [(path, one) for path, one in found if one is not None]
         paths = {path for path, _ in wrong}
-        together = contradictions(method, config["train"], lora, self._getter(config), own=within is None)
-        return wrong + [(path, one) for path, one in together if path not in paths]
+        sound: Config = {**config, "train": _without(config["train"], "train", paths)}
+        lora = None if lora is None else _without(lora, "lora", paths)
+        together = contradictions(method, sound["train"], lora, self._getter(sound), own=self._is_own(within))
+        return wrong + [(path, one) for path, one in together if not paths & {path, *BESIDE.get(path, ())}]
+
+    def _is_own(self, within: str | None) -> bool:
+        """Whether an environment's libraries are known to be of the harness's own versions."""
+        if within is None or self.catalog is None:
+            return within is None
+        there = self.catalog.beside.get(within)
+        return there is not None and there.versions == self.catalog.versions
 
     def _getter(self, config: Config) -> Callable[[str], Any]:
         """Fields of a settled `train` by name, with TRL's declared defaults."""
@@ -128,6 +137,10 @@ class Training:
             return replace(problem, what=f"{problem.what} in environment {within!r} ({package} {version})")
         self.unsettled.setdefault(within, {}).setdefault(f"{'train' if method else 'lora'}.{name}", problem)
         return None
+
+
+def _without(values: Mapping[str, Any], root: str, wrong: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f"{root}.{name}" not in wrong}
 
 
 def _says_what_is_anyway(name: str, value: Any, config: Config, train: Mapping[str, Any]) -> bool:

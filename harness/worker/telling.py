@@ -79,7 +79,9 @@ def check_head(method: Method, trainer: Any) -> None:
         SuiteError: PEFT trains tokens of an embedding that is the output layer too, and put its wrapper there.
     """
     head = trainer.model.get_output_embeddings()
-    if method.name != "orpo" and type(head).__name__ == "TrainableTokensWrapper":
+    # TRL before its fused head, and ORPO's trainer, call the layer instead
+    fused = any(hasattr(sys.modules.get(one.__module__), "add_fused_lm_head") for one in type(trainer).__mro__)
+    if fused and type(head).__name__ == "TrainableTokensWrapper":
         raise SuiteError.of(
             f"{method.name} cannot train single tokens of this model (lora.trainable_token_indices)",
             why="its embedding is its output layer too, and TRL's loss reads the weights where PEFT's wrapper stands",

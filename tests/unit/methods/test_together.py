@@ -57,6 +57,8 @@ def _told(method: str, train: dict[str, Any], lora: dict[str, Any] | None = None
         ("dpo", {"gradient_checkpointing_kwargs": {"offload": True}}, {"gradient_checkpointing": False}, ""),
         ("orpo", {"gradient_checkpointing_kwargs": {"selective": True}}, {"gradient_checkpointing": False}, ""),
         ("sft", {"gradient_checkpointing_kwargs": {"every_n_layers": 0}}, {"gradient_checkpointing": False}, ""),
+        ("sft", {"num_train_epochs": 0}, {"max_steps": 1}, ""),
+        ("sft", {"num_train_epochs": -1, "max_steps": -1}, {"num_train_epochs": 0.5}, ""),
         ("sft", {"optim_args": "momentum"}, {"optim_args": "momentum=0.9, nesterov=true"}, ""),
         ("dpo", {"loss_type": "exo_pair"}, {"label_smoothing": 1e-3}, ""),
         ("dpo", {"loss_type": "robust", "label_smoothing": 0.5}, {"label_smoothing": 0.1}, ""),
@@ -87,8 +89,26 @@ def test_selective_checkpointing_takes_the_newer_kind_and_checkpointing() -> Non
     assert _told("sft", {**options, "gradient_checkpointing": False}) == ["train.gradient_checkpointing_kwargs"]
 
 
-def test_another_trl_may_have_other_losses() -> None:
-    assert _told("dpo", {"loss_type": "of_tomorrow"}, own=False) == []
+def test_of_libraries_of_other_versions_no_more_is_said_than_is_known() -> None:
+    """They have other names, types and limits: TRL before its fused head took an adapter on `lm_head`."""
+    assert (
+        _told("dpo", {"loss_type": "of_tomorrow", "loss_weights": 1.0}, {"target_modules": ["lm_head"]}, own=False)
+        == []
+    )
+    assert _told("sft", {"gradient_checkpointing_kwargs": {"new": 1}, "padding_free": True}, own=False) == []
+    assert _told("sft", {"bf16": True, "fp16": True}, own=False) == ["train.fp16"]
+
+
+@pytest.mark.parametrize(
+    ("method", "train"),
+    [
+        ("dpo", {"loss_type": "robust", "label_smoothing": 0.6}),
+        ("sft", {"num_train_epochs": 0, "max_steps": 2}),
+        ("sft", {"optim_args": ""}),
+    ],
+)
+def test_values_that_train_are_left_alone(method: str, train: dict[str, Any]) -> None:
+    assert _told(method, train) == []
 
 
 @pytest.mark.parametrize(
@@ -97,6 +117,8 @@ def test_another_trl_may_have_other_losses() -> None:
         ({"target_modules": "(("}, {"target_modules": ".*q_proj"}, "target_modules"),
         ({"target_modules": []}, {"target_parameters": ["q_proj.weight"]}, "target_modules"),
         ({"target_modules": ["q_proj", "lm_head"]}, {"target_modules": ["q_proj"]}, "target_modules"),
+        ({"target_modules": ["q_proj", "lm_head"]}, {"exclude_modules": ["lm_head"]}, "target_modules"),
+        ({"target_modules": ["q_proj", "lm_head"]}, {"modules_to_save": ["lm_head"]}, "target_modules"),
         ({"exclude_modules": "(("}, {"exclude_modules": ["q_proj"]}, "exclude_modules"),
         (
             {"target_modules": "all-linear", "layers_to_transform": [0]},
@@ -107,6 +129,7 @@ def test_another_trl_may_have_other_losses() -> None:
         ({"init_lora_weights": "eva"}, {"init_lora_weights": "pissa"}, "init_lora_weights"),
         ({"init_lora_weights": "loftq"}, {"loftq_config": {"loftq_bits": 4}}, "init_lora_weights"),
         ({"init_lora_weights": "orthogonal", "r": 3}, {"r": 4}, "init_lora_weights"),
+        ({"init_lora_weights": "orthogonal", "r": 3}, {"rank_pattern": {"q_proj": 4}}, "init_lora_weights"),
     ],
 )
 def test_adapters_that_peft_or_trl_would_refuse(wrong: dict[str, Any], right: dict[str, Any], field: str) -> None:

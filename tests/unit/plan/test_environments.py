@@ -166,3 +166,16 @@ def test_an_environment_can_be_excluded_and_be_the_baseline() -> None:
 def test_an_unknown_environment_is_an_error() -> None:
     with pytest.raises(InputError, match="there is none called 'odl'"):
         expand(across(levels=("odl",)), CATALOG)
+
+
+def test_of_other_libraries_values_beside_each_other_are_not_judged() -> None:
+    """What this TRL refuses together another may take; the same versions take the same."""
+    base = setup(train={"max_steps": 10}, lora={"target_modules": ["lm_head"]})
+    lora = {"target_modules": Field(name="target_modules", types=("array", "string", "null"))}
+    own = replace(CATALOG, lora=lora)
+    catalog = replace(own, beside={"old": replace(OLDER, lora=lora), "new": own})
+    assert list(ids(expand(across(levels=("old",), base=base), catalog))) == ["sft-old"]
+    with pytest.raises(InputError, match="no adapter on lm_head"):
+        expand(across(levels=("new",), base=base), catalog)
+    unread = replace(own, unread={"old": NOT_BUILT, "new": NOT_BUILT})
+    assert len(expand(across(levels=("old", "new"), base=base), unread).cells) == 2

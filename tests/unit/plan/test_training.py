@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.plan import expand
+from harness.plan.training import Training
 from harness.records.suite import Selector, Setup, SourceData
 from tests.unit.plan.made import CATALOG, RECIPE, cells, named, setup, suite, values
 
@@ -137,3 +138,9 @@ def test_what_is_so_anyway_is_left_out() -> None:
     assert trained("sft", packing=True, eval_packing=False) == {"packing": True}  # no row is kept for evaluation
     base = setup(data=SourceData(source="arithmetic", eval_fraction=0.1), train={"eval_packing": True})
     assert expand(suite(base=base), CATALOG).cells[0].config["train"] == {"eval_packing": True}
+
+
+def test_a_value_that_is_wrong_by_itself_is_not_looked_at_beside_others() -> None:
+    """It may be of any type: where a file has other errors, it is not looked at before."""
+    config = {"method": "dpo", "train": {"loss_weights": 1.0}, "lora": None, "environment": None}
+    assert [path for path, _ in Training(CATALOG).problems(config)] == ["train.loss_weights"]

@@ -7,16 +7,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.errors import DataError, ModelError, SuiteError
+from harness.methods import METHODS
 from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
 from harness.worker.attend import describe, is_certain
-from harness.worker.telling import check_processes, warnings_noted
+from harness.worker.telling import check_head, check_processes, warnings_noted
 from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}
@@ -94,6 +96,12 @@ def test_a_reference_before_training_takes_one_process() -> None:
     with pytest.raises(SuiteError, match="takes one process, and here are 2"):
         check_processes(spec, 2)
     check_processes(replace(spec, train=TRAIN), 2)
+
+
+def test_a_trl_without_a_fused_head_trains_tokens_of_a_tied_embedding() -> None:
+    head = type("TrainableTokensWrapper", (), {})()
+    trainer = SimpleNamespace(model=SimpleNamespace(get_output_embeddings=lambda: head))
+    check_head(METHODS["sft"], trainer)
 
 
 @pytest.mark.slow
