@@ -118,5 +118,6 @@ def warnings_noted(note: Callable[[str], None]) -> Iterator[None]:
 
 def _package(file: str) -> str | None:
     """TRL or PEFT where a file is theirs: others warn of what no suite asks for."""
-    parts = file.replace("\\", "/").split("/")
+    # The whole path of an editable one, which lies in no such folder.
+    parts = file.replace("\\", "/").rpartition("/site-packages/")[2].split("/")
     return next((name for part, name in (("peft", "PEFT"), ("trl", "TRL")) if part in parts), None)

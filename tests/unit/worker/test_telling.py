@@ -18,7 +18,7 @@ from harness.records.events import read_events
 from harness.records.outcome import Outcome
 from harness.records.run_folder import RunFolder, write_json
 from harness.worker.attend import describe, is_certain
-from harness.worker.telling import check_head, check_processes, warnings_noted
+from harness.worker.telling import _package, check_head, check_processes, warnings_noted
 from tests.unit.worker.made import spec_of
 
 TINY = {"shape": "tiny", "overrides": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}}
@@ -96,6 +96,18 @@ def test_a_reference_before_training_takes_one_process() -> None:
     with pytest.raises(SuiteError, match="takes one process, and here are 2"):
         check_processes(spec, 2)
     check_processes(replace(spec, train=TRAIN), 2)
+
+
+@pytest.mark.parametrize(
+    ("file", "package"),
+    [
+        ("/home/u/trl/.venv/lib/python3.11/site-packages/torch/nn.py", None),
+        ("/home/u/trl/.venv/lib/python3.11/site-packages/peft/config.py", "PEFT"),
+        ("/home/u/trl/trl/trainer/sft_trainer.py", "TRL"),
+    ],
+)
+def test_a_warning_is_of_the_package_whose_file_it_comes_from(file: str, package: str | None) -> None:
+    assert _package(file) == package
 
 
 def test_a_trl_without_a_fused_head_trains_tokens_of_a_tied_embedding() -> None:
