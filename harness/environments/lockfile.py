@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from harness.environments.declaration import Declaration, normalised
+from harness.environments.declaration import normalised
 from harness.errors import BuildError
 from harness.records.fingerprint import of_value
 
@@ -178,11 +178,6 @@ def _hash_of_file(url: str) -> str:
         return "sha256=" + hashlib.sha256(Path(unquote(url.removeprefix("file://"))).read_bytes()).hexdigest()
     except OSError:
         return "without a hash"
-
-
-def declared_only(declaration: Declaration, packages: Mapping[str, str]) -> dict[str, str]:
-    """Versions of the packages that a declaration names itself: what an environment is about."""
-    return {name: packages[name] for name in dict.fromkeys(declaration.named()) if name in packages}
 
 
 def _listed(names: list[str]) -> str:

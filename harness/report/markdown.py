@@ -15,7 +15,8 @@ from harness.report.environment import environment_table
 from harness.report.format import shortened, text
 from harness.report.health import disturbed, health
 from harness.report.measured import compute, startup, steps
-from harness.report.memory import memory, predicted
+from harness.report.memory import memory
+from harness.report.predictions import predicted
 from harness.report.quality import quality
 from harness.report.results import results, tried
 from harness.report.scoring import scoring

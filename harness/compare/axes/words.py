@@ -44,32 +44,38 @@ def _never_told(effects: Sequence[AxisEffect]) -> dict[str, str]:
 
 
 def _sentence(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> str:
+    first = next(one for one in mine if not one.at)
+    return f"{first.axis}, {first.reference} → {first.level}: {'; '.join(_parts(mine, interplays))}."
+
+
+def _parts(mine: Sequence[AxisEffect], interplays: Sequence[Interplay]) -> Iterator[str]:
+    """What moved, what moves at some levels of another axis, what stays, what is not known, and why not."""
     whole = [one for one in mine if not one.at]
-    first = whole[0]
-    parts = []
     depends = {one.metric for one in interplays if one.found}
     unlike = [one for one in whole if one.metric in depends and not _is_still(one, mine)]
     moved = [one for one in whole if _moves(one) or (one in unlike and one.verdict.ruling == "equivalent")]
     if moved:
-        alike = [axis for axis in _partners(first.axis, interplays) if _is_alike(axis, moved, interplays)]
+        alike = [axis for axis in _partners(whole[0].axis, interplays) if _is_alike(axis, moved, interplays)]
         always = f", whatever {_and(alike)}" if alike else ""
-        parts.append(", ".join(_moved(one, mine, interplays) for one in moved) + always)
+        yield ", ".join(_moved(one, mine, interplays) for one in moved) + always
     here_and_there = [one for one in unlike if one not in moved and _told(one, mine, interplays)]
-    parts += [_dependent(one, mine, interplays) for one in here_and_there]
-    moved += here_and_there
-    rest = [one for one in whole if one not in moved]
-    still = [title(one.metric) for one in rest if one.verdict.ruling == "equivalent"]
-    if still:
-        parts.append(f"no change that matters in {_and(still)}")
-    unsure = [_unsure(one) for one in rest if one.verdict.ruling == "inconclusive"]
-    if unsure:
-        parts.append(f"not sure of {_and(unsure)}")
-    untold: dict[str, list[str]] = {}
-    for one in rest:
+    yield from (_dependent(one, mine, interplays) for one in here_and_there)
+    rest = [one for one in whole if one not in (*moved, *here_and_there)]
+    if still := [title(one.metric) for one in rest if one.verdict.ruling == "equivalent"]:
+        yield f"no change that matters in {_and(still)}"
+    if unsure := [_unsure(one) for one in rest if one.verdict.ruling == "inconclusive"]:
+        yield f"not sure of {_and(unsure)}"
+    for why, names in _by_reason(rest).items():
+        yield why if len(names) == len(whole) else f"{_and(names)}: {why}"
+
+
+def _by_reason(effects: Sequence[AxisEffect]) -> dict[str, list[str]]:
+    """Titles of the metrics without a known effect, by why it is not known."""
+    found: dict[str, list[str]] = {}
+    for one in effects:
         if one.verdict.effect is None:
-            untold.setdefault(one.verdict.why, []).append(title(one.metric))
-    parts += [why if len(names) == len(whole) else f"{_and(names)}: {why}" for why, names in untold.items()]
-    return f"{first.axis}, {first.reference} → {first.level}: {'; '.join(parts)}."
+            found.setdefault(one.verdict.why, []).append(title(one.metric))
+    return found
 
 
 def _moves(one: AxisEffect) -> bool:
