@@ -174,17 +174,20 @@ def _lengthen(config: Config, catalog: Catalog, folder: Path, root: Path) -> Any
     length = bounded(config, catalog)
     if length is None:
         return data_identity(config["data"], root)
-    batch = int(_setting(config, catalog, "per_device_train_batch_size") or 8)
-    batch *= int(_setting(config, catalog, "gradient_accumulation_steps") or 1)
-    packed = bool(_setting(config, catalog, "packing"))
+    forwarded = int(_setting(config, catalog, "per_device_train_batch_size") or 8)
+    batch = forwarded * int(_setting(config, catalog, "gradient_accumulation_steps") or 1)
     count = 2 * batch  # two of them
     held = float(config["data"].get("eval_fraction") or 0.0)
     if held:  # evaluation costs memory too: so many rows that a whole batch of them is kept for it
         evaluated = int(_setting(config, catalog, "per_device_eval_batch_size") or 8)
         count = math.ceil(max(count / (1 - held), 1.5 * evaluated / held))
-    made = [filler.VERSION, length, count, *(["full"] if packed else [])]
+    # A row alone is never padded: a short one only makes steps that hold less. The full one could come in the first
+    # step alone, before there is an optimizer state.
+    alone = config["method"] == "sft" and forwarded == 1 and not held
+    full = alone or bool(_setting(config, catalog, "packing"))
+    made = [filler.VERSION, length, count, *(["full"] if full else [])]
     file = folder / f"rows-{'-'.join(map(str, made))}.jsonl"
-    filler.write(file, length, count, ragged=not packed)
+    filler.write(file, length, count, ragged=not full)
     kept = {name: config["data"].get(name) for name in ("format", "conversational", "eval_fraction")}
     if _setting(config, catalog, "assistant_only_loss"):  # TRL takes it for messages alone, which the rows must be then
         kept["conversational"] = True

@@ -308,6 +308,17 @@ def test_packed_batches_are_as_large_as_they_can_get(room: Path, harness: Harnes
     assert tried["positions"] == 4 * 64  # in every step, and not a position less
 
 
+def test_a_batch_of_one_row_is_full_in_every_step(room: Path, harness: Harness) -> None:
+    """Short rows leave the full ones to the first step, say, which has no optimizer state yet: the peak is too low."""
+    answer = _fit(harness, "--cell", "*full*", "--to", "1", "--steps", "3", "--json", debug=False)
+    assert answer.returncode == 0, answer.stderr
+    (tried,) = _cells(answer)["sft-full"]["probes"]
+    assert tried["outcome"] == "ok"
+    (events,) = room.parent.glob("results/room.fit/*/attempts/1/events.jsonl")
+    steps = [event for event in map(json.loads, events.read_text().splitlines()) if event["kind"] == "step"]
+    assert [step["padded_tokens"] for step in steps] == [64, 64, 64]
+
+
 @pytest.mark.parametrize(("given", "first"), [((), 64), (("--to", "32"), 32), (("--from", "16"), 16)])
 def test_lengths_begin_where_rows_have_room_for_more_than_a_prompt(
     room: Path, harness: Harness, given: tuple[str, ...], first: int
