@@ -118,6 +118,7 @@ class Sampler:
         It is written at once: where several processes train, the main one may read this file before its end is there.
         """
         for track in self.tracks.values():
+            track.finish()  # what is held is of the stretch before: whoever left in it is not to count in the next
             track.relist(t)
         self.tick(t)
         for track in self.tracks.values():
