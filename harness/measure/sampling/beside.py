@@ -81,7 +81,8 @@ class DeviceSampling(Probe):
         self._mark()
 
     def phase_end(self, name: str) -> None:
-        self._tell([])
+        if name != "import":  # by then torchrun's processes have chosen a device, and NVML lists nobody on it yet
+            self._tell([])
         self._mark()
 
     def step_end(self, event: Event) -> None:

@@ -249,6 +249,22 @@ def test_the_device_that_torch_names_is_the_one_that_is_written(
     assert set(written) == {identity("GPU-1")}
 
 
+def test_a_device_that_is_chosen_is_in_use_once_the_model_lies_on_it(
+    script: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    """torch calls CUDA initialised where a rank has chosen its device; a context, which NVML lists, comes with the
+    model. An empty list of a device in use would make the worker somebody else."""
+    allocator = FakeAllocator(device="0")
+    with (
+        Recorder(tmp_path / "events.jsonl") as recorder,
+        DeviceSampling(recorder, tmp_path / "device.jsonl", 10.0, environ=script({}), allocator=allocator) as sampling,
+    ):
+        sampling.phase_end("import")
+        assert sampling._used == []
+        sampling.phase_end("model")
+        assert sampling._used == ["GPU-0"]
+
+
 def test_a_device_that_nvml_does_not_list_is_said_once(script: Callable[..., dict[str, str]], tmp_path: Path) -> None:
     (note,), _ = _beside(tmp_path, script({}, {}), up=True, device="7")
     assert "NVML does not list the device that torch uses" in note["text"]
