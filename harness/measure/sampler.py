@@ -109,7 +109,7 @@ class Sampler:
         if self._stalled or seconds <= max(HOLE_S, 5 / self.hz):
             return
         self._stalled = True  # further ones show in what figures are absent; a note for each would hide others
-        text = f"the device was not sampled for {seconds:.1f} s: the machine was too busy"
+        text = f"the device was not sampled for {seconds:.1f} s: the machine was too busy, or its driver slow to answer"
         self._buffer.append(encode({"t": round(t, 6), "kind": "note", "level": "warning", "text": text}))
 
     def mark(self, t: float) -> None:
@@ -118,6 +118,7 @@ class Sampler:
         It is written at once: where several processes train, the main one may read this file before its end is there.
         """
         for track in self.tracks.values():
+            track.finish()  # what is held is of the stretch before: whoever left in it is not to count in the next
             track.relist(t)
         self.tick(t)
         for track in self.tracks.values():

@@ -81,7 +81,8 @@ class DeviceSampling(Probe):
         self._mark()
 
     def phase_end(self, name: str) -> None:
-        self._tell([])
+        if name != "import":  # by then torchrun's processes have chosen a device, and NVML lists nobody on it yet
+            self._tell([])
         self._mark()
 
     def step_end(self, event: Event) -> None:
@@ -178,7 +179,9 @@ class DeviceSampling(Probe):
             self.recorder.note("warning", "the sampler of the device did not answer any more and was killed")
             return
         if code and self._used:
-            self.recorder.note("warning", f"the sampler of the device ended early (exit code {code})")
+            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}: worker.log says why"
+            text = f"the sampler of the device ended early ({how}): figures that need all of its samples are left out"
+            self.recorder.note("warning", text)
 
 
 def _before(gpu: Gpu) -> dict[str, Any]:

@@ -137,6 +137,7 @@ class Track:
             if counter != self._counter or counter is None:
                 self._counter, self._moved = counter, t
             elif t - self._moved > HOLE_S:  # it moves every 20 to 100 ms
+                values["energy"] = None  # what is used meanwhile is not in it
                 self._note(t, "still", f"the energy counter of {self.gpu.name} stands still: it gives no energy")
         elif "power" not in self._never:
             if power is not None and "power" not in self._sources:

@@ -132,11 +132,11 @@ def test_a_device_that_two_ranks_sampled_counts_once(tmp_path: Path) -> None:
 def test_a_device_of_another_rank_is_put_on_the_same_clock(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     main = sampled_log(tmp_path, [{"power": 100}], 10)
-    other = sampled_log(tmp_path / "other", [{"power": [[0, 0], [3, 0], [3, 200]]}], 10)
+    other = sampled_log(tmp_path / "other", [{"power": [[0, 50], [3, 50], [3, 200]]}], 10)
     text = other.read_text().replace('"origin":100.0', '"origin":102.0').replace(identity("GPU-0"), identity("GPU-1"))
     other.write_text(text)  # begun two seconds later: its third second is the main one's fifth
     found = summarise(in_order(trained_steps(3.0, [1.0] * 4), device_events([main, other])))
-    assert found["energy"] == pytest.approx(400 + 2 * 200, rel=0.02)
+    assert found["energy"] == pytest.approx(400 + 2 * 50 + 2 * 200, rel=0.02)
 
 
 @pytest.mark.parametrize("error", ["Unknown Error", "GPU is lost"])
@@ -208,6 +208,32 @@ def test_a_counter_that_starts_anew_within_the_window_gives_no_energy(tmp_path: 
     for event in later:
         event["values"] = {**event["values"], "energy": event["values"]["energy"] - 2000}
     assert "energy" not in summarise(events)
+
+
+@pytest.mark.parametrize(("still", "known"), [(0.8, True), (2.0, False), (100.0, False)])
+def test_a_counter_that_stands_still_in_the_window_gives_no_energy(still: float, known: bool, tmp_path: Path) -> None:
+    """What is used meanwhile is not in it; its rise before and after would be too little."""
+    power = [[0, 300], [7, 300], [7, 0], [7 + still, 0], [7 + still, 300]]
+    found = summarise(trial_beside(tmp_path, {"power": power}))
+    assert ("energy" in found, "energy_per_token" in found) == (known, known)
+    assert found["mean_power"] == pytest.approx(300 * max(3, 8 - still) / 8, rel=0.05)  # of the samples' own power
+
+
+@pytest.mark.parametrize("warmed", [100.0, 1000.0])
+def test_what_was_before_the_window_is_not_in_it_where_lines_stand_for_many_samples(
+    warmed: float, tmp_path: Path
+) -> None:
+    """After half an hour a line stands for 16 samples: the one before the window ends where that begins."""
+    device = {
+        "processes": [[0, 1e9, 50, 1], [warmed, warmed + 2.6, 51, GIB]],
+        "temperature": [[0, 90], [warmed + 2.9, 90], [warmed + 2.9, 60]],
+    }
+    steps = trained_steps(warmed, [1.0] * 8, warmup=3)
+    marks = [warmed + step + 0.0005 for step in (1, 2, 3, 8)]  # as the worker sends them, a moment after
+    log = sampled_log(tmp_path, [device], warmed + 9, marks=marks)
+    events = in_order(steps, device_events([log]))
+    assert summarise(events)["max_temperature"] == 60
+    assert disturbed(events) == ()
 
 
 def test_samples_that_end_before_the_window_does_give_nothing(tmp_path: Path) -> None:

@@ -208,7 +208,23 @@ def test_a_sampler_that_dies_is_said(script: Callable[..., dict[str, str]], tmp_
         sampling._process.wait()
         sampling.train_end()  # it is told things without harm
     (note,) = read_events(tmp_path / "events.jsonl")
-    assert "ended early" in note["text"]
+    assert "ended early (killed by signal 9): figures that need" in note["text"]
+
+
+def test_a_sampler_that_cannot_write_leaves_its_reason_in_the_workers_log(
+    script: Callable[..., dict[str, str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk; what it prints goes where the worker's words go."""
+    (tmp_path / "device.jsonl").symlink_to("/dev/full")
+    with (
+        Recorder(tmp_path / "events.jsonl") as recorder,
+        DeviceSampling(recorder, tmp_path / "device.jsonl", 10.0, environ=script({})) as sampling,
+    ):
+        assert sampling._process is not None
+        sampling._process.wait(PATIENCE_S)
+    (note,) = read_events(tmp_path / "events.jsonl")
+    assert "ended early (exit code 1: worker.log says why)" in note["text"]
+    assert "No space left on device" in capfd.readouterr().err
 
 
 def test_a_lost_device_ends_the_sampler_and_nothing_else(script: Callable[..., dict[str, str]], tmp_path: Path) -> None:
@@ -247,6 +263,22 @@ def test_the_device_that_torch_names_is_the_one_that_is_written(
     assert (events, started) == ([], True)
     written = [event["device"] for event in read_events(tmp_path / "device.jsonl") if event["kind"] == "device"]
     assert set(written) == {identity("GPU-1")}
+
+
+def test_a_device_that_is_chosen_is_in_use_once_the_model_lies_on_it(
+    script: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    """torch calls CUDA initialised where a rank has chosen its device; a context, which NVML lists, comes with the
+    model. An empty list of a device in use would make the worker somebody else."""
+    allocator = FakeAllocator(device="0")
+    with (
+        Recorder(tmp_path / "events.jsonl") as recorder,
+        DeviceSampling(recorder, tmp_path / "device.jsonl", 10.0, environ=script({}), allocator=allocator) as sampling,
+    ):
+        sampling.phase_end("import")
+        assert sampling._used == []
+        sampling.phase_end("model")
+        assert sampling._used == ["GPU-0"]
 
 
 def test_a_device_that_nvml_does_not_list_is_said_once(script: Callable[..., dict[str, str]], tmp_path: Path) -> None:

@@ -209,7 +209,8 @@ def test_a_stall_of_the_sampling_is_said_once(tmp_path: Path) -> None:
     for t in (0.0, 0.1, 3.0, 3.1, 8.0, 8.1):
         sampler.tick(t)
     sampler.end(8.2)
-    assert _notes(list(read_events(sampler.log))) == ["the device was not sampled for 2.9 s: the machine was too busy"]
+    (note,) = _notes(list(read_events(sampler.log)))
+    assert note == "the device was not sampled for 2.9 s: the machine was too busy, or its driver slow to answer"
 
 
 @pytest.mark.parametrize(("stall", "silent"), [(0.98, []), (1.02, [1.02])])
