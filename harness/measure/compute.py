@@ -306,7 +306,6 @@ def described(plan: Plan, trainer: Any, peak: Peak) -> dict[str, Any]:
         "forward_flops_per_token": {"embedding": 0, **policy.parts()},
         "backward_flops_per_token": backward.position + backward.head,
         "recomputed_flops_per_token": again.position,
-        "recomputation_factor": 1 + again.position / (forward.position + backward.position),
         "attention_flops_per_pair": {
             "forward": sum(forward.pair.values()),
             "backward": sum(backward.pair.values()),

@@ -187,7 +187,7 @@ def _peak_memory(events: Sequence[Event], devices: Sequence[_Device]) -> dict[st
         silent = known[-1][1] is None or over - answered[-1] > _hole(device, answered[-1])
         if silent or any(b - a > _hole(device, b) for a, b in pairwise(answered)):
             return {"peak_device_memory": math.nan}
-        begins = device.times[device.since] if device.times else 0.0
+        begins = device.times[device.since]
         peak = max((value for t, value in known if value is not None and t >= begins), default=device.before)
         seen.append(max(0.0, peak - device.before))
     return {"peak_device_memory": max(seen)} if seen else {}

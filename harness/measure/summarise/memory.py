@@ -66,11 +66,7 @@ def facts(events: Sequence[Event]) -> dict[str, Any]:
 
 def disturbed(events: Sequence[Event]) -> list[str]:
     """That the machine was short of memory, and moved some of the worker's to swap."""
-    swapped = [
-        number(event["values"].get("host_swapped", 0))
-        for event in events
-        if event.get("kind") == "memory" and "values" in event
-    ]
+    swapped = [number(event["values"].get("host_swapped", 0)) for event in events if event.get("kind") == "memory"]
     most, (peak, _) = max(swapped, default=0.0), _peaks(events).get("peak_host_memory", (0.0, ""))
     if not most or most < SWAPPED_SHARE * peak:
         return []

@@ -30,7 +30,7 @@ def measured_spans(events: Sequence[Event]) -> list[Span]:
                 spans[-1] = (spans[-1][0], end)
             else:
                 spans.append((begin, end))
-    return _without(spans, sorted(_paused(events)))
+    return _without(spans, _paused(events))
 
 
 def length(spans: Sequence[Span]) -> float:
@@ -50,6 +50,7 @@ def went_back(events: Sequence[Event]) -> float | None:
 
 
 def _paused(events: Sequence[Event]) -> list[Span]:
+    """Ascending and disjoint: what is called inside a pause is part of it."""
     begun: dict[str, float] = {}
     found: list[Span] = []
     for event in events:

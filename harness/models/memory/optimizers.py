@@ -80,11 +80,11 @@ def _torchao(bits: int, block: int) -> Rule:
 
 
 def _adafactor(tensor: Held) -> tuple[int, int]:
-    """Second moments only: a row and a column of a matrix, all of a vector, and a scale. No first (`beta1` is null)."""
+    """Second moments only, in fp32: a row and a column of a matrix, all of a vector, and a scale (`beta1` is null)."""
     if len(tensor.shape) < 2:
-        return tensor.numel * tensor.width + _STEP, 0
+        return 4 * tensor.numel + _STEP, 0
     rows, columns = tensor.shape[-2:]
-    return tensor.numel // (rows * columns) * (rows + columns) * tensor.width + _STEP, 0
+    return 4 * tensor.numel // (rows * columns) * (rows + columns) + _STEP, 0
 
 
 _KINDS: Mapping[str, _Kind] = {

@@ -55,3 +55,11 @@ def test_what_loading_left_running_on_the_device_is_no_steps(recorder: Recorder)
     probe.train_begin = lambda: order.append("begins")
     Loop(recorder, [probe], 0, lambda: order.append("waits")).begin()
     assert order == ["waits", "begins"]
+
+
+def test_the_device_is_waited_for_at_the_edges_of_the_window_alone(recorder: Recorder) -> None:
+    """Where it begins, since warm-up's work is none of it, and after the last step: between, a wait would cost time."""
+    waited: list[int] = []
+    for step in range(1, 7):
+        Loop(recorder, [], 2, lambda step=step: waited.append(step)).step_end(step, last=step == 6)
+    assert waited == [2, 6]

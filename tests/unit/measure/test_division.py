@@ -47,6 +47,7 @@ def _environ(folder: Path, devices: object, variables: dict[str, str]) -> dict[s
         (THREE, {"CUDA_VISIBLE_DEVICES": "2,0", **NUMBERED}, 0, "GPU-a", "GPU-c"),
         # All devices, by numbers that CUDA may count otherwise: which is which does not matter where they are alike.
         (TWO, {"CUDA_VISIBLE_DEVICES": "1,0"}, "auto", "GPU-b", "GPU-a"),
+        (TWO, {"CUDA_VISIBLE_DEVICES": "1,0"}, "follow", "GPU-b", None),
         # Some of them: nobody knows which.
         (THREE, {"CUDA_VISIBLE_DEVICES": "1,2"}, "auto", "1", None),
         (THREE, {"CUDA_VISIBLE_DEVICES": "1"}, "auto", None, None),

@@ -94,6 +94,8 @@ def test_a_loss_that_blew_up_ends_at_twice_its_first_and_beyond_three_deviations
     for share, rose in ((0.98, False), (1.02, True)):
         blown = [share * least * math.exp(0.5 if step % 2 else -0.5) for step in range(1, 20)]
         assert ("loss_rose" in _found(_logs(loss=[1.0, *blown]))) is rose
+    steep = [1000 * 0.7**step for step in range(15)]  # the deviations are those of the last fifth alone
+    assert "loss_rose" in _found(_logs(loss=[1.0, *steep, *[2.1] * 4]))
 
 
 def test_a_loss_of_zero_is_told_by_the_first_ten_logs() -> None:
@@ -175,6 +177,7 @@ def test_spikes_are_counted_from_eleven_logs_on() -> None:
         ([1.0, 1.049, 1.049], False),
         ([1.0, 1.02, 1.07], False),  # the mean of the last two is below
         ([1.0, 1.2, 1.04], False),  # and here the last
+        ([1.0, 1.03, 1.2, 1.04], False),  # which need not have fallen below the first of them
         ([1.0, 1.2, 1.19], False),  # it falls again
         ([1.0, 1.2, 1.2], True),
         ([1.1, 1.0, 1.5], False),  # one evaluation since

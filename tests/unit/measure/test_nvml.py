@@ -65,7 +65,7 @@ class Library:
     def nvmlDeviceGetMigMode(self, handle: str) -> list[int]:  # noqa: N802
         if not self.divided:
             raise Error(3)
-        return [1, 1]
+        return [1, 0]  # now, and after the next reset
 
     def nvmlDeviceGetMaxMigDeviceCount(self, handle: str) -> int:  # noqa: N802
         return 7

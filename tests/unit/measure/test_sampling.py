@@ -354,8 +354,13 @@ def test_a_line_of_many_samples_has_the_highest_of_what_fills_up_and_heats_up() 
     thinned = Thinned(lines=1)
     thinned.add(0.0, {})
     names = ("memory_used", "temperature", "others", "others_memory", "power")
-    (line,) = [line for t in (1, 2) for line in thinned.add(t, dict.fromkeys(names, 3.0 - t))]
-    assert line["values"] == {"memory_used": 2, "temperature": 2, "others": 2, "others_memory": 2, "power": 1.5}
+    samples = [{**dict.fromkeys(names, 3.0 - t), "energy": 100.0 * t, "sm_clock": 1980.0} for t in (1, 2)]
+    (line,) = [line for t, values in enumerate(samples, 1) for line in thinned.add(t, values)]
+    assert line["values"] == {
+        **{"memory_used": 2, "temperature": 2, "others": 2, "others_memory": 2, "power": 1.5},
+        **{"energy": 200, "sm_clock": 1980},  # a counter's last, for what was used since; and a mean of equal ones
+    }
+    assert (line["low"], line["high"]) == ({"power": 1}, {"power": 2})  # of what differed within the stretch
 
 
 def test_what_failed_is_never_mixed_with_what_did_not() -> None:

@@ -62,6 +62,11 @@ def test_a_level_that_lasts_is_one_spike_and_then_the_level() -> None:
     assert [spike.step for spike in spikes(_points(losses))] == [50, 120]
 
 
+@pytest.mark.parametrize("after", [[0.0] * 12, [-1.0] * 12])
+def test_a_spike_before_losses_that_have_no_logarithm_is_one(after: list[float]) -> None:
+    assert [spike.step for spike in spikes(_points([*[1.0] * 10, 5.0, *after]))] == [10]
+
+
 def test_a_constant_curve_with_a_hair_of_noise_has_no_spike() -> None:
     losses = [1.0] * 40
     losses[30] = 1.05  # no deviation at all before it: the floor of a tenth keeps quiet

@@ -8,13 +8,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measure import Recorder, attach, start_probes, summarise
+from harness.measure import Recorder, attach, owed, start_probes, summarise
 from harness.measure.clock import StepClock
 from harness.measure.device_time import DeviceTime
 from harness.measure.fakes import FakeClock, FakeMethod, FakeQueue, FakeStep, FakeTrainer, fake_model
+from harness.measure.owed import Transfer
 from harness.measure.probe import Probe
 from harness.measure.sanity import Sanity
 from harness.measure.tokens import TokenCounter
@@ -372,6 +374,28 @@ def test_steps_whose_samples_were_never_read_are_no_part_of_their_speed() -> Non
         {"t": 4.0, "kind": "step", "step": 2, "measured": True, "wall_s": 3.0, "data_s": 0.0},
     ]
     assert summarise(events)["samples_per_second"] == pytest.approx(4.0)
+    assert "samples_per_second" not in summarise([{**events[0], "samples": 0}])  # no speed is a zero
+
+
+def test_counts_that_lie_on_a_device_are_complete_where_it_is_waited_for_anyway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edge of a phase writes every step: before an evaluation, and at the end of training."""
+
+    def send(values: Sequence[torch.Tensor]) -> Transfer:
+        return Transfer(ready=lambda: False, read=lambda: [int(value) for value in values])
+
+    monkeypatch.setattr(owed, "on_device", lambda value: isinstance(value, torch.Tensor))
+    monkeypatch.setattr(owed, "send_from_device", send)
+    clock = FakeClock()
+    steps = [FakeStep(real=30, padded=40, loss=10, train_s=0.1)] * 5
+    trainer = FakeTrainer(steps=steps, eval_every=2, eval_s=1.0, sleep=clock.sleep)
+    with Recorder(tmp_path / "events.jsonl", clock=clock) as recorder:
+        attach(trainer, recorder, FakeMethod(), 0, start_probes(recorder), lambda: None)
+        with recorder.phase("train"):
+            trainer.train()
+    found = _steps(list(read_events(tmp_path / "events.jsonl")))
+    assert [step.get("real_tokens") for step in found] == [30] * 5
 
 
 @pytest.mark.parametrize("said", [{"world_size": 4}, {}])

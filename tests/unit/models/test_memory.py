@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.models import SHAPES
 from harness.models.architecture import Unknown, architecture, of_config
 from harness.models.memory import Prediction, predict, predict_forwarded
-from harness.models.memory.held import adapter, weights
+from harness.models.memory.held import Held, adapter, weights
 from harness.models.memory.optimizers import OPTIMIZERS, state
 from harness.models.memory.prediction import CONTEXT, SLACK
 
@@ -459,3 +459,74 @@ def test_more_positions_never_take_less(
 def test_frozen_weights_have_no_state(name: str) -> None:
     arch = of_config({"model_type": "qwen2", **SHAPES["tiny"].config})
     assert state(name, None, weights(arch, 4, trained=False)).kept == 0
+
+
+def _tensor(*shape: int, embedding: bool = False, width: int = 4, count: int = 1) -> Held:
+    return Held(shape=shape, count=count, width=width, trained=True, embedding=embedding)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name.startswith("paged_")])
+def test_a_paged_optimizer_keeps_as_much_and_pages_what_is_large(name: str) -> None:
+    tensors = [_tensor(300, 400, count=3), _tensor(100, 1000, embedding=True), _tensor(99_999)]
+    plain = name.removeprefix("paged_").replace("ademamix_32bit", "ademamix")
+    found, states = state(name, None, tensors), 3 if "ademamix" in name else 1 if "lion" in name else 2
+    if name != "paged_adamw_32bit":  # of which there is no other
+        assert found.kept == state(plain, None, tensors).kept
+    assert found.paged == states * (3 * 120_000 * (1 if "8bit" in name else 4) + 100_000 * 4)  # without the scales
+
+
+@pytest.mark.parametrize(
+    ("bits", "shape", "kept"),
+    [
+        (8, (64, 64), 4096 + 4 * 4096 // 256),
+        (8, (66, 64), 4224 * 2),  # 256 does not divide it
+        (8, (60, 64), 3840 * 2),  # too small
+        (4, (64, 64), 4096 // 2 + 4 * 4096 // 128),
+        (4, (66, 64), 4224 // 2 + 4 * 4224 // 128),
+        (4, (60, 64), 3840 * 2),
+    ],
+)
+def test_torchao_keeps_codes_and_a_scale_for_each_block(bits: int, shape: tuple[int, int], kept: int) -> None:
+    assert state(f"adamw_torch_{bits}bit", None, [_tensor(*shape, width=2)]).kept == 2 * kept + 4
+
+
+def test_eight_bits_are_not_for_embeddings() -> None:
+    matrix, embedding = (state("adamw_8bit", None, [_tensor(64, 64, embedding=is_one)]) for is_one in (False, True))
+    assert matrix.kept == 2 * (4096 + 4 * 4096 // 256) + 2 * 1024  # with two code books
+    assert embedding.kept == 2 * 4096 * 4
+
+
+@given(
+    method=st.sampled_from(["sft", "dpo", "orpo"]),
+    packing=st.sampled_from([None, "bfd", "wrapped"]),
+    rows=st.integers(1, 3),
+    length=st.integers(20, 70),
+    multiple=st.sampled_from([None, 8, 64]),
+    window=st.one_of(st.none(), st.integers(20, 220)),
+)
+def test_the_largest_batch_is_the_one_that_could_be_forwarded(
+    method: str, packing: str | None, rows: int, length: int, multiple: int | None, window: int | None
+) -> None:
+    """Its rows and positions, and its mask: of rows that may be ragged, of several in one, of a window that acts."""
+    packed = packing if method == "sft" else None
+    overrides = {"use_sliding_window": window is not None, "sliding_window": window, "max_window_layers": 0}
+    train = {"max_length": length, "per_device_train_batch_size": rows, "pad_to_multiple_of": multiple}
+    train |= {"gradient_checkpointing": False, "packing": packed is not None, "packing_strategy": packed or "bfd"}
+
+    def spec(attention: str) -> dict[str, Any]:
+        model = {"shape": "tiny", "overrides": overrides, "attn_implementation": attention}
+        return {"method": method, "model": model, "lora": None, "train": train, "defaults": DEFAULTS}
+
+    lies = (1, rows * length) if packed == "bfd" else (rows if method == "sft" else 2 * rows, length)
+    forwarded = lies[0], -(-lies[1] // (multiple or 1)) * (multiple or 1)
+    planned = predict(spec("sdpa"), defaults=DEFAULTS, root=HERE)
+    assert planned == predict_forwarded(spec("sdpa"), *forwarded)
+    ragged = forwarded != lies or (not packed and (forwarded[0] > 1 or multiple is not None))
+    masked = ragged or packed == "bfd" or (window is not None and forwarded[1] >= window)
+    unmasked = predict(spec("flash_attention_2"), defaults=DEFAULTS, root=HERE)  # its kernels never take one
+    assert ((planned.activations or 0) > (unmasked.activations or 0)) is masked
+
+
+def test_a_length_that_is_none_is_no_batch() -> None:
+    for length in (0, -1, "256", 1.5):
+        assert f"train.max_length is {length!r}" in str(_predict(max_length=length).why)

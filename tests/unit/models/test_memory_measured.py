@@ -75,7 +75,7 @@ ORPO = {"pad_to_multiple_of": None}
 def test_the_peak_is_what_the_allocator_recorded(
     method: str, model: dict[str, Any], lora: Any, train: dict[str, Any], batch: tuple[int, int], measured: int
 ) -> None:
-    """Within 2% from below, since a prediction says "at most", and 3% from above."""
+    """As far as `docs/measuring.md` says that it lies off in these: 1.1% below to 1.3% above."""
     spec = {
         "method": method,
         "model": {"shape": "qwen2.5-0.5b", "dtype": "bfloat16", "attn_implementation": "sdpa", **model},
@@ -85,4 +85,4 @@ def test_the_peak_is_what_the_allocator_recorded(
     }
     peak = predict_forwarded(spec, *batch).allocated
     assert peak is not None
-    assert 0.98 * measured <= peak <= 1.03 * measured
+    assert -0.011 <= round(peak / measured - 1, 3) <= 0.013

@@ -14,7 +14,8 @@ import pytest
 from harness.models.architecture import of_config
 from harness.models.memory import predict
 from harness.models.memory.activations import Batch, Forward, Numbers
-from harness.models.memory.held import adapter
+from harness.models.memory.held import Held, adapter
+from harness.models.memory.optimizers import OPTIMIZERS, state
 from harness.models.memory.prediction import WORKSPACE
 
 pytestmark = pytest.mark.slow  # torch
@@ -190,6 +191,31 @@ def test_what_is_held_is_predicted_to_the_byte(
     assert held["reference"] == pytest.approx(predicted.reference, abs=buffers)
     trained = [weight for weight in run.trainer.model.parameters() if weight.requires_grad]
     assert sum(weight.numel() * weight.element_size() for weight in trained) == predicted.gradients
+
+
+# torchao is not installed, and bitsandbytes has managed memory where CUDA is; test_memory has the arithmetic of these.
+_NOT_HERE = {"adamw_torch_8bit", "adamw_torch_4bit", "paged_ademamix_32bit", "paged_ademamix_8bit"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", sorted({*OPTIMIZERS} - _NOT_HERE))
+def test_every_optimizer_keeps_what_is_predicted(name: str, dtype: str, tmp_path: Path) -> None:
+    """Tensors of 4,095 elements, of 4,096, of more that 256 does not divide, of 100,000 and more, and a vector."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    from harness.measure.breakdown import Ledger, tensors_in
+
+    shapes = [(63, 65), (64, 64), (65, 64), (300, 400), (64,)]
+    weights = [torch.nn.Parameter(torch.ones(shape, dtype=getattr(torch, dtype))) for shape in shapes]
+    settings = TrainingArguments(output_dir=str(tmp_path), optim=name, use_cpu=True, report_to="none")
+    made, options = Trainer.get_optimizer_cls_and_kwargs(settings)
+    optimizer = made(weights, **options)
+    for weight in weights:
+        weight.grad = torch.full_like(weight, 1e-3)
+    optimizer.step()
+    held = [Held(shape=weight.shape, count=1, width=weight.itemsize, trained=True) for weight in weights]
+    assert Ledger(weights[0].device).add(tensors_in(optimizer.state)) == state(name, None, held).kept
 
 
 @pytest.mark.parametrize(
