@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -77,6 +78,25 @@ def test_secrets_deep_in_a_config_are_masked() -> None:
 )
 def test_what_looks_like_a_secret_is_cleaned_from_texts(text: str) -> None:
     assert "planted" not in clean(text).lower()
+
+
+@pytest.mark.parametrize("write", [str, json.dumps, repr])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"private_key": "-----BEGIN PRIVATE KEY-----\nplanted1\nplanted2==\n-----END PRIVATE KEY-----\n"},
+        {"password": "plant\\ed99planted"},
+        {"password": "it's planted"},
+        {"password": "plänted99 plänted"},
+    ],
+)
+def test_a_secret_goes_whole_whatever_is_escaped_in_it(told: dict[str, str], write: Any) -> None:
+    """A service account's key is written so, and what follows a backslash is as secret as what comes before."""
+    text = write(json.dumps(told))
+    cleaned = clean(text)
+    assert not re.search("planted|nted99|ed99", cleaned)
+    if write is json.dumps:
+        assert json.loads(json.loads(cleaned)).keys() == told.keys()
 
 
 @pytest.mark.parametrize(
