@@ -243,6 +243,23 @@ def test_a_working_copy_is_told_by_its_commit_and_a_hash_of_its_changes(tmp_path
     assert found[1]["mine"] == git(folder)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("core.abbrev=20", "diff.noprefix=true", "diff.mnemonicPrefix=true", "diff.context=9"),
+        *("diff.relative=true", "diff.interHunkContext=9", "color.diff=always", "diff.external=false"),
+    ],
+)
+def test_one_change_has_one_hash_whatever_git_is_set_to(setting: str, tmp_path: Path) -> None:
+    folder = _repository(tmp_path / "repository")
+    (folder / "package").mkdir()
+    (folder / "a.py").write_text("two\n")
+    state = git(folder / "package")
+    subprocess.run(["git", "-C", str(folder), "config", *setting.split("=")], check=True)
+    assert git(folder / "package") == state
+    assert state["dirty"]
+
+
 def test_a_folder_without_a_repository_and_one_that_is_gone_tell_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
