@@ -31,9 +31,9 @@ _BARE = r"(?!\[)(?=[^\s\"'\\,;&)}\]]{8})[^\s\"'\\,;&)}\]\d]*\d[^\s\"'\\,;&)}\]]*
 _IS = r"(?:\\?[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"
 _IS_BARE = r"(?:'|\\[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"  # not after JSON's own quote: a number there has to stay one
 _SECRET = r"(?:passw(?:or)?d|passphrase|api[_\-]?key|secret|(?:access|private|secret|account)[_\-]?key)s?"
-# In quotes up to where they end, over what is escaped within; in quotes that are escaped themselves up to the next such.
-# A private key is left to its own rule, which goes down to its last line. None goes beyond the end of JSON's text, and of
-# those within such a text none beyond a line of it.
+# In quotes up to where they end, over what is escaped within; in escaped quotes up to the next such.
+# A private key is left to its own rule, which goes down to its last line. None goes beyond the end of a text of JSON,
+# and none of those inside one beyond a line of it.
 _NO_KEY = r"(?!\[|-----BEGIN)"
 _IN_QUOTES = (
     (r"\"", _NO_KEY + r"(?:[^\"\\\n]|\\.){8,}"),
