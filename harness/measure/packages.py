@@ -17,6 +17,12 @@ from urllib.parse import unquote, urlparse
 from harness.measure.hidden import checkout, hidden, root
 
 _GIT_SECONDS = 5.0
+_AS_EVERYWHERE = (
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0", "--diff-algorithm=myers"),
+)
+"""One change has one hash: a user's or a repository's configuration names helper programs and forms of its own, and how
+far ids of objects are cut follows from how many a clone has."""
 
 
 def installed(
@@ -66,8 +72,7 @@ def git(folder: Path) -> dict[str, Any]:
     changes = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
     found["dirty"] = None if changes is None else bool(changes.strip())
     if found["dirty"]:
-        # No helper programs: a repository's own configuration names them, and the hash has to be git's alone.
-        difference = _run_git(folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary")
+        difference = _run_git(folder, "diff", "HEAD", *_AS_EVERYWHERE)
         found["diff"] = None if difference is None else hashlib.sha256(difference).hexdigest()
     return found
 
@@ -109,7 +114,7 @@ def _run_git(folder: Path, *arguments: str) -> bytes | None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "diff.relative=false", *arguments],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_GIT_SECONDS,

@@ -11,8 +11,11 @@ from typing import Any
 
 from harness.records.secrets import clean
 
-_MARKS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
-_ENDS = ("_KEY", "_PASS", "_PWD")
+_MARKS = (
+    *("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY"),
+    *("SSHPASS", "AUTH_CONFIG", "WEBHOOK"),  # sshpass's; Docker's logins; an address that lets whoever knows it write
+)
+_ENDS = ("_KEY", "_PASS", "_PWD", "_PAT", "_AUTH")
 _SHORTEST = 8  # shorter values ("1", "true", a user's name) are words of ordinary text
 
 
@@ -66,9 +69,11 @@ def _names_a_secret(name: str) -> bool:
 
 
 def _writings(value: str) -> list[str]:
-    """As it is, as in JSON (quotes and accents are written otherwise), and by lines, as logs may hold a private key."""
+    """As it is, as in JSON and in Python (quotes, backslashes and accents are written otherwise), and by lines, as logs
+    may hold a private key.
+    """
     lines = [line for line in map(str.strip, value.splitlines()) if len(line) >= _SHORTEST]
-    return [value, json.dumps(value)[1:-1], *lines]
+    return [value, json.dumps(value)[1:-1], repr(value)[1:-1], *lines]
 
 
 def _is_setting(value: str) -> bool:

@@ -15,6 +15,7 @@ _NAME = re.compile(
 _WORDS_OF_A_TOKENIZER = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio|begin|end)_token$")
 # Neither goes beyond a quote or a backslash: what stands around a URL, in a line of JSON say, is no part of it.
 _USER_IN_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,31}://)([^/\s@\"\\]*@)+")
+_PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,31}://[^/\s@:\"\\]+:[^/\s@\"\\]+@")
 _IN_QUERY = re.compile(
     r"([?&;](?:[\w.\-]*(?:token|key|secret|passw(?:or)?d|signature|credential)[\w.\-]*|sig|auth)=)[^&\s#;\"\\]+",
     re.IGNORECASE,
@@ -30,11 +31,20 @@ _BARE = r"(?!\[)(?=[^\s\"'\\,;&)}\]]{8})[^\s\"'\\,;&)}\]\d]*\d[^\s\"'\\,;&)}\]]*
 _IS = r"(?:\\?[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"
 _IS_BARE = r"(?:'|\\[\"'])?[ \t]{0,3}[:=][ \t]{0,3}"  # not after JSON's own quote: a number there has to stay one
 _SECRET = r"(?:passw(?:or)?d|passphrase|api[_\-]?key|secret|(?:access|private|secret|account)[_\-]?key)s?"
+# In quotes up to where they end, over what is escaped within; in escaped quotes up to the next such.
+# A private key is left to its own rule, which goes down to its last line. None goes beyond the end of a text of JSON,
+# and none of those inside one beyond a line of it.
+_NO_KEY = r"(?!\[|-----BEGIN)"
+_IN_QUOTES = (
+    (r"\"", _NO_KEY + r"(?:[^\"\\\n]|\\.){8,}"),
+    (r"'", _NO_KEY + r"(?:[^\"'\\\n]|\\[^n\n]){8,}"),
+    (r"\\\"", _NO_KEY + r"(?:[^\"\\\n]|\\[^\"n\n]){8,}"),
+    (r"\\'", _NO_KEY + r"(?:[^\"'\\\n]|\\[^\"'n\n]){8,}"),
+)
 _NO_NUMBER = r"(?![\d.+\-]+(?:e[+\-]?\d+)?(?![\w.~+/=\-]))"
 _TOKEN = _NO_NUMBER + r"(?=[\w.\-/+=~]{16})(?=[\w.\-/+=~]*[a-z])(?=[\w.\-/+=~]*\d)[\w.\-/+=~]+"
 _IN_TEXT = re.compile(
-    rf"({_SECRET}{_IS}\\?[\"'])(?!\[)[^\"'\\\n]{{8,}}"
-    rf"|({_SECRET}{_IS_BARE}){_BARE}"
+    "|".join(rf"({_SECRET}{_IS}{quote}){value}" for quote, value in _IN_QUOTES) + rf"|({_SECRET}{_IS_BARE}){_BARE}"
     rf"|(--[\w\-]{{0,40}}?(?:{_SECRET}|token)[ \t]+){_BARE}"
     rf"|(token{_IS}(?:\\?[\"'])?){_TOKEN}"  # numbers, as of `loss_per_token`, are none
     rf"|(authorization{_IS}(?:\\?[\"'])?(?:[a-z]{{1,16}}\s+)?)(?!\[){_NO_NUMBER}[\w.~+/=\-]{{8,}}"
@@ -58,8 +68,8 @@ def names_a_secret(name: str) -> bool:
 
 
 def holds_a_key(text: str) -> bool:
-    """Whether something in the text looks like an access key by itself: hf_…, sk-…, ghp_…."""
-    return _KEYS.search(text) is not None
+    """Whether something in the text is one by its looks: an access key (hf_…, sk-…, ghp_…), a URL with a password."""
+    return _KEYS.search(text) is not None or _PASSWORD_IN_URL.search(text) is not None
 
 
 def clean(text: str) -> str:

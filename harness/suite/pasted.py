@@ -1,4 +1,4 @@
-"""Access keys that somebody pasted into a suite, which every run folder and report would carry on."""
+"""Access keys and passwords that somebody pasted into a suite, which every run folder and report would carry on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ _MASKED = ("environments",)
 
 
 def refuse_keys(problems: Problems, root: Node) -> None:
-    """Notes every text, and every name of a field, that holds what looks like an access key, without repeating it."""
+    """Notes every text, and every name of a field, that holds what looks like an access key or a password.
+
+    None is repeated.
+    """
     sections = [section for name, section in root.entries.items() if name not in _MASKED]
     for place in dict.fromkeys(place for section in sections for place in _pasted(section)):  # an alias repeats it
         problems.add(
-            "this looks like an access key",
+            "this looks like an access key or a password",
             place,
             why="a suite is copied into every run folder and its report",
             hint="take it out and revoke it; put a token into the HF_TOKEN environment variable",

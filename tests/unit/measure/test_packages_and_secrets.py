@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -77,6 +78,25 @@ def test_secrets_deep_in_a_config_are_masked() -> None:
 )
 def test_what_looks_like_a_secret_is_cleaned_from_texts(text: str) -> None:
     assert "planted" not in clean(text).lower()
+
+
+@pytest.mark.parametrize("write", [str, json.dumps, repr])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"private_key": "-----BEGIN PRIVATE KEY-----\nplanted1\nplanted2==\n-----END PRIVATE KEY-----\n"},
+        {"password": "plant\\ed99planted"},
+        {"password": "it's planted"},
+        {"password": "plänted99 plänted"},
+    ],
+)
+def test_a_secret_goes_whole_whatever_is_escaped_in_it(told: dict[str, str], write: Any) -> None:
+    """A service account's key is written so, and what follows a backslash is as secret as what comes before."""
+    text = write(json.dumps(told))
+    cleaned = clean(text)
+    assert not re.search("planted|nted99|ed99", cleaned)
+    if write is json.dumps:
+        assert json.loads(json.loads(cleaned)).keys() == told.keys()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +241,23 @@ def test_a_working_copy_is_told_by_its_commit_and_a_hash_of_its_changes(tmp_path
         [_Distribution("mine", {"url": f"file://{folder}".replace(" ", "%20"), "dir_info": {"editable": True}})]
     )
     assert found[1]["mine"] == git(folder)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("core.abbrev=20", "diff.noprefix=true", "diff.mnemonicPrefix=true", "diff.context=9"),
+        *("diff.relative=true", "diff.interHunkContext=9", "color.diff=always", "diff.external=false"),
+    ],
+)
+def test_one_change_has_one_hash_whatever_git_is_set_to(setting: str, tmp_path: Path) -> None:
+    folder = _repository(tmp_path / "repository")
+    (folder / "package").mkdir()
+    (folder / "a.py").write_text("two\n")
+    state = git(folder / "package")
+    subprocess.run(["git", "-C", str(folder), "config", *setting.split("=")], check=True)
+    assert git(folder / "package") == state
+    assert state["dirty"]
 
 
 def test_a_folder_without_a_repository_and_one_that_is_gone_tell_nothing(

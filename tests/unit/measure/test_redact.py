@@ -25,6 +25,7 @@ VALUE = "s3cr3t-of-mine"
             "GOOGLE_CREDENTIALS",
         ),
         *("AN_API_KEY_1", "AWS_ACCESS_KEY_ID", "SSH_KEY", "DB_PASS", "db_pwd"),
+        *("SSHPASS", "DOCKER_AUTH_CONFIG", "SLACK_WEBHOOK_URL", "AZURE_DEVOPS_EXT_PAT", "PROXY_AUTH"),
     ],
 )
 def test_the_value_of_a_secret_variable_goes(name: str) -> None:
@@ -39,16 +40,20 @@ def test_the_value_of_a_secret_variable_goes(name: str) -> None:
         ("MY_TOKEN", "seven77"),
         ("TOKENIZERS_PARALLELISM", "Disabled"),
         ("TOKEN_FOLDER", "/home/tokens"),
+        ("SOME_PATTERN", VALUE),
+        ("AUTHOR_NAME", VALUE),
     ],
 )
 def test_words_of_ordinary_text_stay(name: str, value: str) -> None:
     assert redactor({name: value})(f"it said {value}.") == f"it said {value}."
 
 
-def test_a_secret_of_eight_letters_goes_also_inside_a_longer_one_and_as_json_writes_it() -> None:
+def test_a_secret_of_eight_letters_goes_also_inside_a_longer_one_and_as_others_write_it() -> None:
     redact = redactor({"A_TOKEN": "eight888", "B_TOKEN": "eight888-and-more", "C_TOKEN": 'quo"ted-ä'})
     assert redact("eight888 eight888-and-more") == "[A_TOKEN redacted] [B_TOKEN redacted]"
     assert redact(json.dumps('quo"ted-ä')) == '"[C_TOKEN redacted]"'
+    both = "quo\"te'd\\8"
+    assert redactor({"A_TOKEN": both})(repr({"a": both})) == "{'a': '[A_TOKEN redacted]'}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Access keys in a suite: refused where they stand, and repeated nowhere."""
+"""Access keys and passwords in a suite: refused where they stand, and repeated nowhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ base:
 def _refused(text: str, suite_of: SuiteOf) -> tuple[list[tuple[int | None, int | None]], str]:
     with pytest.raises(SuiteError) as caught:
         suite_of(text)
-    keys = [problem for problem in caught.value.problems if problem.what == "this looks like an access key"]
+    keys = [
+        problem for problem in caught.value.problems if problem.what == "this looks like an access key or a password"
+    ]
     places = [(problem.where.line, problem.where.column) for problem in keys if problem.where is not None]
     return places, rendered(caught.value.problems)
 
@@ -42,12 +44,16 @@ def _refused(text: str, suite_of: SuiteOf) -> tuple[list[tuple[int | None, int |
         ("shape: tiny", f"hub: org/{KEY}", (5, 16)),
         ("source: arithmetic", f"path: 'https://x.org/rows.jsonl?k={KEY}'", (6, 16)),
         ("max_steps: 10", f"max_steps: 10, run_name: {KEY}", (7, 36)),
+        ("Which one?", "Is git+https://me:planted@x.org/a faster?", (2, 11)),
+        ("shape: tiny", "hub: 'https://me:planted@x.org/a/b'", (5, 16)),
         ("max_steps: 10", f"{KEY}: 10", (7, 11)),
     ],
 )
 def test_it_is_refused_wherever_it_stands(old: str, new: str, place: tuple[int, int], suite_of: SuiteOf) -> None:
     places, said = _refused(SUITE.replace(old, new), suite_of)
     assert places == [place]
+    assert KEY not in said
+    assert "planted" not in said
     assert KEY not in said
     assert "HF_TOKEN" in said
 
@@ -66,7 +72,9 @@ def test_what_package_addresses_need_is_masked_and_not_refused(suite_of: SuiteOf
 
 
 def test_ordinary_words_are_none(suite_of: SuiteOf) -> None:
-    assert suite_of(SUITE.replace("Which one?", "Does sk-learn beat hf_transfer?")).question
+    assert suite_of(
+        SUITE.replace("Which one?", "Does sk-learn beat hf_transfer of git@x.org, http://x.org:80/a@b?")
+    ).question
 
 
 def test_a_key_in_another_mistake_is_not_repeated(tmp_path: Path, suite_of: SuiteOf) -> None:
