@@ -510,7 +510,7 @@ def test_the_largest_batch_is_the_one_that_could_be_forwarded(
     """Its rows and positions, and its mask: of rows that may be ragged, of several in one, of a window that acts."""
     packed = packing if method == "sft" else None
     overrides = {"use_sliding_window": window is not None, "sliding_window": window, "max_window_layers": 0}
-    train = {"max_length": length, "per_device_train_batch_size": rows, "pad_to_multiple_of": multiple}
+    train: dict[str, Any] = {"max_length": length, "per_device_train_batch_size": rows, "pad_to_multiple_of": multiple}
     train |= {"gradient_checkpointing": False, "packing": packed is not None, "packing_strategy": packed or "bfd"}
 
     def spec(attention: str) -> dict[str, Any]:
