@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.measure.forwards import Counted, seen
+from harness.measure.tokens import Padding, positions
 
 pytestmark = pytest.mark.slow  # torch
 
@@ -30,6 +31,8 @@ def test_documents_of_a_padding_free_row_are_told_from_what_fills_it_up(lengths:
     row = {"input_ids": torch.zeros(1, len(places))}
     for told in ({"cu_seq_lens_q": torch.tensor(boundaries)}, {"position_ids": torch.tensor([places])}):
         assert _read(multiple, **row, **told).lengths == lengths
+    by_position = {**row, "position_ids": torch.tensor([places])}
+    assert positions((), by_position, Padding(token=0, multiple=multiple)) == (sum(lengths), len(places))
 
 
 def test_padding_is_shorter_than_the_multiple() -> None:
@@ -37,6 +40,15 @@ def test_padding_is_shorter_than_the_multiple() -> None:
     row = {"input_ids": torch.zeros(1, 8), "cu_seq_lens_q": torch.tensor([0, 3, 4, 5, 6, 7, 8])}
     assert _read(4, **row).lengths == [3, 1, 1]
     assert _read(**row).lengths == [3, 1, 1, 1, 1, 1]
+    by_position = {"input_ids": row["input_ids"], "position_ids": torch.tensor([[0, 1, 2, 0, 0, 0, 0, 0]])}
+    assert positions((), by_position, Padding(token=0, multiple=4)) == (5, 8)
+    assert positions((), by_position) == (8, 8)
+
+
+def test_what_a_model_is_given_by_position_counts_as_by_name() -> None:
+    ids, mask = torch.zeros(2, 4), torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+    assert positions((ids, mask), {}) == positions((ids,), {"attention_mask": mask}) == (4, 8)
+    assert seen("policy", (ids, mask), {}, padded_to=None, compact=False, loss=0).tensors["mask"].tolist() == [3, 1]
 
 
 @pytest.mark.parametrize(("compact", "logits"), [(True, 3), (False, 2 * 5 - 2)])
