@@ -43,7 +43,7 @@ def _percentiles(steps: Sequence[Event]) -> dict[str, float]:
     """Of the wall time, and of the device's time where there is one."""
     found: dict[str, float] = {}
     for field, public in (("wall_s", "step_seconds"), ("device_s", "device_step_seconds")):
-        seconds = sorted(value for step in steps if (value := number(step.get(field))) >= 0 and math.isfinite(value))
+        seconds = sorted(value for step in steps if (value := number(step.get(field))) >= 0)
         if seconds:
             found |= {f"{public}_{name}": percentile(seconds, share) for name, share in _SHARES.items()}
     return found

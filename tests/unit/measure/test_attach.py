@@ -59,7 +59,10 @@ def test_what_loading_left_running_on_the_device_is_no_steps(recorder: Recorder)
 
 def test_the_device_is_waited_for_at_the_edges_of_the_window_alone(recorder: Recorder) -> None:
     """Where it begins, since warm-up's work is none of it, and after the last step: between, a wait would cost time."""
+    steps: list[int] = []
     waited: list[int] = []
+    loop = Loop(recorder, [], 2, lambda: waited.append(steps[-1]))
     for step in range(1, 7):
-        Loop(recorder, [], 2, lambda step=step: waited.append(step)).step_end(step, last=step == 6)
+        steps.append(step)
+        loop.step_end(step, last=step == 6)
     assert waited == [2, 6]

@@ -151,6 +151,20 @@ def test_what_fails_within_the_window_has_no_figure_rather_than_a_small_one(
     assert sum(event.get("kind") == "note" and "GPU" not in event["text"][:3] for event in events) >= 1
 
 
+@pytest.mark.parametrize("silence", [(0.5, 3.7), (12.5, 16)])
+def test_a_silence_outside_the_window_harms_nothing_but_the_peak(tmp_path: Path, silence: tuple[float, float]) -> None:
+    sampled = sampled_log(tmp_path, [{"power": 300}], 18, silence=silence)
+    found = summarise(in_order(trained_steps(2.0, [1.0] * 10, warmup=2), device_events([sampled])))
+    assert OF_DEVICE - found.keys() <= {"peak_device_memory"}
+    assert found["energy"] == pytest.approx(2400, rel=0.01)
+
+
+def test_a_step_without_tokens_takes_energy_all_the_same(tmp_path: Path) -> None:
+    events = trial_beside(tmp_path, {"power": 300})
+    none = [{**event, "real_tokens": 0} if event.get("step") == 5 else event for event in events]
+    assert summarise(none)["energy_per_token"] == pytest.approx(2400 / 700, rel=0.01)
+
+
 def test_what_fails_outside_the_window_harms_nothing(tmp_path: Path) -> None:
     errors = [[0.5, 1.5, "all", "Unknown Error"], [12.5, 100, "power", "Unknown Error"]]
     assert summarise(trial_beside(tmp_path, {"power": 300, "errors": errors}))["energy"] == pytest.approx(

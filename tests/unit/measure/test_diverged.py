@@ -12,6 +12,7 @@ import pytest
 
 from harness.measure.divergence import Diverged, Divergence, Tolerance, tolerate
 from harness.measure.facts import facts
+from harness.measure.fakes import fake_model
 from harness.measure.health import findings
 from harness.measure.recorder import Recorder
 from harness.records.events import Event, read_events
@@ -89,3 +90,16 @@ def test_a_tolerance_is_what_the_spec_says() -> None:
     spec = Spec(**fields, warmup_steps=7, diverged="report", max_loss=2.5, max_grad_norm=9.0)
     assert Tolerance.of(spec) == Tolerance(diverged="report", max_loss=2.5, max_grad_norm=9.0, warmup_steps=7)
     assert Tolerance.of(Spec(**fields, warmup_steps=7)) == Tolerance(warmup_steps=7)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_trained_weight_that_is_not_finite_stops_a_training_whose_losses_were(wrong: float, tmp_path: Path) -> None:
+    model = fake_model()
+    with Recorder(tmp_path / "events.jsonl") as recorder:
+        probe = Divergence(recorder)
+        model.frozen.data[0] = wrong  # which training did not do
+        probe.check_weights(model, 9)
+        model.trained.data[3] = wrong
+        with pytest.raises(Diverged, match="weight trained became non-finite at step 9"):
+            probe.check_weights(model, 9)
+    assert facts(list(read_events(tmp_path / "events.jsonl")))["diverged"]["of"] == "weights"

@@ -98,6 +98,11 @@ def test_a_loss_that_blew_up_ends_at_twice_its_first_and_beyond_three_deviations
     assert "loss_rose" in _found(_logs(loss=[1.0, *steep, *[2.1] * 4]))
 
 
+def test_a_loss_below_zero_falls_by_a_share_of_its_size() -> None:
+    assert "loss_not_falling" in _found(_logs(loss=[-1.0, -1.001] * 10))
+    assert not _found(_logs(loss=[-1.0] * 10 + [-1.02] * 10))
+
+
 def test_a_loss_of_zero_is_told_by_the_first_ten_logs() -> None:
     assert "loss_zero" in _found(_logs(loss=[0.0] * 10 + [1.0]))
     assert "loss_zero" not in _found(_logs(loss=[0.0] * 9 + [1.0] * 2))

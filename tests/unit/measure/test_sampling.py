@@ -356,10 +356,9 @@ def test_a_line_of_many_samples_has_the_highest_of_what_fills_up_and_heats_up() 
     names = ("memory_used", "temperature", "others", "others_memory", "power")
     samples = [{**dict.fromkeys(names, 3.0 - t), "energy": 100.0 * t, "sm_clock": 1980.0} for t in (1, 2)]
     (line,) = [line for t, values in enumerate(samples, 1) for line in thinned.add(t, values)]
-    assert line["values"] == {
-        **{"memory_used": 2, "temperature": 2, "others": 2, "others_memory": 2, "power": 1.5},
-        **{"energy": 200, "sm_clock": 1980},  # a counter's last, for what was used since; and a mean of equal ones
-    }
+    highest = {"memory_used": 2, "temperature": 2, "others": 2, "others_memory": 2}
+    means = {"power": 1.5, "sm_clock": 1980}
+    assert line["values"] == {**highest, **means, "energy": 200}  # a counter's last, for what was used since
     assert (line["low"], line["high"]) == ({"power": 1}, {"power": 2})  # of what differed within the stretch
 
 

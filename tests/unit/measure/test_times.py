@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness.measure import Recorder, attach, owed, start_probes, summarise
 from harness.measure.clock import StepClock
 from harness.measure.device_time import DeviceTime
+from harness.measure.facts import facts
 from harness.measure.fakes import FakeClock, FakeMethod, FakeQueue, FakeStep, FakeTrainer, fake_model
 from harness.measure.owed import Transfer
 from harness.measure.probe import Probe
@@ -407,3 +408,32 @@ def test_throughput_per_device_is_shared_by_all_that_trained(said: dict[str, int
     ]
     summary = summarise(events)
     assert summary["tokens_per_second_per_device"] == pytest.approx(40.0 / said.get("world_size", 1))
+
+
+def test_evaluations_within_an_evaluation_are_one_pause() -> None:
+    """As transformers' trainer calls itself for each of several sets of rows."""
+
+    class Several(FakeTrainer):
+        within = False
+
+        def evaluate(self) -> None:
+            if self.within:
+                super().evaluate()
+                return
+            self.within = True
+            for _ in range(3):
+                vars(self)["evaluate"]()
+            self.within = False
+
+    events = _observe(
+        Several(steps=[FakeStep(real=1, padded=1, loss=1, train_s=1.0)] * 4, eval_every=2, eval_s=2.0), FakeClock()
+    )
+    assert [event["edge"] for event in events if event.get("name") == "eval"] == ["start", "end"] * 2
+    assert [step["wall_s"] for step in _steps(events)] == [1.0] * 4
+
+
+def test_the_largest_batch_is_that_of_the_most_positions() -> None:
+    steps = [FakeStep(real=1, padded=padded, loss=1, train_s=1.0) for padded in (40, 90, 60)]
+    assert facts(_observe(FakeTrainer(steps=steps), FakeClock()))["largest_batch"] == {"rows": 1, "length": 90}
+    unseen = [FakeStep(real=1, padded=40, loss=1, train_s=1.0, seen=False)]
+    assert "largest_batch" not in facts(_observe(FakeTrainer(steps=unseen), FakeClock()))

@@ -54,6 +54,12 @@ def test_a_step_of_unknown_time_is_in_no_use_of_the_peak() -> None:
     assert (found["mfu"], found["hfu"]) == (0.2, 0.3)
 
 
+def test_a_step_without_tokens_counts_with_its_time() -> None:
+    found = summarise([_compute(1000.0), _step(1, 100, 150), _step(2, 0, 50)])
+    assert (found["model_flops"], found["hardware_flops"]) == (100, 200)
+    assert (found["mfu"], found["hfu"]) == (0.1, 0.2)
+
+
 def test_steps_without_tokens_have_no_use_of_the_peak() -> None:
     assert not {"mfu", "hfu", "model_flops_per_second"} & set(summarise([_compute(1000.0), _step(1, 0, 0)]))
 

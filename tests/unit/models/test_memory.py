@@ -52,6 +52,12 @@ def test_held_throughout_is_what_arithmetic_says() -> None:
     assert half.optimizer == 4 * parameters + 4 * tensors  # torch keeps its state in the weights' dtype
 
 
+def test_half_precision_is_of_either_kind() -> None:
+    assert _predict(dtype="float16") == _predict(dtype="bfloat16")
+    kept: dict[str, Any] = {"gradient_checkpointing": False, "per_device_train_batch_size": 16}
+    assert _predict(fp16=True, bf16=False, **kept) == _predict(bf16=True, **kept) != _predict(bf16=False, **kept)
+
+
 def test_an_adapter_alone_is_trained_in_fp32() -> None:
     found = _predict(lora={"r": 16, "target_modules": "all-linear"}, dtype="bfloat16")
     sides = (896 + 896, 896 + 128, 896 + 128, 896 + 896, *3 * (896 + 4864,))
@@ -59,6 +65,12 @@ def test_an_adapter_alone_is_trained_in_fp32() -> None:
     assert found.weights == 2 * 494_032_768 + 4 * adapted
     assert found.gradients == 4 * adapted
     assert found.optimizer == 8 * adapted + 4 * 24 * 14
+
+
+def test_dpo_pads_its_rows_where_it_is_asked_not_to() -> None:
+    """TRL 1.16's trainer warns and pads all the same (`dpo_trainer.py`)."""
+    for method in ("dpo", "orpo"):
+        assert _predict(method, padding_free=True).activations == _predict(method).activations
 
 
 def test_dpo_holds_a_second_model_only_where_it_needs_one() -> None:
@@ -510,7 +522,7 @@ def test_the_largest_batch_is_the_one_that_could_be_forwarded(
     """Its rows and positions, and its mask: of rows that may be ragged, of several in one, of a window that acts."""
     packed = packing if method == "sft" else None
     overrides = {"use_sliding_window": window is not None, "sliding_window": window, "max_window_layers": 0}
-    train = {"max_length": length, "per_device_train_batch_size": rows, "pad_to_multiple_of": multiple}
+    train: dict[str, Any] = {"max_length": length, "per_device_train_batch_size": rows, "pad_to_multiple_of": multiple}
     train |= {"gradient_checkpointing": False, "packing": packed is not None, "packing_strategy": packed or "bfd"}
 
     def spec(attention: str) -> dict[str, Any]:
