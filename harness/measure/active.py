@@ -69,7 +69,6 @@ def active(trainer: Any, method: Any) -> tuple[dict[str, Any], dict[str, str]]:
     return _gather(
         {
             "trainer": lambda: type(trainer).__name__,
-            "optimizer": lambda: optimizer_class(trainer),
             "scheduler": lambda: _text(_arg(trainer, "lr_scheduler_type")),
             "attention": lambda: getattr(trainer.model.config, "_attn_implementation", None),
             "attention_backends": lambda: attention_backends(trainer),
@@ -158,14 +157,6 @@ def dtypes(weights: Iterable[Any]) -> list[str]:
         name = str(weight.dtype).removeprefix("torch.")
         found[name] = found.get(name, 0) + elements(weight)
     return sorted(found, key=lambda name: (-found[name], name))
-
-
-def optimizer_class(trainer: Any) -> str:
-    """The class that the trainer will make its optimizer from."""
-    if trainer.optimizer is not None:
-        return type(trainer.optimizer).__name__
-    made = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
-    return str(made[0].__name__)
 
 
 def attention_backends(trainer: Any) -> list[str] | None:

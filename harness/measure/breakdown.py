@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.measure.device import Allocator, Block, TorchAllocator
-from harness.measure.optimizing import bare
+from harness.measure.optimizing import bare, states
 from harness.measure.probe import Probe
 from harness.measure.recorder import Recorder
 
@@ -24,6 +24,10 @@ WORKSPACES = 128 * 2**20
 """What nothing explains is worth a note from this share of the device's memory on, and beyond what cuBLAS takes where
 its part is not told: on Hopper 32 MiB (NVIDIA, cublasSetWorkspace) for each of its two libraries in each of torch's two
 threads."""
+
+_HOLDERS = ("QuantState", "GaLoreProjector", "GradientProjector")
+"""Classes that hold tensors: bitsandbytes' scales and code books beside 4-bit weights; what GaLore and APOLLO project
+gradients with."""
 
 
 @dataclass(slots=True)
@@ -71,8 +75,8 @@ def parts(tensor: Any) -> Iterator[Any]:
         yield tensor
 
 
-def tensors_in(value: Any, depth: int = 4) -> Iterator[Any]:
-    """Every tensor in nested mappings and sequences, and in the attributes of quantisation states."""
+def tensors_in(value: Any, depth: int = 5) -> Iterator[Any]:
+    """Every tensor in nested mappings and sequences, and in the attributes of `_HOLDERS`."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -83,7 +87,7 @@ def tensors_in(value: Any, depth: int = 4) -> Iterator[Any]:
     elif depth and isinstance(value, list | tuple):
         for inner in value:
             yield from tensors_in(inner, depth - 1)
-    elif depth and type(value).__name__ == "QuantState":  # bitsandbytes': scales and code books beside 4-bit weights
+    elif depth and type(value).__name__ in _HOLDERS:
         yield from tensors_in(vars(value), depth - 1)
 
 
@@ -115,9 +119,8 @@ def sum_in(ledger: Ledger, trainer: Any) -> dict[str, int]:
     gradients = [weight.grad for weight in trainer.model.parameters() if weight.grad is not None]
     if gradients:
         found["gradients"] = ledger.add(gradients)
-    state = getattr(bare(trainer.optimizer), "state", None)
-    if isinstance(state, Mapping):
-        found["optimizer"] = ledger.add(tensors_in(state))
+    if state := states(bare(trainer.optimizer)):
+        found["optimizer"] = sum(ledger.add(tensors_in(one)) for one in state)
     return found
 
 

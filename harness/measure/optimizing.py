@@ -55,9 +55,22 @@ def options(optimizer: Any) -> dict[str, Any] | None:
     return {name: values[0] if len(values) == 1 else values for name, values in sorted(found.items())}
 
 
+def states(optimizer: Any) -> list[Mapping[Any, Any]]:
+    """What it keeps of each weight, by weight; empty where it shows nothing of the kind.
+
+    transformers steps GaLore `layerwise` with an optimizer for each weight, and GrokAdamW keeps a state in its groups.
+    """
+    each = getattr(optimizer, "optimizer_dict", None)
+    found: list[Any] = []
+    for one in each.values() if isinstance(each, Mapping) else [optimizer]:
+        found.append(getattr(one, "state", None))
+        found += [group.get("state") for group in getattr(one, "param_groups", ())]
+    return [state for state in found if isinstance(state, Mapping)]
+
+
 def tensors(optimizer: Any) -> Iterator[tuple[str, Any]]:
     """Every tensor of the state with its name; counters of one element are left out."""
-    for state in getattr(optimizer, "state", {}).values():
+    for state in (state for whole in states(optimizer) for state in whole.values()):
         for name, value in state.items() if isinstance(state, Mapping) else ():
             if hasattr(value, "dtype") and hasattr(value, "numel") and value.numel() > 1:
                 yield str(name), value

@@ -245,6 +245,22 @@ def test_what_cannot_be_read_is_named_and_ends_nothing() -> None:
     assert values["trainer"] == "Odd"
 
 
+def test_no_optimizer_is_asked_for_beside_the_trainers_own() -> None:
+    """transformers makes GaLore's layerwise ones as it answers, with hooks on the weights that step them."""
+    import torch
+
+    asked: list[Any] = []
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(device="cpu", to_dict=dict),
+        model=torch.nn.Linear(2, 2),
+        optimizer=None,
+        get_optimizer_cls_and_kwargs=lambda *given: asked.append(given),
+    )
+    values, _ = active(trainer, SimpleNamespace(name="odd", reference=False))
+    assert values["total_parameters"] == 6
+    assert not asked
+
+
 # Optimizers that are not here
 
 

@@ -15,6 +15,7 @@ from harness.measure import Recorder, summarise
 from harness.measure.breakdown import Breakdown, Ledger, beside, doubt, summed, weights_of
 from harness.measure.device import Block
 from harness.measure.fakes import FakeAllocator
+from harness.measure.optimizing import state_dtypes
 from harness.records.events import Event, read_events
 
 pytestmark = pytest.mark.slow  # torch
@@ -134,6 +135,35 @@ def test_eight_bit_state_counts_its_codes_scales_and_one_code_book() -> None:
     each = [64 * 128, 128 * 96]
     codes, scales = sum(2 * count for count in each), sum(2 * 4 * count // 256 for count in each)
     assert found["optimizer"] == codes + scales + 2 * 256 * 4  # a signed and an unsigned book of 256 values, shared
+
+
+class GaLoreProjector:
+    """As galore_torch's of `proj_type: full`."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.ortho_matrix = [torch.zeros(4, 2), torch.zeros(2, 4)]
+
+
+def test_what_an_optimizer_projects_with_and_keeps_in_its_groups_counts() -> None:
+    """GaLore's matrices lie in objects of its state, GrokAdamW's whole state in its groups, and transformers' layerwise
+    GaLore is an optimizer for each weight.
+    """
+    import torch
+
+    model = _linear(4, 4, bias=False)
+    model.weight.grad = torch.zeros(4, 4)
+    kept = {model.weight: {"step": 1, "projector": GaLoreProjector(), "exp_avg": torch.zeros(2, 4)}}
+    groups = [{"params": [model.weight], "state": kept}]
+    for optimizer in (
+        SimpleNamespace(state=kept),
+        SimpleNamespace(state={}, param_groups=groups),
+        SimpleNamespace(state={}, optimizer_dict={model.weight: SimpleNamespace(state=kept, param_groups=[])}),
+    ):
+        found, _ = summed(_trainer(model, optimizer), _cpu())
+        assert found["optimizer"] == 4 * (16 + 8)
+        assert state_dtypes(optimizer) == {"exp_avg": ["float32"]}
 
 
 def test_paged_state_counts_but_not_as_the_allocators() -> None:
