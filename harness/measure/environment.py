@@ -120,12 +120,14 @@ def capture(library: Any = None, *, environment: Mapping[str, Any] | None = None
     """
     unread: dict[str, str] = {}
     found: dict[str, Any] = {
-        **_fixed(),
+        **(fixed := _fixed()),
         "limits": _read("limits", host.limits, unread),
         "torch": _read("torch", _torch, unread),
         "device": _read("device", lambda: _device(library, unread), unread),
         "variables": {name: _anonymous(name, os.environ[name]) for name in VARIABLES if name in os.environ},
     }
+    if silent := [name for name, state in fixed["editable"].items() if "commit" not in state]:
+        unread["editable"] = f"git tells no commit of the folders of {', '.join(silent)}: changes there do not show"
     if environment is not None:
         found = {"environment": dict(environment), **found}
     if unread:

@@ -116,6 +116,13 @@ def test_a_part_that_cannot_be_read_is_named_and_ends_nothing(monkeypatch: pytes
     assert found["not_read"] == {"limits": "PermissionError: /proc is closed"}
 
 
+def test_an_editable_package_of_which_git_tells_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {**environment._fixed(), "editable": {"copied": {}, "kept": {"commit": "c0ffee", "dirty": False}}}
+    monkeypatch.setattr(environment, "_fixed", lambda: known)
+    found = environment.capture()
+    assert found["not_read"] == {"editable": "git tells no commit of the folders of copied: changes there do not show"}
+
+
 # The machine
 
 
