@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from harness.records.margins import parse_margin
-from harness.records.metrics import Margin, metric
+from harness.records.metrics import METRICS, Margin, metric
+
+_ROWS = {
+    "throughput, step times (p50), train time, losses, MFU": r".*per_second.*|.*seconds_p50|train_seconds|.*loss|mfu",
+    "p90 of step times, energy": r".*step_seconds_p90|energy.*",
+    "p99 of step times, start-up and its parts, trial time": r".*step_seconds_p99|(?!train_)[a-z_]+_seconds",
+    "memory": r".*_memory|peak_allocated|peak_reserved",
+    "scores, padding share, share of waiting for data": r"score\.x\.acc|padding_share|data_share",
+    "reward margin": r".*_reward_margin",
+    "highest temperature": r"max_temperature",
+    "loss spikes": r"loss_spikes",
+}
+"""The table of margins in docs/comparing.md, and which metrics its rows mean."""
+
+
+def test_every_metric_that_is_judged_has_the_margin_of_the_docs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "comparing.md").read_text(encoding="utf-8")
+    judged = {"score.x.acc", *(one.name for one in METRICS.values() if one.better != "none")}
+    for row, names in _ROWS.items():
+        (said,) = re.findall(rf"^\| {re.escape(row)} \| ([^|]+) \|$", text, re.MULTILINE)
+        meant = {name for name in judged if re.fullmatch(names, name)}
+        assert meant, row
+        for known in map(metric, meant):
+            assert known is not None
+            assert known.margin == parse_margin(re.sub(r" \(.*\)| °C", "", said), known), known.name
+        judged -= meant
+    assert not judged
 
 
 @pytest.mark.parametrize(
