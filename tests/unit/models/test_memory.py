@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.models import SHAPES
-from harness.models.architecture import Unknown, architecture, of_config
+from harness.models.architecture import of_config
 from harness.models.memory import Prediction, predict, predict_forwarded
-from harness.models.memory.held import Held, adapter, weights
-from harness.models.memory.optimizers import OPTIMIZERS, state
+from harness.models.memory.held import adapter
+from harness.models.memory.optimizers import OPTIMIZERS
 from harness.models.memory.prediction import CONTEXT, SLACK
 
 HERE = Path()
@@ -325,80 +325,6 @@ def test_rows_count_only_where_nothing_cuts_them() -> None:
     assert _uncut(9000, method="orpo") == _predict("orpo", max_length=512)  # its trainer's own
 
 
-def test_a_folder_s_architecture_is_read_from_its_config(tmp_path: Path) -> None:
-    shape = SHAPES["qwen2.5-0.5b"]
-    left_out = {"vocab_size"}  # as transformers writes configs: without what equals the class's default
-    config = {name: value for name, value in shape.config.items() if name not in left_out}
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}), encoding="utf-8")
-    assert architecture({"path": "."}, tmp_path).parameters == shape.parameters
-
-
-def test_a_hub_model_is_looked_up_in_the_local_cache_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    folder = tmp_path / "models--Qwen--Qwen2.5-0.5B"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text("abc", encoding="utf-8")
-    (folder / "snapshots" / "abc").mkdir(parents=True)
-    config = {"model_type": "qwen2", **SHAPES["qwen2.5-0.5b"].config}
-    (folder / "snapshots" / "abc" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    for revision in (None, "abc"):
-        found = architecture({"hub": "Qwen/Qwen2.5-0.5B", "revision": revision}, HERE)
-        assert found.parameters == 494_032_768
-    with pytest.raises(Unknown, match="not in the local cache"):
-        architecture({"hub": "Qwen/Qwen2.5-0.5B", "revision": "other"}, HERE)
-
-
-@pytest.mark.parametrize(
-    ("config", "keys"),
-    [
-        ({"model_type": "llama", "num_attention_heads": 16}, 4096),
-        ({"model_type": "llama", "num_attention_heads": 16, "num_key_value_heads": None}, 4096),
-        ({"model_type": "qwen2", "num_attention_heads": 64}, 2048),  # 32 groups by the class's default
-        ({"model_type": "qwen2", "num_attention_heads": 64, "num_key_value_heads": None}, 4096),
-        ({"model_type": "qwen3", "num_attention_heads": 64}, 4096),
-        ({"model_type": "mistral"}, 1024),
-    ],
-)
-def test_groups_that_a_config_leaves_out_are_those_of_its_class(config: dict[str, Any], keys: int) -> None:
-    assert of_config(config).keys == keys
-
-
-_SLIDING = {"use_sliding_window": True, "num_hidden_layers": 4, "max_window_layers": 1}
-
-
-@pytest.mark.parametrize(
-    ("config", "window", "layers"),
-    [
-        ({"model_type": "llama", "sliding_window": 8}, None, None),
-        ({"model_type": "mistral"}, 4096, 32),
-        ({"model_type": "mistral", "sliding_window": None}, None, None),
-        ({"model_type": "mistral", "sliding_window": 8}, 8, 32),
-        ({"model_type": "qwen2", "sliding_window": 8}, None, None),
-        ({"model_type": "qwen2", **_SLIDING}, 4096, 3),
-        ({"model_type": "qwen3", **_SLIDING, "sliding_window": 8, "max_window_layers": 0}, 8, 4),
-        ({"model_type": "qwen2", **_SLIDING, "layer_types": ["sliding_attention", *["full_attention"] * 3]}, 4096, 1),
-    ],
-)
-def test_windows_are_those_that_a_config_sets(config: dict[str, Any], window: int | None, layers: int | None) -> None:
-    found = of_config(config)
-    assert found.window == window
-    assert layers in (None, found.windowed)
-
-
-@pytest.mark.parametrize(
-    ("config", "why"),
-    [
-        ({"model_type": "mixtral"}, "mixtral"),
-        ({"model_type": "llama", "quantization_config": {"bits": 4}}, "quantized"),
-        ({"model_type": "llama", "num_attention_heads": 0}, "makes no sense"),
-        ({"model_type": "llama", "hidden_size": "wide"}, "makes no sense"),
-    ],
-)
-def test_other_architectures_are_not_guessed_at(config: dict[str, Any], why: str) -> None:
-    with pytest.raises(Unknown, match=why):
-        of_config(config)
-
-
 def test_a_batch_that_is_known_takes_the_place_of_the_largest_that_could_come() -> None:
     train = {"max_length": 64, "per_device_train_batch_size": 4}
     spec = {"method": "sft", "model": {"shape": "tiny"}, "lora": None, "train": train, "defaults": DEFAULTS}
@@ -465,47 +391,6 @@ def test_more_positions_never_take_less(
 
     assert peak(batch, length) <= peak(batch + 1, length)
     assert peak(batch, length) <= peak(batch, length + 1)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_frozen_weights_have_no_state(name: str) -> None:
-    arch = of_config({"model_type": "qwen2", **SHAPES["tiny"].config})
-    assert state(name, None, weights(arch, 4, trained=False)).kept == 0
-
-
-def _tensor(*shape: int, embedding: bool = False, width: int = 4, count: int = 1) -> Held:
-    return Held(shape=shape, count=count, width=width, trained=True, embedding=embedding)
-
-
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name.startswith("paged_")])
-def test_a_paged_optimizer_keeps_as_much_and_pages_what_is_large(name: str) -> None:
-    tensors = [_tensor(300, 400, count=3), _tensor(100, 1000, embedding=True), _tensor(99_999)]
-    plain = name.removeprefix("paged_").replace("ademamix_32bit", "ademamix")
-    found, states = state(name, None, tensors), 3 if "ademamix" in name else 1 if "lion" in name else 2
-    if name != "paged_adamw_32bit":  # of which there is no other
-        assert found.kept == state(plain, None, tensors).kept
-    assert found.paged == states * (3 * 120_000 * (1 if "8bit" in name else 4) + 100_000 * 4)  # without the scales
-
-
-@pytest.mark.parametrize(
-    ("bits", "shape", "kept"),
-    [
-        (8, (64, 64), 4096 + 4 * 4096 // 256),
-        (8, (66, 64), 4224 * 2),  # 256 does not divide it
-        (8, (60, 64), 3840 * 2),  # too small
-        (4, (64, 64), 4096 // 2 + 4 * 4096 // 128),
-        (4, (66, 64), 4224 // 2 + 4 * 4224 // 128),
-        (4, (60, 64), 3840 * 2),
-    ],
-)
-def test_torchao_keeps_codes_and_a_scale_for_each_block(bits: int, shape: tuple[int, int], kept: int) -> None:
-    assert state(f"adamw_torch_{bits}bit", None, [_tensor(*shape, width=2)]).kept == 2 * kept + 4
-
-
-def test_eight_bits_are_not_for_embeddings() -> None:
-    matrix, embedding = (state("adamw_8bit", None, [_tensor(64, 64, embedding=is_one)]) for is_one in (False, True))
-    assert matrix.kept == 2 * (4096 + 4 * 4096 // 256) + 2 * 1024  # with two code books
-    assert embedding.kept == 2 * 4096 * 4
 
 
 @given(
